@@ -1,0 +1,78 @@
+# make lab    the explorer in JupyterLab, from nothing but Python 3.11 or later
+# make test   everything that is tested, in the same environment
+#
+# Variables: PYTHON=…  the interpreter that makes .venv;  PIP_ARGS=…  more words for pip install;
+#            LAB_ARGS=…  more words for JupyterLab;  PYTEST_ARGS=…  more words for pytest
+
+VENV     := .venv
+BIN      := $(VENV)/bin
+NOTEBOOK := notebooks/01_first_look.ipynb
+INSTALL   = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
+
+# The machine's own python3 where it is new enough, else a newer one beside it.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
+	then command -v $$python; break; fi; done)
+
+# In a container one is often root, and JupyterLab then wants to be asked twice.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.DEFAULT_GOAL := help
+.PHONY: help install lab test lint format chromium clean
+
+help:
+	@echo 'make lab     open the explorer in JupyterLab (installs it into $(VENV) the first time)'
+	@echo 'make test    ruff, mypy and every test, notebooks and browser included'
+	@echo 'make lint    ruff and mypy only'
+	@echo 'make format  let ruff arrange the code'
+	@echo 'make clean   remove $(VENV) and everything that was built'
+
+install: $(VENV)/.lab
+
+lab: $(VENV)/.lab
+	$(BIN)/jupyter lab $(NOTEBOOK) $(AS_ROOT) $(LAB_ARGS)
+
+# pytest last: its summary line ends the output.
+test: lint chromium
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The stamps stand for the installed packages: a changed requirement installs again.
+$(VENV)/.lab: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[lab,onnx,vision]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[all,dev]'
+	@touch $(VENV)/.lab $@
+
+# A venv that fails half-way leaves a python without pip behind: it is removed again.
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "No Python 3.11 or later was found (python3 is $$(python3 -V 2>&1))." >&2; \
+	  echo "Install one, or name it: make lab PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot create virtual environments." >&2; \
+	  echo "On Debian and Ubuntu: apt-get install python3-venv, then make again." >&2; exit 1; }
+
+chromium:
+	@if command -v chromium >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  apt-get update -q && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
+	else \
+	  echo "chromium is missing: the browser tests will be skipped (failed under CI=true)."; \
+	  echo "Install it with: sudo apt-get install chromium"; fi
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf tests/browser/pictures
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

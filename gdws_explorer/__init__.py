@@ -1,0 +1,60 @@
+"""GDWS Explorer: compress convolutional networks by hand, and see what it costs them.
+
+The public names; README.md keeps one page of them. Importing this needs no notebook, no
+ipywidgets and no plotly: `explore` loads them when it is called.
+"""
+
+# The rooms `explore` and `export` are loaded first, so that the functions of the same names,
+# bound below, keep them: Python binds a submodule to its package only when it first loads it.
+from gdws_explorer import explore as _explore_room  # noqa: F401
+from gdws_explorer import export as _export_room  # noqa: F401
+
+from gdws_explorer.bench import Bench, load  # isort: skip
+from gdws_explorer.errors import (
+    BudgetError,
+    Cancelled,
+    DataError,
+    ExplorerError,
+    ModelError,
+    PlanError,
+)
+from gdws_explorer.export.bundle import export, restore
+from gdws_explorer.factorize import gdws, tucker
+from gdws_explorer.factorize.gdws import GDWSConv2d
+from gdws_explorer.factorize.tucker import Tucker2Conv2d
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plan import GDWS, Dense, Plan, Tucker2
+from gdws_explorer.opening import explore
+from gdws_explorer.robust.attacks import FGSM, PGD
+from gdws_explorer.robust.evaluate import Report, evaluate
+from gdws_explorer.robust.train import train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FGSM",
+    "GDWS",
+    "PGD",
+    "Bench",
+    "BudgetError",
+    "Cancelled",
+    "DataError",
+    "Dense",
+    "ExplorerError",
+    "GDWSConv2d",
+    "ModelError",
+    "Network",
+    "Plan",
+    "PlanError",
+    "Report",
+    "Tucker2",
+    "Tucker2Conv2d",
+    "evaluate",
+    "explore",
+    "export",
+    "gdws",
+    "load",
+    "restore",
+    "train",
+    "tucker",
+]

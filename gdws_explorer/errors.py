@@ -1,0 +1,27 @@
+"""The errors a user can cause; each message is one sentence that says what to do."""
+
+from __future__ import annotations
+
+
+class ExplorerError(ValueError):
+    """Something the user gave cannot be used; the message says what and what to do."""
+
+
+class ModelError(ExplorerError):
+    """The model, or one of its layers, cannot be explored."""
+
+
+class DataError(ExplorerError):
+    """The images or labels cannot be used."""
+
+
+class PlanError(ExplorerError):
+    """A plan does not fit its network, or its file is damaged."""
+
+
+class BudgetError(ExplorerError):
+    """A budget or rank lies outside what the layer or network allows."""
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error: the user's own wish
+    """A long job was told to stop."""

@@ -1,0 +1,89 @@
+"""The faders' state: a plan and how it is held, and what the network's budget makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import TypedDict
+
+from gdws_explorer.explore.dial import network_number
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plan import Choice, Dense, Plan
+
+
+class Held(TypedDict):
+    """What a budget may not touch, as `Network.budget` takes it."""
+
+    skip: Collection[str]
+    fixed: Mapping[str, Choice]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Where the network's fader stands. by : one of NETWORK_MEANINGS. position : in [0, 1]."""
+
+    by: str = "macs"
+    position: float = 1.0
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A plan, what is locked and skipped, and which families the network's fader may use.
+
+    budget : where that fader stands, while the plan is what it made of it.
+    """
+
+    plan: Plan
+    locked: frozenset[str] = frozenset()
+    skipped: frozenset[str] = frozenset()
+    families: tuple[str, ...] = ("gdws", "tucker2")
+    budget: Budget | None = None
+
+    @property
+    def held(self) -> Held:
+        """Locked layers stay as they are, skipped ones dense."""
+        fixed = {name: self.plan[name] for name in self.locked}
+        return {"skip": self.skipped - self.locked, "fixed": fixed}
+
+    def choose(self, name: str, choice: Choice) -> Desk:
+        """One layer changed by hand: it is no longer skipped, and no budget made this plan."""
+        skipped = self.skipped if isinstance(choice, Dense) else self.skipped - {name}
+        plan = self.plan.replace(name, choice)
+        return replace(self, plan=plan, skipped=skipped, budget=None)
+
+    def lock(self, name: str, on: bool) -> Desk:
+        """Hold a layer as it is when the network's fader moves."""
+        self.plan[name]
+        return replace(self, locked=_with(self.locked, name, on))
+
+    def skip(self, name: str, on: bool) -> Desk:
+        """Keep a layer dense whatever the network's fader says."""
+        plan = self.plan.replace(name, Dense()) if on else self.plan
+        locked = self.locked - {name} if on else self.locked
+        return replace(self, plan=plan, locked=locked, skipped=_with(self.skipped, name, on))
+
+    def under(self, network: Network, budget: Budget) -> Desk:
+        """The desk after the network's fader moved; a budget out of reach gives the cheapest."""
+        number = network_number(network, budget.by, budget.position)
+        if budget.by == "beta":
+            plan = network.lego(number, **self.held)
+        else:
+            least = network.least(budget.by, families=self.families, **self.held)
+            plan = self.bounded(network, budget.by, max(number, least))
+        return replace(self, plan=plan, budget=budget)
+
+    def bounded(self, network: Network, by: str, share: float) -> Plan:
+        """`network.budget` of "macs", "params" or "error"; out of reach is an error."""
+        macs, params, error = (share if by == one else None for one in ("macs", "params", "error"))
+        return network.budget(
+            macs=macs, params=params, error=error, families=self.families, **self.held
+        )
+
+    def allow(self, network: Network, families: tuple[str, ...]) -> Desk:
+        """Change the families that the network's fader may use, and move it where it stands."""
+        desk = replace(self, families=families)
+        return desk if desk.budget is None else desk.under(network, desk.budget)
+
+
+def _with(names: frozenset[str], name: str, on: bool) -> frozenset[str]:
+    return names | {name} if on else names - {name}

@@ -1,0 +1,167 @@
+"""What the position of a fader means: error, complexity or rank; up always keeps more.
+
+A position is a number in [0, 1]; a fader for ranks of Tucker-2 has two, r_out and r_in. The
+number beside a fader is what a person would type: β, per cent of the dense MACs, or ranks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gdws_explorer.errors import BudgetError, PlanError
+from gdws_explorer.network.cost import break_even, cost
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plan import GDWS, Choice, Dense, Tucker2, family
+from gdws_explorer.network.summary import Summary
+
+MEANINGS = ("error", "macs", "rank")
+NETWORK_MEANINGS = ("macs", "params", "error", "beta")
+DECADES = 5.0  # of squared error, from the kernel's whole energy downwards
+
+
+@dataclass(frozen=True)
+class Dial:
+    """The fader of one layer."""
+
+    network: Network
+    name: str
+
+    def choice(self, one: str, by: str, positions: Sequence[float]) -> Choice:
+        """The choice of family `one` ("dense", "gdws", "tucker2") at a position."""
+        if one == "dense":
+            return Dense()
+        place = [min(1.0, max(0.0, p)) for p in positions]
+        if by == "rank":
+            ranks = [1 + round(p * (m - 1)) for p, m in zip(place, self._most(one), strict=True)]
+            return self._of_ranks(one, ranks)
+        if by == "error":
+            return self._within_error(one, self._energy * 10 ** (-DECADES * place[0]))
+        return self._within_macs(one, place[0])
+
+    def typed(self, one: str, by: str, numbers: Sequence[float]) -> Choice:
+        """The choice for the number a person typed: β, per cent of MACs, or the ranks."""
+        if one == "dense":
+            return Dense()
+        if by == "rank":
+            most = self._most(one)
+            for number, limit, label in zip(numbers, most, _labels(one), strict=True):
+                if not (1 <= number <= limit and number == int(number)):
+                    raise BudgetError(
+                        f"{self.name}: {label} is {number:g}; expected a whole number from 1 to "
+                        f"{limit}."
+                    )
+            return self._of_ranks(one, [int(n) for n in numbers])
+        (number,) = numbers
+        if by == "error":
+            if not number >= 0:
+                raise BudgetError(f"{self.name}: beta is {number:g}; expected a number ≥ 0.")
+            return self._within_error(one, number)
+        if not 0 < number <= 100:
+            raise BudgetError(
+                f"{self.name}: the MACs are {number:g} %; expected more than 0 and at most 100 %."
+            )
+        return self._within_macs(one, number / 100)
+
+    def positions(self, choice: Choice, by: str) -> tuple[float, ...]:
+        """Where a choice stands; a dense layer stands at the top."""
+        if isinstance(choice, Dense):
+            return (1.0,)
+        if by == "rank":
+            most = self._most(family(choice))
+            return tuple((r - 1) / max(1, m - 1) for r, m in zip(_ranks(choice), most, strict=True))
+        if by == "error":
+            share = self.network.error(self.name, choice) / (self._energy or 1.0)
+            return (min(1.0, -math.log10(share) / DECADES) if share > 0 else 1.0,)
+        return (min(1.0, self._macs(choice)),)
+
+    def numbers(self, choice: Choice, by: str) -> tuple[float, ...]:
+        """What is written beside the fader: squared error, per cent of MACs, or ranks."""
+        if by == "rank":
+            return () if isinstance(choice, Dense) else tuple(map(float, _ranks(choice)))
+        if by == "error":
+            return (self.network.error(self.name, choice),)
+        return (100 * self._macs(choice),)
+
+    def break_even(self, one: str, by: str) -> float | None:
+        """The position above which GDWS costs more MACs than the dense layer."""
+        if one != "gdws":
+            return None
+        kernels = break_even(self.network.layer(self.name))
+        if not 1 <= kernels <= self._most(one)[0]:
+            return None
+        return self.positions(GDWS(kernels), by)[0]
+
+    @property
+    def _energy(self) -> float:
+        return self.network.energy(self.name)
+
+    def _macs(self, choice: Choice) -> float:
+        layer = self.network.layer(self.name)
+        return float(cost(layer, choice).macs / layer.macs)
+
+    def _most(self, one: str) -> tuple[int, ...]:
+        if one == "gdws":
+            return (self.network.gdws(self.name).full,)
+        if one == "tucker2":
+            return self.network.tucker(self.name).full
+        raise PlanError(f"{self.name}: there is no family {one!r}.")
+
+    def _within_error(self, one: str, beta: float) -> Choice:
+        table = self.network.table(self.name, (one,))
+        return table.choice(table.cheapest(beta))
+
+    def _within_macs(self, one: str, share: float) -> Choice:
+        table = self.network.table(self.name, (one,))
+        return table.choice(table.best(int(share * self.network.layer(self.name).macs)))
+
+    @staticmethod
+    def _of_ranks(one: str, ranks: Sequence[int]) -> Choice:
+        return GDWS(ranks[0]) if one == "gdws" else Tucker2(ranks[0], ranks[1])
+
+
+def _ranks(choice: Choice) -> tuple[int, ...]:
+    if isinstance(choice, Tucker2):
+        return choice.r_out, choice.r_in
+    return (choice.G,) if isinstance(choice, GDWS) else ()
+
+
+def _labels(one: str) -> tuple[str, ...]:
+    return ("G",) if one == "gdws" else ("r_out", "r_in")
+
+
+def network_number(network: Network, by: str, position: float) -> float:
+    """The budget at a position of the network's fader.
+
+    "macs", "params": the fraction itself. "error": a fraction of the kernels' squared norms.
+    "beta": one squared error for every layer, as in the paper.
+    """
+    place = min(1.0, max(0.0, position))
+    if by in ("macs", "params"):
+        return place
+    share = 10.0 ** (-DECADES * place)
+    return float(share * _largest(network) if by == "beta" else share)
+
+
+def network_position(network: Network, by: str, number: float) -> float:
+    """The position of a budget; the inverse of `network_number`."""
+    if by in ("macs", "params"):
+        return min(1.0, max(0.0, number))
+    share = number / _largest(network) if by == "beta" else number
+    return min(1.0, max(0.0, -math.log10(share) / DECADES)) if share > 0 else 1.0
+
+
+def network_share(summary: Summary, by: str) -> float:
+    """The budget that a plan keeps to: the number that `network_position` takes."""
+    if by == "macs":
+        return summary.macs / summary.dense_macs
+    if by == "params":
+        return summary.params / summary.dense_params
+    if by == "beta":
+        return max((layer.error for layer in summary.layers.values()), default=0.0)
+    return summary.relative_error
+
+
+def _largest(network: Network) -> float:
+    return max(network.energy(name) for name in network.names)

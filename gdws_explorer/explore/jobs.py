@@ -1,0 +1,130 @@
+"""Long work in the background: one job after another, with progress and cancel."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gdws_explorer.errors import Cancelled
+
+Work = Callable[[Callable[[float], None], Callable[[], bool]], object]
+
+
+@dataclass(eq=False)
+class Job:
+    """One piece of work about something. `status`: waiting, running, done, failed, cancelled."""
+
+    about: object
+    work: Work
+    status: str = "waiting"
+    fraction: float = 0.0
+    error: Exception | None = None
+    started: float | None = None
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def cancel(self) -> None:
+        """Ask it to stop; it does so at its next look."""
+        self._stop.set()
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stop.is_set()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """An estimate from what is done so far; None before anything is."""
+        if self.started is None or self.fraction <= 0:
+            return None
+        return (time.monotonic() - self.started) * (1 - self.fraction) / self.fraction
+
+
+class Jobs:
+    """A queue with one worker thread, which lives only while there is work.
+
+    changed : called from the worker whenever a job's status or progress changes.
+    """
+
+    def __init__(self, changed: Callable[[Job], None]) -> None:
+        self._changed = changed
+        self._waiting: deque[Job] = deque()
+        self._lock = threading.Lock()
+        self._worker: threading.Thread | None = None
+        self._closed = False
+        self.running: Job | None = None
+
+    def submit(self, about: object, work: Work) -> Job:
+        """Queue `work(progress, cancelled)`; it runs when the jobs before it have ended."""
+        job = Job(about, work)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("this explorer is closed; open a new one.")
+            self._waiting.append(job)
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._run, name="gdws-jobs", daemon=True)
+                self._worker.start()
+        self._changed(job)
+        return job
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs have not begun."""
+        return len(self._waiting)
+
+    def cancel(self) -> None:
+        """Cancel the running job and drop those that wait."""
+        with self._lock:
+            dropped = list(self._waiting)
+            self._waiting.clear()
+            running = self.running
+        for job in dropped:
+            job.status = "cancelled"
+            self._changed(job)
+        if running is not None:
+            running.cancel()
+            self._changed(running)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Cancel everything and wait for the worker to end; nothing more can be queued."""
+        with self._lock:
+            self._closed = True
+            worker = self._worker
+        self.cancel()
+        if worker is not None and worker is not threading.current_thread():
+            worker.join(timeout)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until nothing waits or runs."""
+        worker = self._worker
+        if worker is not None:
+            worker.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._worker = self.running = None
+                    return
+                job = self.running = self._waiting.popleft()
+            self._do(job)
+
+    def _do(self, job: Job) -> None:
+        job.status, job.started = "running", time.monotonic()
+        self._changed(job)
+
+        def progress(fraction: float) -> None:
+            job.fraction = fraction
+            self._changed(job)
+
+        try:
+            job.work(progress, lambda: job.cancelling)
+            job.status, job.fraction = "done", 1.0
+        except Cancelled:
+            job.status = "cancelled"
+        except Exception as error:  # a failed job must not take the queue with it
+            job.status, job.error = "failed", error
+        self.running = None
+        self._changed(job)

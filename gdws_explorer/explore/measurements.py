@@ -1,0 +1,119 @@
+"""Measured plans of one network on one set of images, setting by setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from torch import Tensor
+
+from gdws_explorer import files
+from gdws_explorer.errors import DataError
+from gdws_explorer.explore.predict import predict
+from gdws_explorer.explore.records import (
+    Record,
+    Setting,
+    csv_text,
+    data_fingerprint,
+    record_of,
+)
+from gdws_explorer.explore.store import Store
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plan import Plan
+from gdws_explorer.robust.attacks import Attack
+from gdws_explorer.robust.evaluate import evaluate
+
+SAMPLE = 360  # images measured unless the user says otherwise
+
+
+class Measurements:
+    """How plans are measured now, and what was measured so.
+
+    data : images and labels, or None where nothing can be measured. attack, n, seed : the present
+    setting; only records of this setting share a front. bundled : records that came with the
+    network.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        data: tuple[Tensor, Tensor] | None,
+        attack: Attack | None,
+        bundled: Iterable[Record] = (),
+        store: Store | None = None,
+    ) -> None:
+        self.data = data
+        self.attack = attack
+        self.n = 0 if data is None else min(len(data[1]), SAMPLE)
+        self.seed = 0
+        self._network = network
+        self._images = "" if data is None else data_fingerprint(*data)
+        self._bundled = tuple(bundled)
+        self._store = Store() if store is None else store
+
+    @property
+    def setting(self) -> Setting:
+        """What records must share to stand on the front."""
+        attack = None if self.attack is None else self.attack.to_dict()
+        return Setting(self._network.fingerprint, self._images, attack, self.n, self.seed)
+
+    def change(self, attack: Attack | None, n: int) -> None:
+        """Measure with this attack on n images from now on."""
+        if self.data is not None and not 1 <= n <= len(self.data[1]):
+            raise DataError(f"n is {n}; expected 1 to {len(self.data[1])}, the images there are.")
+        self.attack, self.n = attack, n
+
+    def records(self) -> tuple[Record, ...]:
+        """The records of the present setting, bundled ones first; a plan's latest wins."""
+        setting = self.setting
+        bundled = [r for r in self._bundled if r.setting.key == setting.key]
+        latest = {r.plan.hash: r for r in (*bundled, *self._store.records(setting))}
+        return tuple(latest.values())
+
+    def others(self) -> int:
+        """How many records of this network were measured in other settings."""
+        key = self.setting.key
+        mine = self._store.records(fingerprint=self._network.fingerprint)
+        return sum(r.setting.key != key for r in (*self._bundled, *mine))
+
+    def of(self, plan: Plan) -> Record | None:
+        """The record of a plan in the present setting, if there is one."""
+        return next((r for r in self.records() if r.plan == plan), None)
+
+    def predicted(self, plan: Plan, metric: str) -> float | None:
+        """Where an unmeasured plan should land, judged by the records."""
+        return predict(self.records(), self._network.summary(plan).relative_error, metric)
+
+    def task(
+        self, plan: Plan, parent: str | None = None
+    ) -> Callable[[Callable[[float], None], Callable[[], bool]], Record]:
+        """A function that measures `plan` in the setting of this moment and keeps the record."""
+        data, attack, n, seed = self.data, self.attack, self.n, self.seed
+        if data is None:
+            raise DataError("there are no images to measure on; open with data=(images, labels).")
+
+        def measure(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Record:
+            report = evaluate(
+                self._network.build(plan),
+                data,
+                attack,
+                n=n,
+                seed=seed,
+                progress=lambda fraction, _partial: progress(fraction),
+                cancel=cancelled,
+            )
+            summary = self._network.summary(plan)
+            record = record_of(plan, summary, report, data=self._images, parent=parent)
+            self._store.add(record)
+            return record
+
+        return measure
+
+    def save(self, path: str | Path) -> Path:
+        """Write the records of the present setting as CSV."""
+        files.write_text(path, csv_text(self.records()))
+        return Path(path).absolute()
+
+    def close(self) -> None:
+        """Let go of the file of records."""
+        self._store.close()

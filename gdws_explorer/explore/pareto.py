@@ -1,0 +1,96 @@
+"""The Pareto front of up to three objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.intp]
+FloatArray = npt.NDArray[np.float64]
+
+
+def front(values: npt.ArrayLike, maximize: Sequence[bool]) -> IntArray:
+    """Find the rows that no other row beats.
+
+    A row beats another when it is at least as good in every column and better in one. Equal rows
+    do not beat each other, so duplicates stay together; a row with a NaN is never on the front.
+
+    Parameters
+    ----------
+    values : array_like, shape (n, d)
+        One row per record; d is 1, 2 or 3.
+    maximize : sequence of bool, length d
+        Whether more of that column is better.
+
+    Returns
+    -------
+    ndarray of int
+        The rows on the front, ascending. O(n log n) for one and two objectives,
+        O(n log² n) for three.
+
+    Raises
+    ------
+    ValueError
+        `values` is not `(n, d)` with d the length of `maximize` and at most 3.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    if table.size == 0:
+        return np.empty(0, dtype=np.intp)
+    if table.ndim != 2 or not 1 <= table.shape[1] <= 3 or table.shape[1] != len(maximize):
+        raise ValueError(
+            f"values has shape {table.shape}; expected (n, d) with d = len(maximize) = "
+            f"{len(maximize)} and d 1, 2 or 3."
+        )
+    rows = np.flatnonzero(~np.isnan(table).any(axis=1))
+    if rows.size == 0:
+        return rows
+    # From here on less is better, and the first column comes sorted.
+    costs = np.where(np.asarray(maximize, dtype=bool), -table[rows], table[rows])
+    order = np.lexsort(costs.T[::-1])
+    costs = costs[order]
+    first = np.ones(len(costs), dtype=bool)  # the first of a run of equal rows
+    first[1:] = (costs[1:] != costs[:-1]).any(axis=1)
+    unique = costs[first]
+    keep = _front_of_two(unique) if unique.shape[1] <= 2 else _front_of_three(unique)
+    kept_rows: IntArray = rows[order[keep[np.cumsum(first) - 1]]]
+    kept_rows.sort()
+    return kept_rows
+
+
+def _front_of_two(costs: FloatArray) -> npt.NDArray[np.bool_]:
+    """For distinct rows in lexicographic order: whether the last column is a new minimum.
+
+    With one column that is the first row alone.
+    """
+    last = costs[:, -1]
+    keep = np.ones(len(last), dtype=bool)
+    keep[1:] = last[1:] < np.minimum.accumulate(last)[:-1]
+    return keep
+
+
+def _front_of_three(costs: FloatArray) -> npt.NDArray[np.bool_]:
+    """Divide and conquer over the first column, one vectorised pass per level.
+
+    In lexicographic order only an earlier row can beat a later one, and it does when it is no
+    worse in columns two and three. A level splits the positions into blocks of two halves; within
+    a block, walked by column two, a row of the right half is beaten when a row of the left half
+    had a third column at most as large. Every pair of rows meets at exactly one level.
+    """
+    n = len(costs)
+    third = np.unique(costs[:, 2], return_inverse=True)[1]  # dense ranks, 0 … n - 1
+    # Sorted by column two; equal ones by position, so that the left half goes first.
+    order = np.argsort(costs[:, 1], kind="stable")
+    for level in range(max(n - 1, 1).bit_length() - 1, -1, -1):
+        # One running minimum serves all blocks: each block lies below everything before it.
+        floor = -(order >> (level + 1)) * (n + 1)
+        right = (order >> level) & 1 == 1
+        best = np.minimum.accumulate(floor + np.where(right, n, third[order]))
+        beaten = right & (floor + third[order] >= best)
+        # Whoever beats a beaten row is beaten by, or is, a row that remains.
+        order = order[~beaten]
+        order = order[np.argsort(order >> level, kind="stable")]
+    keep = np.zeros(n, dtype=bool)
+    keep[order] = True
+    return keep

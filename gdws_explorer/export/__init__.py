@@ -1,0 +1,1 @@
+"""What leaves the explorer: a folder that says what it is and loads again."""

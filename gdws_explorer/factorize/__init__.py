@@ -1,0 +1,1 @@
+"""One layer's weights, and every approximation of it, as tables."""

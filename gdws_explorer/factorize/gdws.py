@@ -1,0 +1,262 @@
+"""Generalized depthwise-separable approximation of one convolution.
+
+Dbouk & Shanbhag, "Generalized Depthwise-Separable Convolutions for Adversarially Robust and
+Efficient Neural Networks", NeurIPS 2021. A kernel `(M, C, Kh, Kw)` is seen as C blocks
+`W_c` of shape `(M, K²)`; block c is kept at rank `g_c`, and every kept singular triplet is one
+depthwise kernel. All triplets cost the same, so keeping those of largest weighted energy is
+optimal (their theorems 1 and 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gdws_explorer.errors import BudgetError
+from gdws_explorer.factorize.geometry import (
+    bias_of,
+    bound_of,
+    conv2d,
+    geometry_of,
+    rank_of,
+    weight_of,
+)
+
+CACHED = 1 << 17  # numbers: 1 MB in float64
+EXACT = 1e-6  # of the largest eigenvalue: down to here the others have ten right digits
+
+
+class GDWSConv2d(nn.Module):
+    """Gather, depthwise K×K, pointwise 1×1: a convolution of channel distribution `counts`.
+
+    Parameters
+    ----------
+    counts : integer tensor `(C,)`, the depthwise kernels of every input channel; their sum is G.
+    depthwise : nn.Conv2d with weight `(G, 1, Kh, Kw)`; carries stride, padding and dilation.
+    pointwise : nn.Conv2d with weight `(M, G, 1, 1)`; carries the bias.
+    """
+
+    index: Tensor
+
+    def __init__(self, counts: Tensor, depthwise: nn.Conv2d, pointwise: nn.Conv2d) -> None:
+        super().__init__()
+        self.in_channels = len(counts)
+        self.out_channels = pointwise.out_channels
+        channels = torch.arange(len(counts)).repeat_interleave(counts.cpu())
+        self.register_buffer("index", channels.to(depthwise.weight.device))
+        self.depthwise = depthwise
+        self.pointwise = pointwise
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(N, C, H, W)` to `(N, M, H', W')`."""
+        return self.pointwise(self.depthwise(images.index_select(-3, self.index)))  # type: ignore[no-any-return]
+
+    @property
+    def counts(self) -> Tensor:
+        """The depthwise kernels of every input channel, `(C,)`."""
+        return torch.bincount(self.index, minlength=self.in_channels)
+
+    def dense(self) -> nn.Conv2d:
+        """One nn.Conv2d with the same input and output: the rebuilt kernel `(M, C, Kh, Kw)`."""
+        depthwise = self.depthwise.weight.detach()[:, 0]
+        pointwise = self.pointwise.weight.detach()[:, :, 0, 0]
+        kernel = depthwise.new_zeros(self.out_channels, self.in_channels, *depthwise.shape[1:])
+        kernel.index_add_(1, self.index, torch.einsum("mg,gij->mgij", pointwise, depthwise))
+        return conv2d(kernel, bias_of(self.pointwise), **geometry_of(self.depthwise))
+
+    def extra_repr(self) -> str:
+        """What repr shows of it."""
+        return f"{self.in_channels}, {self.out_channels}, G={len(self.index)}"
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """All triplets of one layer in the order in which they are given up last.
+
+    channel : input channel of each triplet, largest weighted energy first, `(T,)`.
+    error : weighted squared error with the first G triplets kept, for G = 0 … T, `(T + 1,)`.
+    """
+
+    channel: NDArray[np.int64]
+    error: NDArray[np.float64]
+    channels: int
+
+    @cached_property
+    def _falling(self) -> NDArray[np.float64]:
+        return self.error[:0:-1]  # T kept … 1 kept: rising errors
+
+    def cheapest(self, beta: float) -> int:
+        """The least G ≥ 1 whose error is ≤ beta."""
+        dropped = int(np.searchsorted(self._falling, beta, side="right")) - 1
+        return len(self.channel) - max(0, dropped)
+
+    def counts(self, kernels: int) -> NDArray[np.int64]:
+        """How the best `kernels` triplets spread over the channels, `(C,)`."""
+        return np.bincount(self.channel[:kernels], minlength=self.channels)
+
+
+@dataclass(frozen=True, eq=False)
+class GDWSSpectrum:
+    """The singular triplets of all blocks of one kernel: every GDWS approximation, as tables.
+
+    weight : the kernel `(M, C, Kh, Kw)`.
+    energy : squared singular values of every block, largest first, `(C, R)` with
+        R = min(M, K²), float64.
+    basis : right singular vectors, `(C, R, K²)`, float64: the depthwise kernels.
+    like : the convolution the weight is from, whose geometry and bias `conv` carries over.
+    """
+
+    weight: Tensor
+    energy: NDArray[np.float64]
+    basis: NDArray[np.float64]
+    like: nn.Conv2d | None = None
+
+    @property
+    def full(self) -> int:
+        """The number of triplets: the G at which the approximation is exact."""
+        return self.energy.size
+
+    @cached_property
+    def uniform(self) -> Ladder:
+        """The ladder of unit weights."""
+        return self._ladder(self.energy)
+
+    def ladder(self, alpha: Tensor | None = None) -> Ladder:
+        """The triplets in order of `α_c σ²_{c,i}`; alpha `(C,)`, None for ones."""
+        if alpha is None:
+            return self.uniform
+        return self._ladder(self.energy * self._alpha(alpha)[:, None])
+
+    def lego(self, beta: float, alpha: Tensor | None = None) -> Tensor:
+        """Least complexity within an error bound (algorithm 2).
+
+        beta : bound on the weighted squared error, ≥ 0. alpha : weights `(C,)`, None for ones.
+        Returns the counts `(C,)`, int64; at least one kernel stays, whatever beta is.
+        """
+        bound, ladder = bound_of("beta", beta), self.ladder(alpha)
+        return torch.from_numpy(ladder.counts(ladder.cheapest(bound)))
+
+    def mego(self, G: int, alpha: Tensor | None = None) -> Tensor:
+        """Least error with G depthwise kernels (algorithm 1).
+
+        G : 1 … `full`. alpha : weights `(C,)`, None for ones. Returns the counts `(C,)`, int64.
+        """
+        kernels = rank_of("G", G, self.full)
+        return torch.from_numpy(self.ladder(alpha).counts(kernels))
+
+    def error(self, counts: Tensor, alpha: Tensor | None = None) -> float:
+        """`Σ_c α_c Σ_{i > g_c} σ²_{c,i}`: the weighted squared error of a channel distribution."""
+        dropped = ~self._kept(counts)
+        scores = self.energy if alpha is None else self.energy * self._alpha(alpha)[:, None]
+        # Summed smallest first, as the ladder does: equal choices have equal errors to the bit.
+        return float(np.cumsum(np.sort(scores[dropped]))[-1]) if dropped.any() else 0.0
+
+    def kernel(self, counts: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """The rebuilt dense kernel `(M, C, Kh, Kw)`, in the weight's type or `dtype`."""
+        kept = torch.from_numpy(self.basis * self._kept(counts)[:, :, None])
+        blocks = self._blocks()  # (C, M, K²)
+        kernel = blocks @ kept.transpose(1, 2) @ kept
+        like = self.weight
+        return kernel.transpose(0, 1).reshape(like.shape).to(like.device, dtype or like.dtype)
+
+    def conv(self, counts: Tensor, like: nn.Conv2d | None = None) -> GDWSConv2d:
+        """The approximation as a module.
+
+        counts : `(C,)`. like : a convolution whose stride, padding, padding_mode, dilation and
+        bias it takes; by default the one the spectrum was made from, else nn.Conv2d's defaults.
+        """
+        like = like or self.like
+        kept = torch.from_numpy(self._kept(counts))
+        basis = torch.from_numpy(self.basis)
+        depthwise = basis[kept].reshape(-1, 1, *self.weight.shape[2:])
+        pointwise = (self._blocks() @ basis.transpose(1, 2)).transpose(1, 2)[kept].T
+        return GDWSConv2d(
+            kept.sum(1),
+            conv2d(depthwise.to(self.weight), groups=len(depthwise), **geometry_of(like)),
+            conv2d(pointwise[:, :, None, None].to(self.weight), bias_of(like)),
+        )
+
+    def _blocks(self) -> Tensor:
+        return torch.from_numpy(_blocks(self.weight))
+
+    def _kept(self, counts: Tensor) -> NDArray[np.bool_]:
+        """Which triplets a distribution keeps, `(C, R)`."""
+        channels, rank = self.energy.shape
+        wanted = np.asarray(counts)
+        if wanted.shape != (channels,) or not np.issubdtype(wanted.dtype, np.integer):
+            raise BudgetError(
+                f"counts are {wanted.dtype} of shape {wanted.shape}; expected whole numbers of "
+                f"shape ({channels},)."
+            )
+        if wanted.min() < 0 or wanted.max() > rank:
+            raise BudgetError(
+                f"counts run from {wanted.min()} to {wanted.max()}; expected 0 to {rank} "
+                "for every channel."
+            )
+        if not wanted.any():
+            raise BudgetError("counts are all 0; at least one depthwise kernel must stay.")
+        return np.arange(rank) < wanted[:, None]
+
+    def _alpha(self, alpha: Tensor) -> NDArray[np.float64]:
+        weights = torch.as_tensor(alpha).detach().to("cpu", torch.float64).numpy()
+        channels = len(self.energy)
+        if weights.shape != (channels,) or not np.isfinite(weights).all() or (weights < 0).any():
+            raise BudgetError(
+                f"alpha has shape {weights.shape}; expected {channels} finite numbers ≥ 0, "
+                "one for every input channel."
+            )
+        return weights
+
+    def _ladder(self, scores: NDArray[np.float64]) -> Ladder:
+        channels, rank = scores.shape
+        # Stable, so that within a channel ties keep their order and a suffix is dropped.
+        order = np.argsort(-scores, axis=None, kind="stable")
+        rising = np.cumsum(scores.ravel()[order[::-1]])
+        error = np.concatenate([rising[::-1], [0.0]])
+        return Ladder(order // rank, error, channels)
+
+
+def spectrum(weight: Tensor | nn.Conv2d) -> GDWSSpectrum:
+    """Decompose a kernel `(M, C, Kh, Kw)`, or an nn.Conv2d, once.
+
+    One batched symmetric eigenproblem: the C Gram matrices `W_cᵀ W_c` `(K², K²)` in float64.
+    Their eigenvalues are the squared singular values, their eigenvectors the depthwise kernels.
+    Errors: ModelError.
+    """
+    kernel, like = weight_of(weight)
+    # A few channels at a time: their blocks stay in the processor's cache.
+    step = max(1, CACHED // kernel[:, 0].numel())
+    parts = [_triplets(_blocks(part)) for part in torch.split(kernel, step, dim=1)]
+    energy, basis = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return GDWSSpectrum(kernel, energy, basis, like)
+
+
+def _triplets(blocks: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Energies `(C, R)` and right singular vectors `(C, R, K²)` of blocks `(C, M, K²)`."""
+    # numpy's batched solvers: no thread is started for such small matrices.
+    if blocks.shape[1] >= blocks.shape[2]:
+        values, vectors = np.linalg.eigh(blocks.transpose(0, 2, 1) @ blocks)
+        basis = vectors.transpose(0, 2, 1)[:, ::-1]
+        if (values[:, 0] > EXACT * values[:, -1]).all():
+            return values[:, ::-1], basis
+    else:  # M < K²: a Gram matrix cannot tell tiny singular values from its zero ones
+        basis = np.linalg.svd(blocks, full_matrices=False)[2]
+    # `‖W_c v‖²` keeps its digits where an eigenvalue has lost them.
+    moved = blocks @ basis.transpose(0, 2, 1)
+    energy = np.einsum("cmr,cmr->cr", moved, moved)
+    order = np.argsort(-energy, axis=1, kind="stable")
+    basis = np.take_along_axis(basis, order[:, :, None], axis=1)
+    return np.take_along_axis(energy, order, axis=1), basis
+
+
+def _blocks(weight: Tensor) -> NDArray[np.float64]:
+    """`(M, C, Kh, Kw)` as C blocks `(C, M, K²)`, float64."""
+    # Cast by numpy where it knows the type: torch would start its threads.
+    numbers = weight.to("cpu", torch.promote_types(weight.dtype, torch.float32)).numpy()
+    blocks = numbers.reshape(*weight.shape[:2], -1).transpose(1, 0, 2)
+    return blocks.astype(np.float64, order="C")

@@ -1,0 +1,144 @@
+"""Tucker-2 approximation of one convolution: low rank in its output and input channels.
+
+The factorisation that CSTAR trains (Phan et al., AAAI 2023, arXiv 2212.01957): 1×1 to r_in
+channels, K×K to r_out, 1×1 back to M. Here by truncated higher-order SVD (De Lathauwer et al.,
+2000), whose squared error at every pair of ranks is known from the energy of the full core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gdws_explorer.factorize.geometry import (
+    bias_of,
+    conv2d,
+    geometry_of,
+    one_thread,
+    rank_of,
+    weight_of,
+)
+
+
+class Tucker2Conv2d(nn.Module):
+    """Three convolutions in a row: 1×1 (C → r_in), K×K (r_in → r_out), 1×1 (r_out → M).
+
+    The middle one carries stride, padding and dilation, the last one the bias.
+    """
+
+    def __init__(self, first: nn.Conv2d, core: nn.Conv2d, last: nn.Conv2d) -> None:
+        super().__init__()
+        self.first = first
+        self.core = core
+        self.last = last
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(N, C, H, W)` to `(N, M, H', W')`."""
+        return self.last(self.core(self.first(images)))  # type: ignore[no-any-return]
+
+    def dense(self) -> nn.Conv2d:
+        """One nn.Conv2d with the same input and output: the rebuilt kernel `(M, C, Kh, Kw)`."""
+        first = self.first.weight.detach()[:, :, 0, 0]
+        last = self.last.weight.detach()[:, :, 0, 0]
+        kernel = torch.einsum("mo,oihw,ic->mchw", last, self.core.weight.detach(), first)
+        return conv2d(kernel, bias_of(self.last), **geometry_of(self.core))
+
+    def extra_repr(self) -> str:
+        """What repr shows of it."""
+        return f"r_out={self.core.out_channels}, r_in={self.core.in_channels}"
+
+
+@dataclass(frozen=True, eq=False)
+class Tucker2Spectrum:
+    """Every truncated HOSVD of one kernel, as tables.
+
+    weight : the kernel `(M, C, Kh, Kw)`.
+    core : `U_outᵀ · W · U_in`, `(M, C, Kh, Kw)`, float64.
+    u_out, u_in : orthogonal factors `(M, M)` and `(C, C)`, float64, largest energy first.
+    errors : squared error at ranks (r_out, r_in), at `[r_out - 1, r_in - 1]`, `(M, C)`, float64.
+    like : the convolution the weight is from, whose geometry and bias `conv` carries over.
+    """
+
+    weight: Tensor
+    core: Tensor
+    u_out: Tensor
+    u_in: Tensor
+    errors: NDArray[np.float64]
+    like: nn.Conv2d | None = None
+
+    @property
+    def full(self) -> tuple[int, int]:
+        """The least (r_out, r_in) that are exact for any kernel of this shape."""
+        out, channels, *kernel = self.weight.shape
+        area = int(np.prod(kernel))
+        return min(out, channels * area), min(channels, out * area)
+
+    def error(self, r_out: int, r_in: int) -> float:
+        """The squared error `‖W‖² - ‖core[:r_out, :r_in]‖²`."""
+        r_out, r_in = self._ranks(r_out, r_in)
+        return float(self.errors[r_out - 1, r_in - 1])
+
+    def kernel(self, r_out: int, r_in: int, dtype: torch.dtype | None = None) -> Tensor:
+        """The rebuilt dense kernel `(M, C, Kh, Kw)`, in the weight's type or `dtype`."""
+        u_out, core, u_in = self._truncated(r_out, r_in)
+        kernel = torch.einsum("mo,oihw,ci->mchw", u_out, core, u_in)
+        return kernel.to(self.weight.device, dtype or self.weight.dtype)
+
+    def conv(self, r_out: int, r_in: int, like: nn.Conv2d | None = None) -> Tucker2Conv2d:
+        """The approximation as a module.
+
+        like : a convolution whose stride, padding, padding_mode, dilation and bias it takes; by
+        default the one the spectrum was made from, else nn.Conv2d's defaults.
+        """
+        like = like or self.like
+        u_out, core, u_in = self._truncated(r_out, r_in)
+        return Tucker2Conv2d(
+            conv2d(u_in.T[:, :, None, None].to(self.weight)),
+            conv2d(core.to(self.weight), **geometry_of(like)),
+            conv2d(u_out[:, :, None, None].to(self.weight), bias_of(like)),
+        )
+
+    def _truncated(self, r_out: int, r_in: int) -> tuple[Tensor, Tensor, Tensor]:
+        r_out, r_in = self._ranks(r_out, r_in)
+        return self.u_out[:, :r_out], self.core[:r_out, :r_in], self.u_in[:, :r_in]
+
+    def _ranks(self, r_out: int, r_in: int) -> tuple[int, int]:
+        most_out, most_in = self.errors.shape
+        return rank_of("r_out", r_out, most_out), rank_of("r_in", r_in, most_in)
+
+
+def spectrum(weight: Tensor | nn.Conv2d) -> Tucker2Spectrum:
+    """Decompose a kernel `(M, C, Kh, Kw)`, or an nn.Conv2d, once.
+
+    Two symmetric eigenproblems in float64, of the Gram matrices `(M, M)` and `(C, C)` of the two
+    unfoldings, and one two-dimensional cumulative sum. Errors: ModelError.
+    """
+    kernel, like = weight_of(weight)
+    numbers = kernel.to("cpu", torch.float64)
+    with one_thread():
+        u_out = _factor(numbers.flatten(1))
+        u_in = _factor(numbers.transpose(0, 1).flatten(1))
+        core = torch.einsum("mo,mchw,ci->oihw", u_out, numbers, u_in)
+    return Tucker2Spectrum(kernel, core, u_out, u_in, _errors(core.square().sum((2, 3))), like)
+
+
+def _factor(unfolding: Tensor) -> Tensor:
+    vectors: Tensor = torch.linalg.eigh(unfolding @ unfolding.T).eigenvectors
+    return vectors.flip(1)
+
+
+def _errors(energy: Tensor) -> NDArray[np.float64]:
+    """Energy outside the first r_out rows and r_in columns of `(M, C)`, for every pair.
+
+    Sums of what is left out, never differences, so that small errors keep all their digits.
+    """
+    cells = energy.numpy()
+    right = np.cumsum(cells[:, ::-1], axis=1)[:, ::-1]  # of each row, from column r on
+    below = np.cumsum(right[::-1, 0])[::-1]  # of all columns, from row r on
+    right_of = np.pad(right[:, 1:], ((0, 0), (0, 1)))
+    errors: NDArray[np.float64] = np.cumsum(right_of, axis=0) + np.append(below[1:], 0.0)[:, None]
+    return errors

@@ -1,0 +1,171 @@
+"""Measured plans in the plane of cost and accuracy, with intervals and the front through them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from gdws_explorer.explore.line import on_front
+from gdws_explorer.explore.records import Record
+from gdws_explorer.figures import theme
+from gdws_explorer.robust.attacks import attack_from_dict
+
+COSTS = {
+    "macs": "MACs per image",
+    "params": "parameters",
+    "bytes": "bytes",
+    "relative_error": "relative error of the kernels",
+}
+ACCURACIES = ("robust", "clean")
+
+
+class FrontInfo(NamedTuple):
+    """One accuracy over one cost.
+
+    metric, cost : what is drawn. x : cost `(n,)`. y, low, high : per cent, with the 95 % Wilson
+    interval. on_front : indices of the non-dominated records, by rising cost. text : each plan
+    in words. records : the record behind every point.
+    """
+
+    metric: str
+    cost: str
+    x: list[float]
+    y: list[float]
+    low: list[float]
+    high: list[float]
+    on_front: list[int]
+    text: list[str]
+    records: list[Record]
+
+
+def info(records: Sequence[Record], metric: str = "robust", cost: str = "macs") -> FrontInfo:
+    """The points of one accuracy; records without it are left out."""
+    kept = [r for r in records if r.accuracy(metric) is not None]
+    x = [float(getattr(r, cost)) for r in kept]
+    y = [100 * float(r.accuracy(metric) or 0.0) for r in kept]
+    intervals = [r.clean_interval if metric == "clean" else r.robust_interval for r in kept]
+    low = [100 * i[0] if i else 0.0 for i in intervals]
+    high = [100 * i[1] if i else 0.0 for i in intervals]
+    best = on_front(kept, metric, cost)
+    return FrontInfo(metric, cost, x, y, low, high, best, [describe(r) for r in kept], kept)
+
+
+def figure(infos: Sequence[FrontInfo], *, dominated: bool = True, height: int = 360) -> go.Figure:
+    """The fronts of one or two accuracies over one cost."""
+    cost = infos[0].cost if infos else "macs"
+    shown = " and ".join(i.metric for i in infos)
+    fig = go.Figure(
+        layout=theme.layout(
+            height,
+            xaxis=theme.axis(COSTS[cost], exponentformat="SI", rangemode="tozero"),
+            yaxis=theme.axis(f"{shown} accuracy (%)"),
+            legend={"orientation": "h", "y": 1.14, "x": 0},
+            hovermode="closest",
+        )
+    )
+    for data in infos:
+        for trace in traces(data, dominated=dominated):
+            fig.add_trace(trace)
+    return fig
+
+
+def traces(data: FrontInfo, *, dominated: bool = True) -> list[go.Scatter]:
+    """Two traces for one accuracy: the dominated records, and the front."""
+    colour, symbol, dash = STYLE[data.metric]
+    rest = sorted(set(range(len(data.x))) - set(data.on_front)) if dominated else []
+    beside = points(data, rest)
+    along = points(data, data.on_front)
+    return [
+        go.Scatter(
+            **beside,
+            mode="markers",
+            name=f"{data.metric}, dominated",
+            showlegend=False,
+            opacity=0.5,
+            marker={"symbol": f"{symbol}-open", "size": 7, "color": colour},
+        ),
+        go.Scatter(
+            **along,
+            mode="lines+markers",
+            name=f"{data.metric} accuracy",
+            line={"color": colour, "dash": dash, "width": 1.5},
+            marker={"symbol": symbol, "size": 9, "color": colour},
+        ),
+    ]
+
+
+STYLE = {
+    "robust": (theme.BLUE, "circle", "solid"),
+    "clean": (theme.GREEN, "diamond", "dot"),
+}
+
+
+def ghost_trace(x: Sequence[float], y: Sequence[float], text: Sequence[str]) -> go.Scatter:
+    """Where a plan that is not measured yet should land: hollow, and labelled as predicted."""
+    return go.Scatter(
+        x=x, y=y, text=text, mode="markers", name="predicted",
+        hovertemplate="%{text}<extra></extra>",
+        marker={"symbol": "circle-dot", "size": 13, "color": "rgba(0,0,0,0)",
+                "line": {"width": 2, "color": theme.PURPLE}},
+    )  # fmt: skip
+
+
+def cursor(cost: float) -> dict[str, Any]:
+    """A line at the cost of the plan on the faders; as a shape it moves in a millisecond."""
+    return {
+        "type": "line", "xref": "x", "yref": "paper", "x0": cost, "x1": cost, "y0": 0, "y1": 1,
+        "line": {"color": theme.PURPLE, "width": 1.5, "dash": "dash"},
+    }  # fmt: skip
+
+
+def ranges(infos: Sequence[FrontInfo], dense: float) -> dict[str, Any]:
+    """Axes that stay put while the plan moves: from 0 to the dense network, and all intervals."""
+    right = max([dense, *(x for i in infos for x in i.x)], default=1.0)
+    low = min([y for i in infos for y in i.low], default=0.0)
+    return {
+        "xaxis": {"range": [0, 1.04 * right]},
+        "yaxis": {"range": [max(-2.0, low - 4), 102]},
+    }
+
+
+def points(data: FrontInfo, which: Sequence[int]) -> dict[str, Any]:
+    """What a trace needs of some of the records; `customdata` is the record's place."""
+    colour = STYLE[data.metric][0]
+    return {
+        "x": [data.x[i] for i in which],
+        "y": [data.y[i] for i in which],
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [data.high[i] - data.y[i] for i in which],
+            "arrayminus": [data.y[i] - data.low[i] for i in which],
+            "thickness": 1,
+            "width": 0,
+            "color": colour,
+        },
+        "customdata": list(which),
+        "text": [data.text[i] for i in which],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def describe(record: Record) -> str:
+    """A record in words, for hovers: plan, costs, accuracies with n, interval and attack."""
+    plan = "<br>".join(textwrap.wrap(str(record.plan), 60)[:6])
+    low, high = record.clean_interval
+    lines = [
+        f"<b>{plan}</b>",
+        f"{theme.millions(record.macs)} MACs · {theme.millions(record.params)} parameters"
+        f" · relative error {record.relative_error:.3g}",
+        f"clean {record.clean:.1%} (95 %: {low:.1%} to {high:.1%})",
+    ]
+    if record.robust is not None and record.robust_interval and record.attack:
+        low, high = record.robust_interval
+        lines.append(f"robust {record.robust:.1%} (95 %: {low:.1%} to {high:.1%})")
+        lines.append(f"{attack_from_dict(record.attack).label} · n {record.n}")
+    else:
+        lines.append(f"n {record.n}, not attacked")
+    return "<br>".join(lines)

@@ -1,0 +1,217 @@
+"""One layer's approximations as pictures: its GDWS spectrum and kernels, its Tucker-2 errors."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from gdws_explorer.factorize.gdws import GDWSSpectrum
+from gdws_explorer.factorize.tucker import Tucker2Spectrum
+from gdws_explorer.figures import theme
+from gdws_explorer.network.cost import tucker2_cost
+from gdws_explorer.network.layers import Layer
+
+Floats = NDArray[np.floating[Any]]
+TILES = 40  # depthwise kernels shown as small images, the strongest first
+TILE_COLUMNS = 10
+_NONE = "rgba(128,128,128,0)"
+CELL_COLOURS = [  # dropped triplets grey, kept ones blue; see `cells`
+    [0.0, "rgba(128,128,128,0.08)"], [4 / 9, "rgba(128,128,128,0.5)"],
+    [4 / 9, "rgba(86,180,233,0.35)"], [5 / 9, "rgba(86,180,233,0.35)"],
+    [7 / 9, "rgb(44,147,206)"], [1.0, theme.BLUE],
+]  # fmt: skip
+KERNEL_COLOURS = [  # kept kernels from orange to blue, faded where dropped; see `mosaic`
+    [0.0, theme.VERMILION], [0.2, "rgba(128,128,128,0.10)"], [0.4, theme.BLUE],
+    [0.4, _NONE], [0.6, _NONE],
+    [0.6, "rgba(213,94,0,0.25)"], [0.8, "rgba(128,128,128,0.06)"], [1.0, "rgba(0,114,178,0.25)"],
+]  # fmt: skip
+
+
+class SpectrumInfo(NamedTuple):
+    """A GDWS spectrum as pictures.
+
+    strength : log10 of σ² relative to the largest, rank by channel `(R, C)`, cut at -4.
+    kept : which triplets are kept, `(R, C)`.
+    kernels : the strongest depthwise kernels, unit norm, `(n, Kh, Kw)`; kernels_kept : `(n,)`.
+    """
+
+    strength: Floats
+    kept: NDArray[np.bool_]
+    kernels: Floats
+    kernels_kept: NDArray[np.bool_]
+
+
+class GridInfo(NamedTuple):
+    """A Tucker-2 error table as a picture.
+
+    error : log10 of the relative squared error, `(r_out, r_in)`. macs : as fractions of the dense
+    layer's. r_out, r_in : the chosen pair. step : ranks between two rows and two columns.
+    """
+
+    error: Floats
+    macs: Floats
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    r_out: int
+    r_in: int
+
+
+def spectrum_info(spectrum: GDWSSpectrum, counts: NDArray[np.int64]) -> SpectrumInfo:
+    """The arrays of the GDWS picture for a channel distribution `(C,)`."""
+    top = spectrum.energy.max() or 1.0
+    strength = np.log10(np.maximum(spectrum.energy / top, 1e-4)).T
+    kept = np.arange(spectrum.energy.shape[1])[:, None] < counts[None, :]
+    strongest = spectrum.uniform.channel[:TILES]
+    rank = _occurrence(strongest)
+    flat = spectrum.basis[strongest, rank]
+    # A singular vector's sign means nothing: the largest weight is shown positive.
+    flat = flat * np.sign(np.take_along_axis(flat, np.abs(flat).argmax(1)[:, None], axis=1))
+    kernels = flat.reshape(-1, *spectrum.weight.shape[2:])
+    return SpectrumInfo(strength, kept, kernels, rank < counts[strongest])
+
+
+def grid_info(layer: Layer, spectrum: Tucker2Spectrum, r_out: int, r_in: int) -> GridInfo:
+    """The arrays of the Tucker-2 picture for a pair of ranks; at most 64 by 64 cells."""
+    most_out, most_in = spectrum.full
+    rows = np.unique(np.linspace(1, most_out, min(64, most_out)).round().astype(np.int64))
+    columns = np.unique(np.linspace(1, most_in, min(64, most_in)).round().astype(np.int64))
+    energy = float(spectrum.core.square().sum()) or 1.0
+    errors = spectrum.errors[np.ix_(rows - 1, columns - 1)] / energy
+    macs = tucker2_cost(layer, rows[:, None], columns[None, :]).macs / layer.macs
+    return GridInfo(
+        np.round(np.log10(np.maximum(errors, 1e-6)), 3),
+        np.round(macs, 4),
+        rows,
+        columns,
+        r_out,
+        r_in,
+    )
+
+
+def spectrum_figure(data: SpectrumInfo, height: int = 300) -> go.Figure:
+    """Left: every triplet of every channel, the kept ones lit. Right: the strongest kernels."""
+    figure = go.Figure(spectrum_traces(data), theme.layout(height, showlegend=False))
+    figure.update_layout(
+        xaxis=theme.axis("input channel c", domain=[0.0, 0.6]),
+        yaxis=theme.axis("triplet i", autorange="reversed"),
+        xaxis2={"visible": False, "domain": [0.66, 1.0], "anchor": "y2"},
+        yaxis2={"visible": False, "autorange": "reversed", "scaleanchor": "x2", "anchor": "x2"},
+    )
+    return figure
+
+
+def grid_figure(data: GridInfo, height: int = 300) -> go.Figure:
+    """The error of every rank pair as colour, lines of equal MACs, and the chosen pair."""
+    figure = go.Figure(grid_traces(data), theme.layout(height, showlegend=False))
+    figure.update_layout(
+        xaxis=theme.axis("r_in: input rank"), yaxis=theme.axis("r_out: output rank")
+    )
+    return figure
+
+
+def layer_figure(spectrum: SpectrumInfo, grid: GridInfo, one: str, height: int = 300) -> go.Figure:
+    """Both pictures in one figure, of which that of family `one` is shown.
+
+    A live view shows the other by `layer_layout` and by the traces' `visible`: traces 0 and 1
+    are the spectrum's, 2 to 4 the grid's.
+    """
+    places = [("x", "y"), ("x2", "y2"), *[("x3", "y3")] * 3]
+    traces = [*spectrum_traces(spectrum), *grid_traces(grid)]
+    for i, (trace, (x, y)) in enumerate(zip(traces, places, strict=True)):
+        trace.update(xaxis=x, yaxis=y, visible=shown(i, one))
+    figure = go.Figure(traces, theme.layout(height, showlegend=False))
+    return figure.update_layout(layer_layout(one))
+
+
+def shown(trace: int, one: str) -> bool:
+    """Whether a trace of `layer_figure` belongs to the picture of family `one`."""
+    return (trace >= 2) == (one == "tucker2")
+
+
+def layer_layout(one: str) -> dict[str, object]:
+    """The axes of `layer_figure` when the picture of family `one` is shown."""
+    grid = one == "tucker2"
+    return {
+        "xaxis": theme.axis("input channel c", domain=[0.0, 0.6], visible=not grid),
+        "yaxis": theme.axis("triplet i", autorange="reversed", visible=not grid),
+        "xaxis2": {"visible": False, "domain": [0.66, 1.0], "anchor": "y2"},
+        "yaxis2": {
+            "visible": False, "autorange": "reversed", "scaleanchor": "x2", "anchor": "x2",
+        },
+        "xaxis3": theme.axis("r_in: input rank", domain=[0.0, 0.92], anchor="y3", visible=grid),
+        "yaxis3": theme.axis("r_out: output rank", anchor="x3", visible=grid),
+    }  # fmt: skip
+
+
+def spectrum_traces(data: SpectrumInfo) -> list[go.Heatmap]:
+    """All triplets, the kept ones lit; the strongest kernels, the dropped ones faded."""
+    return [
+        go.Heatmap(
+            z=cells(data), y0=1, zmin=-9, zmax=0, colorscale=CELL_COLOURS, showscale=False,
+            xgap=1, ygap=1, hovertemplate="channel %{x} · triplet %{y}<extra></extra>",
+        ),
+        go.Heatmap(
+            z=mosaic(data), zmin=-1, zmax=4, colorscale=KERNEL_COLOURS, showscale=False,
+            hoverinfo="skip", xaxis="x2", yaxis="y2",
+        ),
+    ]  # fmt: skip
+
+
+def cells(data: SpectrumInfo) -> Floats:
+    """One picture of kept and dropped: strengths from -4 to 0, 5 less where dropped `(R, C)`."""
+    return np.round(data.strength - 5.0 * ~data.kept, 2)
+
+
+def mosaic(data: SpectrumInfo) -> Floats:
+    """Small images side by side: weights from -1 to 1, 3 more where dropped, 1.5 between."""
+    count, height, width = data.kernels.shape
+    tiles = np.round(data.kernels + 3.0 * ~data.kernels_kept[:, None, None], 2)
+    columns = min(TILE_COLUMNS, count)
+    rows = -(-count // columns)
+    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), 1.5)
+    for i, tile in enumerate(tiles):
+        top, left = i // columns * (height + 1), i % columns * (width + 1)
+        canvas[top : top + height, left : left + width] = tile
+    return canvas
+
+
+def grid_traces(data: GridInfo) -> list[go.Heatmap | go.Contour | go.Scatter]:
+    """The errors, the lines of equal MACs, the chosen pair."""
+    errors = go.Heatmap(
+        x=data.columns, y=data.rows, z=data.error, zmin=-4, zmax=0, colorscale=theme.ERROR,
+        customdata=data.macs,
+        colorbar={
+            "title": {"text": "relative error"}, "tickvals": [-4, -3, -2, -1, 0],
+            "ticktext": ["10⁻⁴", "10⁻³", "1 %", "10 %", "100 %"], "thickness": 12,
+        },
+        hovertemplate="r_out %{y} · r_in %{x}<br>%{customdata:.0%} of the dense MACs"
+        "<br>log₁₀ of the relative error: %{z:.2f}<extra></extra>",
+    )  # fmt: skip
+    macs = go.Contour(
+        x=data.columns, y=data.rows, z=data.macs, showscale=False, hoverinfo="skip",
+        contours={
+            "start": 0.2, "end": 1.0, "size": 0.2, "coloring": "none", "showlabels": True,
+            "labelformat": ".0%", "labelfont": {"color": "white", "size": 12},
+        },
+        line={"color": "white", "width": 1},
+    )  # fmt: skip
+    chosen = go.Scatter(
+        x=[data.r_in], y=[data.r_out], mode="markers", hoverinfo="skip",
+        marker={
+            "symbol": "circle-open", "size": 15, "color": "white", "line": {"width": 4},
+        },
+    )  # fmt: skip
+    return [errors, macs, chosen]
+
+
+def _occurrence(channels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often each entry's channel came before it: its rank within the channel."""
+    seen: dict[int, int] = {}
+    ranks = []
+    for channel in channels.tolist():
+        ranks.append(seen.get(channel, 0))
+        seen[channel] = ranks[-1] + 1
+    return np.array(ranks, dtype=np.int64)

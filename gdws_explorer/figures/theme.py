@@ -1,0 +1,68 @@
+"""Colours and layout that all figures share: Okabe-Ito, readable on light and on dark."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+# Okabe & Ito, "Color Universal Design" (2008). Shapes and dashes say the same as the colours.
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+GREEN = "#009E73"
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+PURPLE = "#CC79A7"
+GREY = "#767676"  # 4.5:1 against white and against black
+GRID = "rgba(128,128,128,0.22)"
+FAINT = "rgba(128,128,128,0.35)"
+
+FAMILY_COLOURS = {"dense": GREY, "gdws": BLUE, "tucker2": ORANGE}
+ERROR = [[0.0, "#0072B2"], [0.45, "#56B4E9"], [0.8, "#E69F00"], [1.0, "#D55E00"]]
+
+CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+    "responsive": True,
+    "displayModeBar": "hover",
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+}
+
+
+def layout(height: int, **more: Any) -> go.Layout:
+    """A transparent layout of fixed height in pixels, without a theme of its own."""
+    base: dict[str, Any] = {
+        "template": "none",
+        "height": height,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": GREY},
+        "margin": {"l": 60, "r": 20, "t": 36, "b": 48},
+        "hoverlabel": {"align": "left", "font": {"size": 12}},
+        "uirevision": "keep",
+    }
+    return go.Layout(**{**base, **more})
+
+
+def axis(title: str, **more: Any) -> dict[str, Any]:
+    """An axis with its title and quiet grid lines."""
+    base: dict[str, Any] = {
+        "title": {"text": title},
+        "gridcolor": GRID,
+        "zeroline": False,
+        "linecolor": FAINT,
+        "showline": True,
+        "ticks": "outside",
+        "tickcolor": FAINT,
+        "automargin": True,
+    }
+    return {**base, **more}
+
+
+def millions(number: float) -> str:
+    """`2.4 M`, `288 k`, `17`: three digits and a unit."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(number) >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.3g}"

@@ -1,0 +1,1 @@
+"""A whole model: layers, costs, plans, budgets and compressed copies."""

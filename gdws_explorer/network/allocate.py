@@ -1,0 +1,193 @@
+"""A network-wide budget becomes one choice for every layer.
+
+Each layer's choices lie in the plane of cost and squared error. Errors of layers add up, so the
+network's least error under a budget is a multiple-choice knapsack; walking the layers' lower
+convex hulls in order of error removed per unit of cost solves its relaxation exactly, and what
+the last whole step leaves over is filled with the choices between the hull points. The method
+is ours; for GDWS alone, whose hull is its whole ladder up to break-even, it is MEGO over the
+whole network at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdws_explorer.network.plan import GDWS, Choice, Dense, Tucker2
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """Choices of one family for one layer, in any order.
+
+    cost, error : `(n,)`. ranks : `(n, k)`: G, or r_out and r_in. family : their class.
+    """
+
+    family: type[Dense] | type[GDWS] | type[Tucker2]
+    cost: Ints
+    error: Floats
+    ranks: Ints
+
+    def choice(self, index: int) -> Choice:
+        """The choice at a position."""
+        make: Callable[..., Choice] = self.family
+        return make(*map(int, self.ranks[index]))
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """The one choice of a layer that is locked or skipped."""
+
+    only: Choice
+    cost: Ints
+    error: Floats
+
+    def choice(self, index: int) -> Choice:
+        """The choice, whatever the position."""
+        return self.only
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The choices of one layer that are worth making: rising cost, falling error.
+
+    cost, error : `(n,)`. source, index : where each comes from. hull : positions of the lower
+    convex hull, `(h,)`, from the cheapest to the most exact.
+    """
+
+    options: Sequence[Options | Fixed]
+    cost: Ints
+    error: Floats
+    source: Ints
+    index: Ints
+    hull: Ints
+
+    @classmethod
+    def of(cls, options: Sequence[Options | Fixed]) -> Table:
+        """Drop every choice that another one dominates."""
+        cost = np.concatenate([o.cost for o in options])
+        error = np.concatenate([o.error for o in options])
+        source = np.repeat(np.arange(len(options)), [len(o.cost) for o in options])
+        index = np.concatenate([np.arange(len(o.cost)) for o in options])
+        order = np.lexsort((error, cost))
+        best_before = np.minimum.accumulate(np.append(np.inf, error[order[:-1]]))
+        keep = order[error[order] < best_before]
+        cost, error = cost[keep], error[keep]
+        return cls(options, cost, error, source[keep], index[keep], _hull(cost, error))
+
+    def choice(self, position: int) -> Choice:
+        """The choice at a position of the table."""
+        return self.options[int(self.source[position])].choice(int(self.index[position]))
+
+    def cheapest(self, error: float) -> int:
+        """Position of the least cost whose error is ≤ `error` (the most exact if none is)."""
+        met = int(np.searchsorted(self._rising_error, error, side="right"))
+        return len(self.cost) - max(1, met)
+
+    def best(self, cost: float) -> int:
+        """Position of the least error whose cost is ≤ `cost` (the cheapest if none is)."""
+        return max(0, int(np.searchsorted(self.cost, cost, side="right")) - 1)
+
+    @cached_property
+    def _rising_error(self) -> Floats:
+        return self.error[::-1]
+
+
+class Allocator:
+    """Network-wide allocation over the layers' tables, by name; each question is a look-up."""
+
+    def __init__(self, named: Mapping[str, Table]) -> None:
+        self.names = tuple(named)
+        self.tables = tables = tuple(named.values())
+        # What one step along one layer's hull spends and gains; the empty one keeps the types.
+        none = np.empty(0)
+        owner = np.repeat(np.arange(len(tables)), [len(t.hull) - 1 for t in tables])
+        spent = np.concatenate([none, *(np.diff(t.cost[t.hull]) for t in tables)]).astype(np.int64)
+        gained = np.concatenate([none, *(-np.diff(t.error[t.hull]) for t in tables)])
+        self.least_cost = sum(int(t.cost[0]) for t in tables)
+        self.most_error = sum(float(t.error[0]) for t in tables)
+        self.least_error = sum(float(t.error[-1]) for t in tables)
+        order = np.argsort(-gained / spent, kind="stable")
+        self._owner = owner[order]
+        self._spent = np.cumsum(spent[order])
+        self._gained = np.cumsum(gained[order])
+
+    def under_cost(self, cost: int) -> dict[str, Choice]:
+        """The least total error found with total cost ≤ `cost` (which is ≥ `least_cost`)."""
+        steps = int(np.searchsorted(self._spent, cost - self.least_cost, side="right"))
+        places = self._after(steps)
+        slack = cost - sum(int(t.cost[p]) for t, p in zip(self.tables, places, strict=True))
+
+        def better(i: int) -> tuple[int, float]:
+            table, place = self.tables[i], places[i]
+            new = table.best(int(table.cost[place]) + slack)
+            return new, float(table.error[place] - table.error[new])
+
+        for i in _worthwhile(better, len(places)):
+            new, _ = better(i)
+            slack -= int(self.tables[i].cost[new] - self.tables[i].cost[places[i]])
+            places[i] = new
+        return self._choices(places)
+
+    def under_error(self, error: float) -> dict[str, Choice]:
+        """The least total cost found with total error ≤ `error` (which is ≥ `least_error`).
+
+        The total is summed in the layers' order, as a summary sums it.
+        """
+        steps = int(np.searchsorted(self._gained, self.most_error - error, side="left"))
+        places = self._after(min(steps, len(self._gained)))
+        while True:
+            total = sum(float(t.error[p]) for t, p in zip(self.tables, places, strict=True))
+            if total <= error or steps >= len(self._gained):
+                break
+            steps += 1  # the cumulative sums and the total may round differently
+            places = self._after(steps)
+        slack = error - total
+
+        def better(i: int) -> tuple[int, float]:
+            table, place = self.tables[i], places[i]
+            new = table.cheapest(float(table.error[place]) + slack)
+            return new, float(table.cost[place] - table.cost[new])
+
+        for i in _worthwhile(better, len(places)):
+            new, gain = better(i)
+            grown = float(self.tables[i].error[new] - self.tables[i].error[places[i]])
+            if gain > 0 and grown <= slack:
+                slack -= grown
+                places[i] = new
+        return self._choices(places)
+
+    def _after(self, steps: int) -> list[int]:
+        taken = np.bincount(self._owner[:steps], minlength=len(self.tables))
+        return [int(t.hull[n]) for t, n in zip(self.tables, taken, strict=True)]
+
+    def _choices(self, places: Iterable[int]) -> dict[str, Choice]:
+        chosen = (t.choice(p) for t, p in zip(self.tables, places, strict=True))
+        return dict(zip(self.names, chosen, strict=True))
+
+
+def _worthwhile(better: Callable[[int], tuple[int, float]], layers: int) -> list[int]:
+    """Layers that the slack can improve, the greatest gain first."""
+    gains = [(better(i)[1], i) for i in range(layers)]
+    return [i for gain, i in sorted(gains, key=lambda pair: -pair[0]) if gain > 0]
+
+
+def _hull(cost: Ints, error: Floats) -> Ints:
+    """Positions of the lower convex hull of points with rising cost and falling error."""
+    hull = np.arange(len(cost))
+    while len(hull) > 2:
+        slope = np.diff(error[hull]) / np.diff(cost[hull])
+        # A point on or above the chord of its neighbours is not needed; dropping all such
+        # points at once is safe, since every chord joins two real choices.
+        inside = np.append(True, np.append(slope[:-1] < slope[1:], True))
+        if inside.all():
+            break
+        hull = hull[inside]
+    return hull

@@ -1,0 +1,88 @@
+"""Plan and model to a compressed model, and back to dense kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from gdws_explorer.errors import PlanError
+from gdws_explorer.factorize.gdws import GDWSConv2d
+from gdws_explorer.factorize.geometry import bias_of, conv2d, geometry_of
+from gdws_explorer.factorize.tucker import Tucker2Conv2d
+from gdws_explorer.network.layers import copied
+from gdws_explorer.network.plan import GDWS, Choice, Plan, Tucker2
+
+
+def with_layers(model: nn.Module, make: Callable[[str, nn.Module], nn.Module | None]) -> nn.Module:
+    """A deep copy of `model` in which `make(name, module)` replaces what it returns a module for.
+
+    A module that stands under two names is asked for once, and replaced under both.
+    """
+    mine = copied(model)
+    for name, module in list(mine.named_modules()):
+        new = make(name, module)
+        if new is not None:
+            new.train(module.training)
+            # The object itself becomes the new module, as torch's lazy modules do: a forward
+            # that reaches it through a plain list or an alias meets the new one too.
+            module.__class__, module.__dict__ = type(new), new.__dict__
+    return mine
+
+
+def densify(model: nn.Module) -> nn.Module:
+    """A copy whose GDWS and Tucker-2 layers are convolutions with the rebuilt kernel.
+
+    Same outputs up to rounding; faster to attack while G > C.
+    """
+
+    def make(_name: str, module: nn.Module) -> nn.Module | None:
+        return module.dense() if isinstance(module, GDWSConv2d | Tucker2Conv2d) else None
+
+    return with_layers(model, make)
+
+
+def reshape(model: nn.Module, plan: Plan) -> nn.Module:
+    """A copy of a dense `model` with the plan's structure, its new weights still zero.
+
+    For loading an exported state_dict: the GDWS gather index comes with it.
+    """
+    missing = [name for name, _ in plan if name not in dict(model.named_modules())]
+    if missing:
+        raise PlanError(
+            f"the model has no layer {missing[0]!r}; expected the network the plan was made for."
+        )
+    choices = dict(plan.layers)
+
+    def make(name: str, module: nn.Module) -> nn.Module | None:
+        choice = choices.get(name)
+        return None if choice is None else _structure(name, module, choice)
+
+    return with_layers(model, make)
+
+
+def _structure(name: str, module: nn.Module, choice: Choice) -> nn.Module | None:
+    if not isinstance(choice, GDWS | Tucker2):
+        return None
+    if not isinstance(module, nn.Conv2d):
+        raise PlanError(f"{name} is a {type(module).__name__}; the plan expects an nn.Conv2d.")
+    out, channels, *kernel = module.weight.shape
+    geometry = geometry_of(module)
+
+    def zeros(*shape: int) -> torch.Tensor:
+        return module.weight.new_zeros(shape)
+
+    if isinstance(choice, GDWS):
+        counts = torch.zeros(channels, dtype=torch.int64)
+        counts[0] = choice.G
+        return GDWSConv2d(
+            counts,
+            conv2d(zeros(choice.G, 1, *kernel), groups=choice.G, **geometry),
+            conv2d(zeros(out, choice.G, 1, 1), bias_of(module)),
+        )
+    return Tucker2Conv2d(
+        conv2d(zeros(choice.r_in, channels, 1, 1)),
+        conv2d(zeros(choice.r_out, choice.r_in, *kernel), **geometry),
+        conv2d(zeros(out, choice.r_out, 1, 1), bias_of(module)),
+    )

@@ -1,0 +1,59 @@
+"""MACs, parameters and bytes of a layer under a choice, by formula.
+
+MACs are multiply-accumulates for one example, over all calls of the layer; FLOPs are twice that.
+Bytes count weights, bias and, for GDWS, the gather index of 8 bytes per kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from gdws_explorer.network.layers import Layer
+from gdws_explorer.network.plan import GDWS, Choice, Tucker2
+
+INDEX_BYTES = 8
+
+
+class Cost(NamedTuple):
+    """What a layer costs: whole numbers, or arrays of them where the ranks are arrays."""
+
+    macs: Any
+    params: Any
+    bytes: Any
+
+
+def cost(layer: Layer, choice: Choice) -> Cost:
+    """The cost of `layer` when it becomes `choice`."""
+    match choice:
+        case GDWS(G, _):
+            return gdws_cost(layer, G)
+        case Tucker2(r_out, r_in):
+            return tucker2_cost(layer, r_out, r_in)
+    return Cost(layer.macs, layer.params, layer.bytes)
+
+
+def gdws_cost(layer: Layer, kernels: Any) -> Cost:
+    """G·(K² + M) weights, each used once at every output position (Dbouk & Shanbhag, §3)."""
+    out, _, *kernel = layer.weight_shape
+    weights = kernels * (math.prod(kernel) + out)
+    params = weights + layer.bias * out
+    return Cost(
+        weights * layer.out_positions, params, params * layer.itemsize + INDEX_BYTES * kernels
+    )
+
+
+def tucker2_cost(layer: Layer, r_out: Any, r_in: Any) -> Cost:
+    """C·r_in weights at every input position, K²·r_in·r_out + r_out·M at every output one."""
+    out, channels, *kernel = layer.weight_shape
+    first = channels * r_in
+    rest = math.prod(kernel) * r_in * r_out + r_out * out
+    params = first + rest + layer.bias * out
+    macs = first * layer.in_positions + rest * layer.out_positions
+    return Cost(macs, params, params * layer.itemsize)
+
+
+def break_even(layer: Layer) -> int:
+    """The largest G at which GDWS still has fewer MACs than the dense layer (0 if none)."""
+    unit = gdws_cost(layer, 1).macs
+    return int((layer.macs - 1) // unit)

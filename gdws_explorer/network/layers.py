@@ -1,0 +1,276 @@
+"""Find the layers of a network and trace their shapes, once."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils import parametrize
+
+from gdws_explorer.errors import DataError, ModelError
+from gdws_explorer.network.counting import MacCounter
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+WEIGHTED = (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution or linear layer, as the traced forward pass met it.
+
+    name : its name in the model. kind : its class. weight_shape : `(M, C / groups, …)`.
+    in_size, out_size : spatial sizes `(H, W)` at the first call, `()` for a linear layer.
+    calls : how often one forward pass uses it.
+    in_positions, out_positions : positions per example, summed over the calls.
+    macs, params, bytes : of the dense layer, for one example (MACs over all calls).
+    itemsize : bytes of one weight. bias : whether it has one.
+    reasons : why a family cannot approximate it, by family ("gdws", "tucker2").
+    """
+
+    name: str
+    kind: str
+    weight_shape: tuple[int, ...]
+    in_size: tuple[int, ...]
+    out_size: tuple[int, ...]
+    calls: int
+    in_positions: int
+    out_positions: int
+    macs: int
+    params: int
+    bytes: int
+    itemsize: int
+    bias: bool
+    reasons: Mapping[str, str]
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families that can approximate it."""
+        return tuple(name for name in ("gdws", "tucker2") if name not in self.reasons)
+
+    def __str__(self) -> str:
+        out, per_group, *kernel = self.weight_shape
+        size = "×".join(map(str, kernel))
+        return f"{self.name} · {per_group}→{out}" + (f" · {size}" if size else "")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one forward pass showed.
+
+    layers : in the order of their first call. macs : of the whole network, functional
+    operations included. unused : convolutions that the pass never called.
+    """
+
+    layers: tuple[Layer, ...]
+    macs: int
+    unused: tuple[str, ...]
+
+
+def own_copy(model: nn.Module) -> nn.Module:
+    """A deep copy in eval mode, without gradients; the user's model stays as it is."""
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"the model is a {type(model).__name__}; expected a torch.nn.Module, such as the "
+            "network itself rather than its state_dict."
+        )
+    try:
+        return copied(model).eval().requires_grad_(False)
+    except Exception as error:
+        cause = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(
+            f"the model cannot be copied ({cause[0]}); expected a module that copy.deepcopy "
+            "takes, initialised by a first forward pass where it is lazy."
+        ) from error
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy, also of modules whose weight is computed (pruning, the older weight norm).
+
+    They keep it as an attribute that is no leaf of the graph, which copy.deepcopy refuses.
+    """
+    kept = [vars(module).values() for module in model.modules()]
+    computed = [t for values in kept for t in values if isinstance(t, Tensor) and not t.is_leaf]
+    return copy.deepcopy(model, {id(t): t.detach().clone() for t in computed})
+
+
+def one_example(example: Tensor, model: nn.Module) -> Tensor:
+    """The first of a batch `(N, …)`, on the model's device and in its floating type."""
+    if not isinstance(example, Tensor):
+        raise DataError(
+            f"the example is a {type(example).__name__}; expected a tensor (N, C, H, W)."
+        )
+    if example.ndim < 2 or len(example) == 0:
+        raise DataError(
+            f"the example has shape {tuple(example.shape)}; expected a batch (N, C, H, W) with "
+            "at least one image."
+        )
+    place = next(model.parameters(), torch.zeros(()))
+    dtype = place.dtype if example.is_floating_point() else example.dtype
+    return example[:1].detach().to(place.device, dtype)
+
+
+def trace(model: nn.Module, example: Tensor) -> Trace:
+    """Run the model once on `example` `(1, …)` and describe every layer it calls.
+
+    A module that is called twice has twice the MACs. Raises ModelError where the model has no
+    convolution, refuses the example, or holds weights that are NaN or infinite.
+    """
+    named = {name: m for name, m in model.named_modules() if isinstance(m, WEIGHTED)}
+    if not any(isinstance(m, CONVOLUTIONS + TRANSPOSED) for m in named.values()):
+        raise ModelError(f"{type(model).__name__} has no convolution to approximate.")
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
+            raise ModelError(f"{name} holds NaN or infinite values; repair the network first.")
+    shared = _shared(model)
+    reasons = {name: _reasons(m, shared) for name, m in named.items()}
+
+    calls: dict[str, list[tuple[torch.Size, torch.Size]]] = {}
+
+    def note(name: str, inputs: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> None:
+        taken = inputs[0] if inputs else named["input"]
+        calls.setdefault(name, []).append((taken.shape, output.shape))
+
+    hooks = [
+        module.register_forward_hook(
+            lambda _m, inputs, named, output, name=name: note(name, inputs, named, output),
+            with_kwargs=True,
+        )
+        for name, module in named.items()
+    ]
+    counter = MacCounter()
+    try:
+        with torch.random.fork_rng(), _countable(), torch.no_grad(), counter:
+            model(example)
+    except Exception as error:
+        cause = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(
+            f"the model does not take an example of shape {tuple(example.shape)}: {cause[0]}"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+    layers = tuple(_layer(name, named[name], met, reasons[name]) for name, met in calls.items())
+    known = sum(layer.macs for layer in layers)
+    unused = tuple(n for n, m in named.items() if n not in calls and not isinstance(m, nn.Linear))
+    return Trace(layers, max(known, counter.macs), unused)
+
+
+def fingerprint(model: nn.Module, layers: tuple[Layer, ...], input_shape: tuple[int, ...]) -> str:
+    """SHA-256 of the weights, the buffers and the layer shapes, as 64 hex digits."""
+    digest = hashlib.sha256(repr(input_shape).encode())
+    for layer in layers:
+        shape = (layer.name, layer.weight_shape, layer.in_positions, layer.out_positions)
+        digest.update(repr(shape).encode())
+    # Buffers again by name for those that the state_dict leaves out.
+    for name, tensor in {**model.state_dict(), **dict(model.named_buffers())}.items():
+        if isinstance(tensor, Tensor):
+            digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _layer(
+    name: str,
+    module: nn.Module,
+    met: list[tuple[torch.Size, torch.Size]],
+    reasons: Mapping[str, str],
+) -> Layer:
+    weight, bias = module.weight, module.bias
+    assert isinstance(weight, Tensor)
+    assert bias is None or isinstance(bias, Tensor)
+    spatial = 0 if isinstance(module, nn.Linear) else weight.ndim - 2
+    ins, outs = ([_positions(call[i], spatial) for call in met] for i in (0, 1))
+    transposed = isinstance(module, TRANSPOSED)
+    numbers = [weight] if bias is None else [weight, bias]
+    return Layer(
+        name=name,
+        kind=type(module).__name__,
+        weight_shape=tuple(weight.shape),
+        in_size=tuple(met[0][0][-spatial:]) if spatial else (),
+        out_size=tuple(met[0][1][-spatial:]) if spatial else (),
+        calls=len(met),
+        in_positions=sum(ins),
+        out_positions=sum(outs),
+        macs=weight.numel() * sum(ins if transposed else outs),
+        params=sum(t.numel() for t in numbers),
+        bytes=sum(t.numel() * t.element_size() for t in numbers),
+        itemsize=weight.element_size(),
+        bias=bias is not None,
+        reasons=reasons,
+    )
+
+
+def _positions(shape: torch.Size, spatial: int) -> int:
+    """How often the weights are used: everything but the channels, what the batch holds included.
+
+    A model may fold time or windows of its one example into the batch.
+    """
+    return math.prod(shape) // shape[-spatial - 1]
+
+
+@contextmanager
+def _countable() -> Iterator[None]:
+    """Attention by plain matrix products: the flop counter does not know its fused kernels."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _shared(model: nn.Module) -> frozenset[int]:
+    """The ids of parameters that stand in more than one place."""
+    places = Counter(id(p) for m in model.modules() for p in m._parameters.values())
+    return frozenset(p for p, times in places.items() if times > 1) - {id(None)}
+
+
+def _reasons(module: nn.Module, shared: frozenset[int]) -> dict[str, str]:
+    """Why a family cannot approximate this layer, by family; empty where all can."""
+    why = _never(module, shared)
+    if why is not None:
+        return {"gdws": why, "tucker2": why}
+    if module.weight[0, 0].numel() == 1:  # type: ignore[index]
+        return {
+            "gdws": "a 1×1 kernel has no space to separate (the paper skips it too)",
+            "tucker2": "a 1×1 kernel is one matrix; Tucker-2 would only add a layer to it",
+        }
+    return {}
+
+
+def _never(module: nn.Module, shared: frozenset[int]) -> str | None:
+    kind = type(module).__name__
+    if isinstance(module, nn.Linear):
+        return "a linear layer: only convolutions are approximated"
+    if isinstance(module, TRANSPOSED):
+        return f"{kind}: transposed convolutions are not supported"
+    if not isinstance(module, nn.Conv2d):
+        return f"{kind}: only 2-D convolutions are supported"
+    if module.groups != 1:
+        return f"groups={module.groups}: only convolutions with groups=1 are supported"
+    if parametrize.is_parametrized(module):
+        return "its weight is parametrized: torch.nn.utils.parametrize.remove_parametrizations"
+    if "weight" not in module._parameters:
+        return "its weight is computed (weight or spectral norm): remove the norm first"
+    if type(module).forward is not nn.Conv2d.forward or (
+        type(module)._conv_forward is not nn.Conv2d._conv_forward
+    ):
+        return f"{kind} has a forward of its own"
+    if module._forward_hooks or module._forward_pre_hooks:
+        return "it carries forward hooks, which a replacement would lose"
+    if not shared.isdisjoint((id(module.weight), id(module.bias))):
+        return "it shares its weight or bias with another part of the network"
+    return None

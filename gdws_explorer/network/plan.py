@@ -1,0 +1,275 @@
+"""What every layer becomes: an immutable, hashable plan that travels as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import operator
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gdws_explorer import files
+from gdws_explorer.errors import PlanError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """The layer stays as it is."""
+
+    def __str__(self) -> str:
+        return "dense"
+
+
+@dataclass(frozen=True, slots=True)
+class GDWS:
+    """Generalized depthwise-separable: `G` depthwise kernels in all.
+
+    counts : the kernels of every input channel, `(C,)`, summing to G; None means the G of
+        largest energy, as MEGO with unit weights chooses them (Dbouk & Shanbhag, algorithm 1).
+    """
+
+    G: int
+    counts: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "G", _whole("G", self.G))
+        if self.counts is not None:
+            counts = tuple(_whole("a count", count) for count in self.counts)
+            object.__setattr__(self, "counts", counts)
+
+    def __str__(self) -> str:
+        return f"GDWS G={self.G}" + ("" if self.counts is None else " (weighted)")
+
+
+@dataclass(frozen=True, slots=True)
+class Tucker2:
+    """1×1 to `r_in` channels, K×K to `r_out`, 1×1 to the original outputs."""
+
+    r_out: int
+    r_in: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "r_out", _whole("r_out", self.r_out))
+        object.__setattr__(self, "r_in", _whole("r_in", self.r_in))
+
+    def __str__(self) -> str:
+        return f"Tucker-2 {self.r_out}×{self.r_in}"
+
+
+def _whole(name: str, value: object) -> int:
+    """A plain int, so that every plan hashes and travels; numpy's and torch's are taken too."""
+    if type(value) is int:
+        return value
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise PlanError(f"{name} is {value!r}; expected a whole number.") from None
+
+
+Choice = Dense | GDWS | Tucker2
+FAMILIES: dict[str, type[Dense] | type[GDWS] | type[Tucker2]] = {
+    "dense": Dense,
+    "gdws": GDWS,
+    "tucker2": Tucker2,
+}
+
+
+def family(choice: Choice) -> str:
+    """The short name of a choice's family: "dense", "gdws" or "tucker2"."""
+    for name, kind in FAMILIES.items():
+        if type(choice) is kind:
+            return name
+    raise PlanError(
+        f"{choice!r} is not a choice for a layer; expected gx.Dense(), gx.GDWS(G) or "
+        "gx.Tucker2(r_out, r_in)."
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every layer of one network becomes.
+
+    fingerprint : SHA-256 of the network's weights and layer shapes.
+    input_shape : one example's shape, without the batch.
+    layers : (name, choice) for every layer that can be approximated, in call order.
+    """
+
+    fingerprint: str
+    input_shape: tuple[int, ...]
+    layers: tuple[tuple[str, Choice], ...]
+
+    def __getitem__(self, name: str) -> Choice:
+        try:
+            return self._choices[name]
+        except KeyError:
+            raise PlanError(
+                f"the plan has no layer {name!r}; its layers are {', '.join(self._choices)}."
+            ) from None
+
+    def __iter__(self) -> Iterator[tuple[str, Choice]]:
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __str__(self) -> str:
+        changed = [f"{name} {choice}" for name, choice in self.layers if choice != Dense()]
+        rest = len(self.layers) - len(changed)
+        if not changed:
+            return "all layers dense"
+        return ", ".join(changed) + (f"; {rest} dense" if rest else "")
+
+    @cached_property
+    def _choices(self) -> dict[str, Choice]:
+        return dict(self.layers)
+
+    @cached_property
+    def hash(self) -> str:
+        """16 hex digits that name this plan: equal plans, equal hash."""
+        return self._checksum()[:16]
+
+    def replace(self, name: str, choice: Choice) -> Plan:
+        """The same plan with one layer changed; ranks are checked by the network that uses it."""
+        return self.update({name: choice})
+
+    def update(self, choices: Mapping[str, Choice]) -> Plan:
+        """The same plan with several layers changed."""
+        for name, choice in choices.items():
+            self[name]
+            family(choice)
+        merged = tuple((name, choices.get(name, old)) for name, old in self.layers)
+        return Plan(self.fingerprint, self.input_shape, merged)
+
+    # -- files -----------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, object]:
+        """A JSON-ready description with schema version and checksum."""
+        return {"schema": SCHEMA, **self._content(), "checksum": self._checksum()}
+
+    def to_json(self) -> str:
+        """`to_dict` as indented text."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan as JSON, atomically."""
+        files.write_text(path, self.to_json())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Plan:
+        """Read a plan written by `save`; a damaged or edited file is refused with the reason."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlanError(f"{path} cannot be read as a plan: {error}.") from error
+        return cls.from_json(text, where=str(path))
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "the plan") -> Plan:
+        """Read a plan from JSON text; `where` names it in errors."""
+        try:
+            raw = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise PlanError(
+                f"{where} is not complete JSON (line {error.lineno}: {error.msg}); it may be "
+                "truncated: export the plan again."
+            ) from error
+        return cls.from_dict(raw, where)
+
+    @classmethod
+    def from_dict(cls, raw: object, where: str = "the plan") -> Plan:
+        """Read what `to_dict` wrote."""
+        if isinstance(raw, dict) and isinstance(raw.get("schema"), int) and raw["schema"] > SCHEMA:
+            raise PlanError(
+                f"{where} has schema {raw['schema']}, this version reads up to {SCHEMA}; "
+                "update gdws-explorer."
+            )
+        try:
+            file = _PlanFile.model_validate(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"]) or "top level"
+            raise PlanError(
+                f"{where} is not a plan: {place}: {first['msg']}; export the plan again."
+            ) from error
+        plan = cls(
+            file.fingerprint,
+            tuple(file.input_shape),
+            tuple((name, entry.choice()) for name, entry in file.layers.items()),
+        )
+        if plan._checksum() != file.checksum:
+            raise PlanError(
+                f"{where} was changed after it was written (its checksum does not match); "
+                "change plans with plan.replace and save them again."
+            )
+        return plan
+
+    def _content(self) -> dict[str, object]:
+        return {
+            "fingerprint": self.fingerprint,
+            "input_shape": list(self.input_shape),
+            "layers": {name: _entry(choice) for name, choice in self.layers},
+        }
+
+    def _checksum(self) -> str:
+        # The order of the layers is part of the plan, so the keys are not sorted.
+        return hashlib.sha256(json.dumps(self._content()).encode()).hexdigest()
+
+
+def _entry(choice: Choice) -> dict[str, object]:
+    match choice:
+        case GDWS(G, None):
+            return {"family": "gdws", "G": G}
+        case GDWS(G, counts):
+            return {"family": "gdws", "G": G, "counts": list(counts or ())}
+        case Tucker2(r_out, r_in):
+            return {"family": "tucker2", "r_out": r_out, "r_in": r_in}
+    return {"family": "dense"}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _DenseEntry(_Strict):
+    family: Literal["dense"]
+
+    def choice(self) -> Choice:
+        return Dense()
+
+
+class _GDWSEntry(_Strict):
+    family: Literal["gdws"]
+    G: Annotated[int, Field(ge=1)]
+    counts: list[Annotated[int, Field(ge=0)]] | None = None
+
+    def choice(self) -> Choice:
+        return GDWS(self.G, None if self.counts is None else tuple(self.counts))
+
+
+class _Tucker2Entry(_Strict):
+    family: Literal["tucker2"]
+    r_out: Annotated[int, Field(ge=1)]
+    r_in: Annotated[int, Field(ge=1)]
+
+    def choice(self) -> Choice:
+        return Tucker2(self.r_out, self.r_in)
+
+
+class _PlanFile(_Strict):
+    schema_: Literal[1] = Field(alias="schema")
+    fingerprint: str
+    input_shape: list[int]
+    layers: dict[
+        str, Annotated[_DenseEntry | _GDWSEntry | _Tucker2Entry, Field(discriminator="family")]
+    ]
+    checksum: str

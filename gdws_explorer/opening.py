@@ -1,0 +1,100 @@
+"""Open the explorer on a bundled bench, on anybody's network, or on a saved state."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from gdws_explorer.bench import Bench, load
+from gdws_explorer.errors import DataError, ExplorerError, ModelError
+from gdws_explorer.network.network import Network
+from gdws_explorer.robust.attacks import PGD, Attack
+from gdws_explorer.robust.images import check_data
+
+if TYPE_CHECKING:
+    from gdws_explorer.widgets.explorer import Explorer
+
+
+def explore(
+    target: Bench | str | nn.Module | None = None,
+    *,
+    data: tuple[Any, Any] | None = None,
+    eps: float | None = None,
+    attack: Attack | None = None,
+    example: Tensor | None = None,
+    title: str | None = None,
+    skip: Collection[str] | None = None,
+    storage: str | os.PathLike[str] | None = None,
+    state: str | None = None,
+) -> Explorer:
+    """Open the explorer in a notebook.
+
+    Parameters
+    ----------
+    target : a bench (`gx.load("digits")`), the name of one, or any nn.Module. None with a state
+        opens the bench that the state names, else "digits".
+    data : images `(N, C, H, W)` in [0, 1] and labels `(N,)`; a bench brings its own.
+    eps : radius of the ℓ∞ ball for PGD-20; 8/255 unless the bench says otherwise.
+    attack : `gx.PGD(…)` or `gx.FGSM(…)` instead of eps.
+    example : one batch `(N, C, H, W)`, where there are no data.
+    title : the headline; by default the bench's, or the model's class.
+    skip : layers that budgets leave dense; None skips the first convolution.
+    storage : an SQLite file that keeps the records; None keeps them in memory.
+    state : the string that `Explorer.state` gave.
+
+    Returns
+    -------
+    Explorer
+        A widget; its `session` holds everything without widgets, `close()` ends its work.
+    """
+    try:
+        from gdws_explorer.widgets import state as states
+        from gdws_explorer.widgets.explorer import Explorer
+    except ModuleNotFoundError as error:
+        raise ExplorerError(
+            f'the explorer needs {error.name}; install it with: pip install "gdws-explorer[lab]"'
+        ) from error
+    from gdws_explorer.explore.measurements import Measurements
+    from gdws_explorer.explore.store import Store
+    from gdws_explorer.widgets.session import Session
+
+    raw = None if state is None else states.decode(state)
+    if target is None:
+        target = (raw or {}).get("bench") or ("digits" if raw is None else None)
+        if target is None:
+            raise ModelError(
+                "the state is of a network of your own; give the model and its data as well."
+            )
+    bench = load(target) if isinstance(target, str) else target
+    if isinstance(bench, Bench):
+        model, example = bench.model, bench.example
+        data = bench.data if data is None else data
+        attack = attack or (bench.attack if eps is None else PGD(eps))
+        title = title or bench.title
+    elif isinstance(bench, nn.Module):
+        model, title = bench, title or type(bench).__name__
+    else:
+        raise ModelError(
+            f"cannot explore a {type(bench).__name__}; expected a bench, its name, or an nn.Module."
+        )
+    checked = None if data is None else check_data(data)
+    if example is None:
+        if checked is None:
+            raise DataError("give data=(images, labels), or example= to explore without accuracy.")
+        example = checked[0][:1]
+    if attack is None and checked is not None:
+        attack = PGD(8 / 255 if eps is None else eps)
+    network = Network(model, example, skip=skip).prepare()
+    records = bench.records if isinstance(bench, Bench) else ()
+    session = Session(
+        network,
+        Measurements(network, checked, attack, records, Store(storage)),
+        title=title,
+        bench=bench.name if isinstance(bench, Bench) else None,
+    )
+    if raw is not None:
+        states.restore(session, raw)
+    return Explorer(session)

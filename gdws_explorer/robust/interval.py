@@ -1,0 +1,40 @@
+"""How far a measured accuracy can be from the true one."""
+
+from __future__ import annotations
+
+from math import sqrt
+from statistics import NormalDist
+
+from gdws_explorer.errors import DataError
+
+
+def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of the fraction `correct / n`.
+
+    Parameters
+    ----------
+    correct, n : the successes among n trials, 0 ≤ correct ≤ n, n ≥ 1.
+    level : the coverage, in (0, 1).
+
+    Returns
+    -------
+    (low, high), both in [0, 1] and around correct / n.
+
+    Raises
+    ------
+    DataError : counts or level outside their range.
+
+    Source: E. B. Wilson, JASA 22 (1927), 209-212.
+    """
+    if not 0 < level < 1:
+        raise DataError(f"the level of an interval is {level}; expected a number between 0 and 1.")
+    if n < 1 or not 0 <= correct <= n:
+        raise DataError(
+            f"{correct} correct of {n} images is no fraction; expected 0 ≤ correct ≤ n and n ≥ 1."
+        )
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    share = correct / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # Rounding must not push the interval past 0, 1 or the fraction itself.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))

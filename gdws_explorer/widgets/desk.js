@@ -1,0 +1,347 @@
+// The mixing desk: one fader per layer and one for the whole network.
+// The kernel computes; this draws what it says and sends what the hand does. While an answer is
+// under way only the latest position waits, so a fast hand never queues up old positions.
+
+const FAMILY = { dense: "dense", gdws: "GDWS", tucker2: "Tucker-2" };
+
+function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "class") node.className = value;
+    else if (key === "text") node.textContent = value;
+    else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (value !== null && value !== undefined) node.setAttribute(key, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+function options(select, pairs, value) {
+  const key = JSON.stringify(pairs);
+  if (select.dataset.pairs !== key) {
+    select.dataset.pairs = key;
+    select.replaceChildren(
+      ...pairs.map(([id, label, why]) => {
+        const option = el("option", { value: id, text: label, title: why || null });
+        option.disabled = Boolean(why);
+        return option;
+      }),
+    );
+  }
+  if (select.value !== value) select.value = value;
+}
+
+// Sends messages one at a time; of moves that pile up only the latest of each fader survives.
+function courier(model) {
+  let seq = 0;
+  let waitingFor = 0;
+  let timer = null;
+  const pending = new Map();
+  function next() {
+    const first = pending.entries().next();
+    if (first.done) return;
+    pending.delete(first.value[0]);
+    seq += 1;
+    waitingFor = seq;
+    clearTimeout(timer);
+    timer = setTimeout(release, 2000); // a kernel that is busy must not lock the desk for good
+    model.send({ ...first.value[1], seq });
+  }
+  function release() {
+    waitingFor = 0;
+    next();
+  }
+  return {
+    send(message, key = Symbol("once")) {
+      pending.delete(key);
+      pending.set(key, message);
+      if (!waitingFor) next();
+    },
+    answered(number) {
+      if (number >= waitingFor && waitingFor) {
+        clearTimeout(timer);
+        release();
+      }
+    },
+  };
+}
+
+function render({ model, el: root }) {
+  const post = courier(model);
+  let gesture = 0;
+  let held = null; // the input under the hand: the kernel's echo must not move it
+
+  // A drag is one gesture from press to release; a run of arrow keys ends when the key is up.
+  function fader(attributes, send) {
+    const input = el("input", { type: "range", min: 0, max: 1, step: 0.005, ...attributes });
+    const begin = () => {
+      if (held !== input) {
+        held = input;
+        gesture += 1;
+      }
+    };
+    input.addEventListener("pointerdown", begin);
+    input.addEventListener("keydown", (event) => {
+      if (event.key.startsWith("Arrow") || event.key.startsWith("Page")) begin();
+      if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); // undo works from here too
+    });
+    for (const done of ["pointerup", "keyup", "change", "blur"])
+      input.addEventListener(done, () => {
+        if (done !== "change") held = null;
+      });
+    input.addEventListener("input", () => {
+      const single = held !== input; // set by a program: a gesture of its own
+      if (single) gesture += 1;
+      send(input.valueAsNumber, `${model.model_id || ""}:${gesture}`);
+    });
+    return input;
+  }
+
+  function number(attributes, send) {
+    const input = el("input", { type: "text", inputmode: "decimal", class: "gx-number", ...attributes });
+    input.addEventListener("change", () => send(input.value));
+    input.addEventListener("keydown", (event) => event.stopPropagation());
+    return input;
+  }
+
+  function put(input, value) {
+    if (input !== held && document.activeElement !== input) input.value = value;
+    else if (input !== held && input.type === "range") input.value = value;
+  }
+
+  // -- the network's fader -------------------------------------------------------------
+  const by = el("select", { "aria-label": "what the network budget limits" });
+  by.addEventListener("change", () => post.send({ type: "network by", by: by.value }));
+  const master = fader({ class: "gx-master", "aria-label": "network budget" }, (value, g) =>
+    post.send({ type: "network", by: by.value, value, gesture: g }, "network"),
+  );
+  const masterNumber = number({ "aria-label": "network budget, as a number" }, (text) =>
+    post.send({ type: "network number", by: by.value, text }),
+  );
+  const unit = el("span", { class: "gx-unit" });
+  const families = el("select", { "aria-label": "families the network budget may use" });
+  families.addEventListener("change", () => post.send({ type: "families", value: families.value }));
+  const totals = el("div", { class: "gx-totals", "aria-live": "off" });
+  const slideBy = el("select", { "aria-label": "what the layer faders mean" });
+  slideBy.addEventListener("change", () => post.send({ type: "slide by", by: slideBy.value }));
+  const strips = el("div", { class: "gx-strips", role: "list" });
+  const left = el("div", { class: "gx-left" });
+
+  root.replaceChildren(
+    el(
+      "div",
+      { class: "gx-desk" },
+      el(
+        "div",
+        { class: "gx-network" },
+        el("label", { class: "gx-title", text: "Network budget" }),
+        by,
+        el("span", { class: "gx-unit", text: "less" }),
+        master,
+        el("span", { class: "gx-unit", text: "more kept" }),
+        masterNumber,
+        unit,
+        el("label", { class: "gx-unit", text: "families" }),
+        families,
+      ),
+      totals,
+      el(
+        "div",
+        { class: "gx-row" },
+        el("label", { class: "gx-title", text: "Layers" }),
+        el("span", { class: "gx-unit", text: "faders set" }),
+        slideBy,
+        el("span", {
+          class: "gx-unit",
+          text: "up keeps more; above the red mark GDWS costs more MACs than the dense layer",
+        }),
+      ),
+      strips,
+      left,
+    ),
+  );
+
+  // -- one strip per layer -------------------------------------------------------------
+  let rows = [];
+  function build() {
+    rows = model.get("strips").map((strip, i) => {
+      const select = el("button", {
+        class: "gx-name",
+        title: `${strip.name}: look at this layer`,
+        onclick: () => post.send({ type: "select", layer: i }),
+        text: strip.name,
+      });
+      const kept = el("div", { class: "gx-kept" });
+      const method = el("select", { "aria-label": `${strip.name}: method` });
+      method.addEventListener("change", () =>
+        post.send({ type: "method", layer: i, family: method.value }),
+      );
+      const axis = (k) => {
+        const mark = el("div", { class: "gx-mark", title: "break-even: above it, dearer than dense" });
+        const input = fader(
+          { class: "gx-fader", "aria-label": `${strip.name}: fader${k ? " r_in" : ""}` },
+          (value, g) => {
+            const values = row.axes
+              .filter((a) => !a.box.hidden)
+              .map((a) => a.input.valueAsNumber);
+            values[k] = value;
+            post.send({ type: "move", layer: i, values, gesture: g }, `move ${i}`);
+          },
+        );
+        const box = el("div", { class: "gx-axis" }, mark, input);
+        return { box, input, mark };
+      };
+      const numberOf = (k) =>
+        number({ "aria-label": `${strip.name}: number${k ? " r_in" : ""}` }, () =>
+          post.send({
+            type: "number",
+            layer: i,
+            texts: row.numbers.filter((n) => !n.hidden).map((n) => n.value),
+          }),
+        );
+      const toggle = (type, title) =>
+        el("button", {
+          class: "gx-toggle",
+          title,
+          text: type,
+          "aria-pressed": "false",
+          onclick: (event) =>
+            post.send({ type, layer: i, on: event.target.getAttribute("aria-pressed") !== "true" }),
+        });
+      const row = {
+        kept,
+        method,
+        axes: [axis(0), axis(1)],
+        numbers: [numberOf(0), numberOf(1)],
+        unit: el("span", { class: "gx-unit" }),
+        share: el("div", { class: "gx-share" }),
+        lock: toggle("lock", "lock: stays as it is when the network budget moves"),
+        skip: toggle("skip", "skip: stays dense whatever the network budget says"),
+      };
+      row.node = el(
+        "div",
+        { class: "gx-strip", role: "listitem", "data-layer": strip.name },
+        select,
+        el("div", { class: "gx-size", text: strip.size }),
+        el(
+          "div",
+          { class: "gx-bars", title: "MACs: outline dense, filled kept" },
+          el("div", { class: "gx-dense", style: `height:${strip.height * 100}%` }, kept),
+        ),
+        row.share,
+        method,
+        el("div", { class: "gx-axes" }, ...row.axes.map((a) => a.box)),
+        el("div", { class: "gx-numbers" }, ...row.numbers, row.unit),
+        el("div", { class: "gx-toggles" }, row.lock, row.skip),
+      );
+      return row;
+    });
+    strips.replaceChildren(...rows.map((row) => row.node));
+    left.textContent = model.get("left_alone");
+  }
+
+  function show() {
+    const state = model.get("state");
+    if (!state.rows) return;
+    options(by, state.network.meanings, state.network.by);
+    options(families, state.network.families, state.network.family);
+    options(slideBy, state.meanings, state.by);
+    put(master, state.network.position);
+    put(masterNumber, state.network.number);
+    unit.textContent = state.network.unit;
+    totals.replaceChildren(
+      ...state.totals.map(([label, before, after, share]) =>
+        el(
+          "div",
+          { class: "gx-total", "data-total": label },
+          el("span", { class: "gx-unit", text: label }),
+          el("span", { class: "gx-before", text: before ? `${before} → ` : "" }),
+          el("strong", { text: after }),
+          el("span", { class: "gx-unit", text: share }),
+        ),
+      ),
+    );
+    state.rows.forEach((now, i) => {
+      const row = rows[i];
+      if (!row) return;
+      const strip = model.get("strips")[i];
+      row.node.classList.toggle("gx-selected", i === state.selected);
+      row.node.classList.toggle("gx-dearer", now.dearer);
+      row.node.dataset.family = now.family;
+      row.kept.style.height = `${Math.min(1.35, now.kept) * 100}%`;
+      options(
+        row.method,
+        ["dense", "gdws", "tucker2"].map((f) => [f, FAMILY[f], strip.reasons[f] || null]),
+        now.family,
+      );
+      row.axes.forEach((axis, k) => {
+        axis.box.hidden = k >= now.positions.length;
+        if (k < now.positions.length) put(axis.input, now.positions[k]);
+        const at = k === 0 ? now.break_even : null;
+        axis.mark.hidden = at === null;
+        if (at !== null) axis.mark.style.setProperty("--at", at);
+      });
+      row.numbers.forEach((input, k) => {
+        input.hidden = k >= now.numbers.length;
+        if (k < now.numbers.length) put(input, now.numbers[k]);
+      });
+      row.unit.textContent = now.unit;
+      row.share.textContent = now.share;
+      row.lock.setAttribute("aria-pressed", String(now.locked));
+      row.skip.setAttribute("aria-pressed", String(now.skipped));
+    });
+    post.answered(state.seq);
+  }
+
+  build();
+  show();
+  const rebuilt = () => {
+    build();
+    show();
+  };
+  model.on("change:strips", rebuilt);
+  model.on("change:state", show);
+
+  // Arrow keys anywhere in the explorer, outside an input, walk the front; a fader has no undo of
+  // its own, so that of the desk works there too.
+  const explorer = root.closest(".gx-explorer") || root;
+  const keys = (event) => {
+    const fader = event.target.closest("input[type=range]");
+    const busy = !fader && event.target.closest("input, select, textarea, [contenteditable]");
+    const key = `${event.ctrlKey || event.metaKey ? "mod+" : ""}${event.key.toLowerCase()}`;
+    const walk = { arrowleft: -1, arrowright: 1 }[key];
+    const step = { "mod+z": "undo", "mod+y": "redo" }[key];
+    if (busy || !(step || (walk && !fader))) return;
+    event.preventDefault();
+    event.stopPropagation();
+    post.send(walk ? { type: "walk", step: walk } : { type: step });
+  };
+  let home = explorer;
+  // JupyterLab's commands of one key (d d deletes the cell) must not hear what is typed here; it
+  // listens first, on the document, and looks for this attribute.
+  const guard = (event) => {
+    const chord = event.ctrlKey || event.metaKey || event.altKey || event.shiftKey;
+    if (home.contains(event.target)) home.toggleAttribute("data-lm-suppress-shortcuts", !chord);
+  };
+  // Figures measure their column when they are made, which may be before it has its width; they
+  // listen to the window's resize and to nothing else.
+  const fit = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
+  const attach = () => {
+    home = root.closest(".gx-explorer") || root;
+    home.tabIndex = 0;
+    home.addEventListener("keydown", keys);
+    window.addEventListener("keydown", guard, true);
+    for (const box of home.querySelectorAll(".gx-column, .js-plotly-plot")) fit.observe(box);
+  };
+  const waiting = setTimeout(attach, 0); // the widget is put into the page after render
+  return () => {
+    clearTimeout(waiting);
+    fit.disconnect();
+    home.removeEventListener("keydown", keys);
+    window.removeEventListener("keydown", guard, true);
+    model.off("change:strips", rebuilt);
+    model.off("change:state", show);
+  };
+}
+
+export default { render };

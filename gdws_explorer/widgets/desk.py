@@ -1,0 +1,197 @@
+"""The mixing desk as a widget: what the session says, in words, to `desk.js` and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from gdws_explorer.errors import BudgetError, ExplorerError
+from gdws_explorer.figures.theme import millions
+from gdws_explorer.network.plan import family
+from gdws_explorer.network.summary import LayerSummary, Summary
+from gdws_explorer.widgets.session import Session
+
+HERE = Path(__file__).parent
+FAMILY_SETS = {
+    "any": ("gdws", "tucker2"),
+    "gdws": ("gdws",),
+    "tucker2": ("tucker2",),
+}
+FAMILY_LABELS = [["any", "any"], ["gdws", "GDWS"], ["tucker2", "Tucker-2"]]
+MEANING_LABELS = [["macs", "by MACs"], ["error", "by error (log β)"], ["rank", "by rank"]]
+NETWORK_LABELS = [
+    ["macs", "MACs"],
+    ["params", "parameters"],
+    ["error", "error, shared out"],
+    ["beta", "one β per layer (paper)"],
+]
+
+
+class DeskWidget(anywidget.AnyWidget):
+    """The desk's model: static strips, the present state, and messages from the hand."""
+
+    _esm = HERE / "desk.js"
+    _css = HERE / "desk.css"
+    strips: Any = traitlets.List().tag(sync=True)
+    left_alone = traitlets.Unicode().tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._seq = 0
+        super().__init__(
+            strips=strips_of(session), left_alone=left_alone(session), state=state_of(session, 0)
+        )
+        self.on_msg(self._received)
+
+    def refresh(self) -> None:
+        """Show what the session says now."""
+        self.state = state_of(self._session, self._seq)
+
+    def _received(self, _widget: Any, message: dict[str, Any], _buffers: Any) -> None:
+        session = self._session
+        with session.told():
+            HANDLERS[message["type"]](session, message)
+        # The answer also releases the next move, so it is sent even where nothing changed.
+        self._seq = int(message.get("seq", self._seq))
+        self.refresh()
+
+
+def strips_of(session: Session) -> list[dict[str, Any]]:
+    """What never changes of the strips."""
+    layers = [session.network.layer(name) for name in session.network.names]
+    tallest = max((layer.macs for layer in layers), default=1)
+    return [
+        {
+            "name": layer.name,
+            "size": str(layer).removeprefix(f"{layer.name} · "),
+            "height": layer.macs / tallest,
+            "reasons": dict(layer.reasons),
+        }
+        for layer in layers
+    ]
+
+
+def left_alone(session: Session) -> str:
+    """Which layers no family can approximate, and why."""
+    others = [layer for layer in session.network.layers if not layer.families]
+    if not others:
+        return ""
+    first = "; ".join(f"{o.name}: {next(iter(o.reasons.values()))}" for o in others[:4])
+    more = f"; and {len(others) - 4} more" if len(others) > 4 else ""
+    return f"Left as they are: {first}{more}."
+
+
+def state_of(session: Session, seq: int) -> dict[str, Any]:
+    """What the desk shows now."""
+    summary, desk = session.summary, session.desk
+    budget, number = session.budget(), session.budget_number()
+    chosen = next((k for k, v in FAMILY_SETS.items() if v == desk.families), "any")
+    text, unit = _budget_text(budget.by, number)
+    return {
+        "seq": seq,
+        "by": session.slide_by,
+        "meanings": MEANING_LABELS,
+        "selected": session.network.names.index(session.selected) if session.selected else -1,
+        "network": {
+            "by": budget.by,
+            "meanings": NETWORK_LABELS,
+            "position": budget.position,
+            "number": text,
+            "unit": unit,
+            "family": chosen,
+            "families": FAMILY_LABELS,
+        },
+        "totals": totals(summary),
+        "rows": [_row(session, name, layer) for name, layer in summary.layers.items()],
+    }
+
+
+def totals(summary: Summary) -> list[list[str]]:
+    """The totals' line: label, before, after, share."""
+
+    def line(label: str, before: int, after: int, unit: str = "") -> list[str]:
+        return [label, millions(before) + unit, millions(after) + unit, f"({after / before:.0%})"]
+
+    return [
+        line("MACs", summary.dense_macs, summary.macs),
+        line("parameters", summary.dense_params, summary.params),
+        line("size", summary.dense_bytes, summary.bytes, "B"),
+        ["squared error", "", f"{summary.error:.4g}", f"({summary.relative_error:.2%} of ‖W‖²)"],
+    ]
+
+
+def _row(session: Session, name: str, layer: LayerSummary) -> dict[str, Any]:
+    one = family(layer.choice)
+    dial = session.dials[name]
+    by = session.slide_by
+    numbers = dial.numbers(layer.choice, by)
+    formats = {"error": "{:.4g}", "macs": "{:.1f}", "rank": "{:.0f}"}
+    units = {"error": "β", "macs": "%", "rank": "G" if one == "gdws" else ""}
+    return {
+        "family": one,
+        "positions": session.positions(name),
+        "numbers": [formats[by].format(number) for number in numbers],
+        "unit": units[by] if numbers else "",
+        "share": f"{layer.macs / layer.dense_macs:.0%} of MACs",
+        "kept": layer.macs / layer.dense_macs,
+        "dearer": layer.larger,
+        "break_even": dial.break_even(one, by),
+        "locked": name in session.desk.locked,
+        "skipped": name in session.desk.skipped,
+    }
+
+
+def _budget_text(by: str, number: float) -> tuple[str, str]:
+    if by in ("macs", "params"):
+        return f"{100 * number:.1f}", "% of dense"
+    if by == "error":
+        return f"{100 * number:.3g}", "% of ‖W‖²"
+    return f"{number:.4g}", "squared error per layer"
+
+
+def _number(text: str) -> float:
+    try:
+        return float(str(text).strip().rstrip("%").replace(",", "."))
+    except ValueError:
+        raise BudgetError(f"{text!r} is not a number.") from None
+
+
+def _layer(session: Session, message: dict[str, Any]) -> str:
+    return session.network.names[int(message["layer"])]
+
+
+def _network_number(session: Session, message: dict[str, Any]) -> None:
+    number = _number(message["text"])
+    by = message["by"]
+    session.type_budget(by, number if by == "beta" else number / 100)
+
+
+def _families(session: Session, message: dict[str, Any]) -> None:
+    try:
+        session.set_families(FAMILY_SETS[message["value"]])
+    except KeyError:
+        raise ExplorerError(f"there are no families {message['value']!r}.") from None
+
+
+Handler = Callable[[Session, dict[str, Any]], None]
+HANDLERS: dict[str, Handler] = {
+    "move": lambda s, m: s.move(_layer(s, m), m["values"], m["gesture"]),
+    "number": lambda s, m: s.type_numbers(_layer(s, m), [_number(t) for t in m["texts"]]),
+    "method": lambda s, m: s.set_method(_layer(s, m), m["family"]),
+    "lock": lambda s, m: s.hold(_layer(s, m), m["on"]),
+    "skip": lambda s, m: s.skip(_layer(s, m), m["on"]),
+    "select": lambda s, m: s.select(_layer(s, m)),
+    "slide by": lambda s, m: s.set_slide_by(m["by"]),
+    "network": lambda s, m: s.move_network(m["by"], m["value"], m["gesture"]),
+    "network by": lambda s, m: s.set_budget_by(m["by"]),
+    "network number": _network_number,
+    "families": _families,
+    "undo": lambda s, _: s.undo(),
+    "redo": lambda s, _: s.redo(),
+    "walk": lambda s, m: s.walk(m["step"]),
+}

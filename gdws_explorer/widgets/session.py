@@ -1,0 +1,317 @@
+"""What the explorer knows and can do, without a single widget.
+
+A session owns one network, its desk and its measurements. The views call its methods and listen
+to it; the sums are made in `network` and `explore`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from gdws_explorer.errors import ExplorerError, PlanError
+from gdws_explorer.explore.desk import Budget, Desk
+from gdws_explorer.explore.dial import (
+    MEANINGS,
+    NETWORK_MEANINGS,
+    Dial,
+    network_number,
+    network_position,
+    network_share,
+)
+from gdws_explorer.explore.history import History
+from gdws_explorer.explore.jobs import Job, Jobs
+from gdws_explorer.explore.line import neighbour
+from gdws_explorer.explore.measurements import Measurements
+from gdws_explorer.explore.presets import PRESETS
+from gdws_explorer.export.bundle import export
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plan import Dense, Plan, family
+from gdws_explorer.network.summary import Summary
+from gdws_explorer.robust.attacks import Attack
+
+Listener = Callable[[str], None]
+
+
+class Session:
+    """One network under exploration.
+
+    Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
+    the faders), "records", "job" or "message". All methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        measurements: Measurements,
+        *,
+        title: str,
+        bench: str | None = None,
+    ) -> None:
+        if not network.names:
+            raise PlanError("no layer of this network can be approximated: " + _why_not(network))
+        self.network = network
+        self.measurements = measurements
+        self.title = title
+        self.bench = bench
+        skipped = network.skip & frozenset(network.names)
+        self.history = History(Desk(network.plan(), skipped=skipped))
+        self.selected = next((n for n in network.names if n not in skipped), network.names[0])
+        self.slide_by = "macs"
+        self.budget_by = "macs"
+        self.dials = {name: Dial(network, name) for name in network.names}
+        self.message = ""
+        self.failed = False
+        self.jobs = Jobs(self._job_changed)
+        self.lock = threading.RLock()
+        # Where the hand left a fader: choices are steps, and a fader must not jump to the step.
+        self._aims: dict[str, tuple[str, tuple[float, ...]]] = {}
+        self._listeners: list[Listener] = []
+
+    # -- listening -----------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener(what)` after every change."""
+        self._listeners.append(listener)
+
+    def close(self) -> None:
+        """Cancel what runs and forget the listeners."""
+        self._listeners.clear()
+        self.jobs.close()
+        self.measurements.close()
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Turn an error of the user's into a message; the session goes on."""
+        try:
+            with self.lock:
+                yield
+        except ExplorerError as error:
+            self.say(str(error), failed=True)
+
+    def say(self, text: str, *, failed: bool = False) -> None:
+        """Show one sentence to the user."""
+        self.message, self.failed = text, failed
+        self._tell("message")
+
+    # -- what is on the desk ---------------------------------------------------------------
+
+    @property
+    def desk(self) -> Desk:
+        """The plan and how it is held."""
+        return self.history.present
+
+    @property
+    def plan(self) -> Plan:
+        """The plan on the faders."""
+        return self.desk.plan
+
+    @property
+    def summary(self) -> Summary:
+        """Costs and error of the plan on the faders."""
+        return self.network.summary(self.plan)
+
+    def positions(self, name: str) -> tuple[float, ...]:
+        """Where a layer's fader stands: where the hand left it, while that is still its choice."""
+        choice = self.plan[name]
+        by, aim = self._aims.get(name, ("", ()))
+        own = self.dials[name].positions(choice, self.slide_by)
+        standing = by == self.slide_by and len(aim) == len(own)
+        if standing and self.dials[name].choice(family(choice), by, aim) == choice:
+            return aim
+        return own
+
+    def budget(self) -> Budget:
+        """Where the network's fader stands: as set, or as the plan happens to be."""
+        if self.desk.budget is not None and self.desk.budget.by == self.budget_by:
+            return self.desk.budget
+        now = network_share(self.summary, self.budget_by)
+        return Budget(self.budget_by, network_position(self.network, self.budget_by, now))
+
+    def budget_number(self) -> float:
+        """The number beside the network's fader."""
+        budget = self.budget()
+        return network_number(self.network, budget.by, budget.position)
+
+    # -- moving ----------------------------------------------------------------------------
+
+    def move(self, name: str, positions: Sequence[float], gesture: object = None) -> None:
+        """Move a layer's fader; moves of one gesture are one step of undo."""
+        choice = self.dials[name].choice(self._family(name), self.slide_by, positions)
+        self._aims[name] = (self.slide_by, tuple(positions))
+        self._put(self.desk.choose(name, choice), gesture)
+
+    def type_numbers(self, name: str, numbers: Sequence[float]) -> None:
+        """Set a layer by the numbers beside its fader."""
+        choice = self.dials[name].typed(self._family(name), self.slide_by, numbers)
+        self._put(self.desk.choose(name, choice))
+
+    def set_method(self, name: str, one: str) -> None:
+        """Change a layer's family, at about the MACs that it has now."""
+        layer = self.network.layer(name)
+        if one != "dense" and one not in layer.families:
+            why = layer.reasons.get(one, "there is no such family")
+            raise PlanError(f"{name} cannot be approximated by {one}: {why}.")
+        old = self.plan[name]
+        if family(old) == one:
+            return
+        place = (0.5,) if isinstance(old, Dense) else self.dials[name].positions(old, "macs")
+        self._put(self.desk.choose(name, self.dials[name].choice(one, "macs", place)))
+
+    def move_network(self, by: str, position: float, gesture: object = None) -> None:
+        """Move the network's fader: all layers that are neither locked nor skipped follow."""
+        self.budget_by = _meaning(by, NETWORK_MEANINGS)
+        budget = Budget(by, min(1.0, max(0.0, position)))
+        self._put(self.desk.under(self.network, budget), gesture)
+
+    def type_budget(self, by: str, number: float) -> None:
+        """Set the network's budget by its number; out of reach is an error, not a clamp."""
+        if by == "beta":
+            self.network.lego(number, **self.desk.held)
+        else:
+            self.desk.bounded(self.network, by, number)
+        self.move_network(by, network_position(self.network, by, number))
+
+    def set_families(self, families: Sequence[str]) -> None:
+        """Choose the families that the network's fader may use."""
+        self._put(self.desk.allow(self.network, tuple(families)))
+
+    def hold(self, name: str, on: bool) -> None:
+        """Lock a layer as it is, or let it go."""
+        self._put(self.desk.lock(name, on))
+
+    def skip(self, name: str, on: bool) -> None:
+        """Keep a layer dense whatever the network's fader says, or let it go."""
+        self._put(self.desk.skip(name, on))
+
+    def preset(self, name: str) -> None:
+        """Put a preset on the desk; locked and skipped layers stay."""
+        plan = PRESETS[name](self.network, **self.desk.held)
+        self._put(replace(self.desk, plan=plan, budget=None))
+
+    def put(self, plan: Plan) -> None:
+        """Put a whole plan on the desk."""
+        self.put_desk(replace(self.desk, plan=plan, budget=None))
+
+    def put_desk(self, desk: Desk) -> None:
+        """Put a whole desk in place: plan, locks, families, budget."""
+        self.network.check(desk.plan)
+        if desk.budget is not None:
+            self.budget_by = _meaning(desk.budget.by, NETWORK_MEANINGS)
+        self._put(desk)
+
+    def reset(self) -> None:
+        """Everything dense, nothing locked, the first convolution skipped: one step of undo."""
+        self._put(self.history.first)
+
+    def undo(self) -> None:
+        """Take the last step back."""
+        if self.history.undo():
+            self._tell("desk")
+
+    def redo(self) -> None:
+        """Take a step again that undo took back."""
+        if self.history.redo():
+            self._tell("desk")
+
+    # -- looking -----------------------------------------------------------------------------
+
+    def select(self, name: str) -> None:
+        """Choose the layer that every view lights up."""
+        if name not in self.network.names:
+            raise PlanError(f"the network has no layer {name!r} that can be approximated.")
+        if name != self.selected:
+            self.selected = name
+            self._tell("view")
+
+    def set_slide_by(self, by: str) -> None:
+        """Change what the layers' faders mean."""
+        self.slide_by = _meaning(by, MEANINGS)
+        self._tell("view")
+
+    def set_budget_by(self, by: str) -> None:
+        """Change what the network's fader means; the plan stays."""
+        self.budget_by = _meaning(by, NETWORK_MEANINGS)
+        self._tell("view")
+
+    # -- measuring ---------------------------------------------------------------------------
+
+    def measure_with(self, attack: Attack | None, n: int) -> None:
+        """Change how plans are measured from now on."""
+        self.measurements.change(attack, n)
+        self._tell("records")
+
+    def walk(self, step: int, metric: str = "robust", cost: str = "macs") -> None:
+        """Go to the next plan of the front: +1 dearer, -1 cheaper."""
+        here = getattr(self.summary, cost)
+        self.put(neighbour(self.measurements.records(), here, step, metric, cost).plan)
+
+    def evaluate(self) -> Job:
+        """Measure the plan on the faders in the background; several queue up."""
+        plan = self.plan
+        measure = self.measurements.task(plan, self._parent())
+
+        def work(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+            measure(progress, cancelled)
+            self._tell("records")
+
+        return self.jobs.submit(plan, work)
+
+    # -- taking it away ------------------------------------------------------------------------
+
+    def export(self, folder: str | Path) -> Path:
+        """Write the network on the faders, its plan and what was measured of it."""
+        measured = self.measurements.of(self.plan)
+        return export(
+            self.network.build(self.plan),
+            self.plan,
+            folder,
+            report=None if measured is None else measured.report,
+            summary=self.summary,
+            source=self.bench,
+        )
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _family(self, name: str) -> str:
+        """A layer's family; touching the fader of a dense layer starts its first one."""
+        one = family(self.plan[name])
+        return self.network.layer(name).families[0] if one == "dense" else one
+
+    def _put(self, desk: Desk, gesture: object = None) -> None:
+        with self.lock:
+            if desk != self.desk:
+                self.history.put(desk, gesture)
+                self._tell("desk")
+
+    def _parent(self) -> str | None:
+        """The last measured plan on the way to the present one."""
+        known = {record.plan.hash for record in self.measurements.records()}
+        earlier = (desk.plan for desk in reversed(self.history.past))
+        return next((p.hash for p in earlier if p != self.plan and p.hash in known), None)
+
+    def _job_changed(self, job: Job) -> None:
+        if job.error is not None:
+            self.say(f"the measurement stopped: {job.error}", failed=True)
+        self._tell("job")
+
+    def _tell(self, what: str) -> None:
+        if what in ("desk", "view") and self.failed:
+            self.message, self.failed = "", False
+            self._tell("message")
+        for listener in list(self._listeners):
+            listener(what)
+
+
+def _meaning(by: str, known: Sequence[str]) -> str:
+    if by not in known:
+        raise ExplorerError(f"{by!r} is not what a fader can mean; expected one of {known}.")
+    return by
+
+
+def _why_not(network: Network) -> str:
+    reasons = (f"{x.name}: {next(iter(x.reasons.values()))}" for x in network.layers)
+    return "; ".join(list(reasons)[:4]) + "."

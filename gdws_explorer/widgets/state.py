@@ -1,0 +1,116 @@
+"""The whole view as a short string that can be pasted anywhere."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from typing import Any
+
+from gdws_explorer.errors import ExplorerError, PlanError
+from gdws_explorer.explore.desk import Budget, Desk
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan, Tucker2
+from gdws_explorer.robust.attacks import attack_from_dict
+from gdws_explorer.widgets.session import Session
+
+PREFIX = "gx1."
+NAMED = 16  # hex digits of the fingerprint: enough to refuse another network
+
+
+def encode(session: Session) -> str:
+    """The session's desk, selection and measuring as text."""
+    desk, measured = session.desk, session.measurements
+    raw = {
+        "bench": session.bench,
+        "of": session.network.fingerprint[:NAMED],
+        "plan": ",".join(_pack(choice) for _, choice in desk.plan),
+        "locked": sorted(desk.locked),
+        "skipped": sorted(desk.skipped),
+        "families": desk.families,
+        "budget": None if desk.budget is None else [desk.budget.by, desk.budget.position],
+        "selected": session.selected,
+        "slide_by": session.slide_by,
+        "attack": None if measured.attack is None else measured.attack.to_dict(),
+        "n": measured.n,
+    }
+    packed = zlib.compress(json.dumps(raw, separators=(",", ":")).encode(), 9)
+    return PREFIX + base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def decode(text: str) -> dict[str, Any]:
+    """What `encode` packed, its plan still packed; raises ExplorerError for anything else."""
+    body = str(text).strip()
+    try:
+        if not body.startswith(PREFIX):
+            raise ValueError(f"it does not begin with {PREFIX}")
+        body = body.removeprefix(PREFIX)
+        packed = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+        return dict(json.loads(zlib.decompress(packed)))
+    except (ValueError, TypeError, binascii.Error, zlib.error) as error:
+        raise ExplorerError(
+            f"the state string is damaged ({error}); copy it again, whole."
+        ) from error
+
+
+def restore(session: Session, raw: dict[str, Any]) -> None:
+    """Bring a session to a decoded state; the state of another network is refused."""
+    try:
+        desk = Desk(
+            plan=_plan(session.network, raw["of"], raw["plan"]),
+            locked=frozenset(raw["locked"]),
+            skipped=frozenset(raw["skipped"]),
+            families=tuple(raw["families"]),
+            budget=None if raw["budget"] is None else Budget(*raw["budget"]),
+        )
+        attack = None if raw["attack"] is None else attack_from_dict(raw["attack"])
+        n, selected, slide_by = int(raw["n"]), raw["selected"], raw["slide_by"]
+    except (KeyError, TypeError) as error:
+        raise ExplorerError(f"the state string lacks {error}; copy it again, whole.") from None
+    session.put_desk(desk)
+    session.set_slide_by(slide_by)
+    session.select(selected)
+    if session.measurements.data is not None:
+        session.measure_with(attack, n)
+
+
+def _plan(network: Network, fingerprint: str, packed: str) -> Plan:
+    if not network.fingerprint.startswith(fingerprint):
+        raise PlanError(
+            f"the state is of another network (fingerprint {fingerprint}…, this one has "
+            f"{network.fingerprint[:NAMED]}…); open the network it belongs to."
+        )
+    choices = [_unpack(text) for text in packed.split(",")]
+    if len(choices) != len(network.names):
+        raise ExplorerError("the state string is damaged (it lacks layers); copy it again, whole.")
+    return network.plan(dict(zip(network.names, choices, strict=True)))
+
+
+def _pack(choice: Choice) -> str:
+    match choice:
+        case GDWS(G, None):
+            return f"g{G}"
+        case GDWS(_, counts):
+            return "c" + ".".join(map(str, counts or ()))
+        case Tucker2(r_out, r_in):
+            return f"t{r_out}.{r_in}"
+    return "d"
+
+
+def _unpack(text: str) -> Choice:
+    kind, numbers = text[:1], text[1:]
+    try:
+        ranks = tuple(int(part) for part in numbers.split(".")) if numbers else ()
+        match kind, ranks:
+            case "d", ():
+                return Dense()
+            case "g", (G,):
+                return GDWS(G)
+            case "t", (r_out, r_in):
+                return Tucker2(r_out, r_in)
+            case "c", counts if counts:
+                return GDWS(sum(counts), counts)
+    except ValueError:
+        pass
+    raise ExplorerError(f"the state string is damaged (a layer is {text!r}); copy it again, whole.")

@@ -1,0 +1,98 @@
+"""The explorer's sentences, as HTML."""
+
+from __future__ import annotations
+
+from html import escape
+
+from gdws_explorer.figures.theme import millions
+from gdws_explorer.network.cost import break_even
+from gdws_explorer.network.plan import GDWS, Dense, Tucker2
+from gdws_explorer.widgets.session import Session
+
+
+def head(session: Session) -> str:
+    """The title line."""
+    network = session.network
+    return (
+        f'<span class="gx-head">{escape(session.title)}</span> '
+        f'<span class="gx-unit">{millions(network.params)} parameters · '
+        f"{millions(network.macs)} MACs per image · {len(network.names)} convolutions</span>"
+    )
+
+
+def layer(session: Session) -> str:
+    """What the chosen layer is and becomes."""
+    name = session.selected
+    described = session.network.layer(name)
+    summary = session.summary.layers[name]
+    choice = summary.choice
+    parts = [f"<b>{escape(str(described))}</b>", escape(_choice(session, name))]
+    if not isinstance(choice, Dense):
+        parts += [
+            f"MACs {millions(summary.dense_macs)} → {millions(summary.macs)} "
+            f"({summary.macs / summary.dense_macs:.0%})",
+            f"parameters {millions(summary.dense_params)} → {millions(summary.params)}",
+            f"squared error {summary.error:.4g} ({summary.error / (summary.energy or 1):.2%} "
+            "of ‖W‖²)",
+        ]
+    if summary.larger:
+        parts.append('<b style="color:var(--gx-warn)">dearer than the dense layer</b>')
+    picture = {
+        GDWS: "Left: every singular triplet, kept ones blue. Right: the strongest depthwise "
+        "kernels (blue positive, orange negative), dropped ones faded.",
+        Tucker2: "Colour: the error of every pair of ranks. White lines: share of the dense MACs. "
+        "Ring: the chosen pair.",
+        Dense: "The layer as it is: every triplet kept.",
+    }[type(choice)]
+    return " · ".join(parts) + f'<br><span class="gx-unit">{picture}</span>'
+
+
+def _choice(session: Session, name: str) -> str:
+    choice = session.plan[name]
+    if isinstance(choice, GDWS):
+        limit = break_even(session.network.layer(name))
+        return f"{choice} of {session.network.gdws(name).full} (cheaper than dense up to {limit})"
+    if isinstance(choice, Tucker2):
+        most = session.network.tucker(name).full
+        return f"Tucker-2: r_out {choice.r_out} of {most[0]}, r_in {choice.r_in} of {most[1]}"
+    return "dense"
+
+
+def setting(session: Session) -> str:
+    """How accuracy is measured now."""
+    m = session.measurements
+    attack = "no attack" if m.attack is None else m.attack.label
+    return f"{attack} · n {m.n} · seed {m.seed}"
+
+
+def records(session: Session) -> str:
+    """What the front shows, and what it does not."""
+    count, others = len(session.measurements.records()), session.measurements.others()
+    text = f"{count} plans measured with {setting(session)}; bars are 95 % intervals (Wilson)."
+    if others:
+        text += f" {others} measured in other settings are not shown."
+    text += " Click a point to bring its plan back; ← and → walk the front."
+    return f'<span class="gx-unit">{escape(text)}</span>'
+
+
+def job(session: Session) -> str:
+    """The running measurement in words."""
+    running, waiting = session.jobs.running, session.jobs.waiting
+    if running is None:
+        return ""
+    queue = f" · {waiting} waiting" if waiting else ""
+    if running.cancelling:
+        return f"stopping …{queue}"
+    left = running.seconds_left
+    time = "" if left is None else f" · {max(0.0, left):.0f} s left"
+    return f"{running.fraction:.0%}{time}{queue}"
+
+
+def message(session: Session) -> str:
+    """The last message; an error is marked by a word, not by colour alone."""
+    if not session.message:
+        return ""
+    text = escape(session.message)
+    if session.failed:
+        return f'<span class="gx-error" role="alert">Cannot do that:</span> {text}'
+    return f'<span role="status">{text}</span>'

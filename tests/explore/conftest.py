@@ -1,0 +1,38 @@
+import pytest
+
+from gdws_explorer.explore.records import Record
+from gdws_explorer.network.plan import GDWS, Dense, Plan, Tucker2
+
+PGD = {"name": "PGD", "eps": 0.15, "steps": 20}
+
+
+@pytest.fixture
+def record():
+    """Make a record; every field can be given."""
+
+    def make(G=10, *, fingerprint="f" * 64, n=360, clean=350, robust=320, **changed):
+        layers = (("conv2", GDWS(G)), ("conv3", Tucker2(4, 8)), ("conv4", Dense()))
+        raw = {
+            "plan": Plan(fingerprint, (1, 8, 8), layers),
+            "macs": 1000 * G,
+            "params": 10 * G,
+            "bytes": 40 * G,
+            "error": 1 / G,
+            "relative_error": 0.1 / G,
+            "clean": clean / n,
+            "robust": None if robust is None else robust / n,
+            "n": n,
+            "clean_correct": clean,
+            "robust_correct": robust,
+            "attack": None if robust is None else PGD,
+            "seed": 0,
+            "data": "d" * 16,
+            "seconds": 0.1 + 0.2,
+            "versions": {"torch": "2.13.0"},
+            "machine": "Linux x86_64, 2 cores",
+            "created": "2026-11-24T12:00:00+00:00",
+            "parent": None,
+        }
+        return Record(**(raw | changed))
+
+    return make

@@ -1,0 +1,110 @@
+"""What the position of a fader means."""
+
+import pytest
+
+from gdws_explorer.bench import load
+from gdws_explorer.errors import BudgetError
+from gdws_explorer.explore.dial import (
+    MEANINGS,
+    NETWORK_MEANINGS,
+    Dial,
+    network_number,
+    network_position,
+    network_share,
+)
+from gdws_explorer.network.cost import break_even, cost
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plan import GDWS, Dense, Tucker2
+
+
+@pytest.fixture(scope="module")
+def network():
+    bench = load("digits")
+    return Network(bench.model, bench.example)
+
+
+@pytest.mark.parametrize("by", MEANINGS)
+@pytest.mark.parametrize("one", ["gdws", "tucker2"])
+def test_up_always_keeps_more(network, one, by):
+    dial = Dial(network, "conv4")
+    axes = 2 if one == "tucker2" and by == "rank" else 1
+    choices = [dial.choice(one, by, [p / 20] * axes) for p in range(21)]
+    errors = [network.error("conv4", choice) for choice in choices]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 10 * errors[-1]
+
+
+@pytest.mark.parametrize("by", MEANINGS)
+@pytest.mark.parametrize("choice", [GDWS(117), GDWS(1), Tucker2(20, 31)])
+def test_the_position_of_a_choice_leads_back_to_it(network, choice, by):
+    dial = Dial(network, "conv4")
+    one = "gdws" if isinstance(choice, GDWS) else "tucker2"
+    again = dial.choice(one, by, dial.positions(choice, by))
+    # By error and MACs the table's best choice at that place, which is no worse.
+    layer = network.layer("conv4")
+    assert cost(layer, again).macs <= cost(layer, choice).macs
+    assert network.error("conv4", again) <= network.error("conv4", choice) * (1 + 1e-9) + 1e-12
+    if by == "rank":
+        assert again == choice
+
+
+def test_numbers_are_what_a_person_would_type(network):
+    dial = Dial(network, "conv4")
+    assert dial.numbers(GDWS(117), "rank") == (117.0,)
+    assert dial.numbers(Tucker2(20, 31), "rank") == (20.0, 31.0)
+    beta = network.error("conv4", GDWS(117))
+    assert dial.numbers(GDWS(117), "error") == (beta,)
+    assert dial.typed("gdws", "error", [beta]) == GDWS(117)
+    assert dial.typed("gdws", "rank", [117]) == GDWS(117)
+    macs = 100 * cost(network.layer("conv4"), GDWS(117)).macs / network.layer("conv4").macs
+    assert dial.typed("gdws", "macs", [macs + 1e-6]) == GDWS(117)
+
+
+@pytest.mark.parametrize(
+    ("by", "numbers", "words"),
+    [
+        ("rank", [0], "G is 0"),
+        ("rank", [577], "1 to 576"),
+        ("rank", [3.5], "whole number"),
+        ("error", [-1], "beta is -1"),
+        ("error", [float("nan")], "beta is nan"),
+        ("macs", [0], "at most 100 %"),
+        ("macs", [101], "at most 100 %"),
+    ],
+)
+def test_a_wrong_number_names_the_layer_and_the_range(network, by, numbers, words):
+    with pytest.raises(BudgetError, match=words) as caught:
+        Dial(network, "conv4").typed("gdws", by, numbers)
+    assert str(caught.value).startswith("conv4: ")
+
+
+@pytest.mark.parametrize("by", MEANINGS)
+def test_the_break_even_mark_divides_cheaper_from_dearer(network, by):
+    dial, layer = Dial(network, "conv4"), network.layer("conv4")
+    mark = dial.break_even("gdws", by)
+    limit = break_even(layer)
+    assert cost(layer, GDWS(limit)).macs < layer.macs <= cost(layer, GDWS(limit + 1)).macs
+    assert 0 < mark <= 1
+    assert mark == dial.positions(GDWS(limit), by)[0]
+    assert dial.break_even("tucker2", by) is None
+
+
+@pytest.mark.parametrize("by", NETWORK_MEANINGS)
+def test_network_positions_and_numbers_are_inverse(network, by):
+    for place in (0.05, 0.3, 0.77, 1.0):
+        assert network_position(network, by, network_number(network, by, place)) == pytest.approx(
+            place
+        )
+
+
+def test_the_share_of_a_plan(network):
+    summary = network.summary(network.budget(macs=0.5))
+    assert network_share(summary, "macs") == summary.macs / network.macs
+    assert network_share(summary, "error") == summary.relative_error
+    assert network_share(summary, "beta") == max(s.error for s in summary.layers.values())
+    assert network_share(network.summary(network.plan()), "params") == 1.0
+
+
+def test_dense_stands_at_the_top(network):
+    for by in MEANINGS:
+        assert Dial(network, "conv4").positions(Dense(), by) == (1.0,)

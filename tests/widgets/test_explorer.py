@@ -1,0 +1,186 @@
+"""The widgets without a browser: messages in, state out."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import gdws_explorer as gx
+from gdws_explorer.widgets.desk import HANDLERS
+
+
+@pytest.fixture(scope="module")
+def opened():
+    explorer = gx.explore("digits")
+    yield explorer
+    explorer.close()
+
+
+@pytest.fixture
+def explorer(opened):
+    opened.session.reset()
+    opened.session.set_slide_by("macs")
+    opened.session.select("conv2")
+    return opened
+
+
+def send(explorer, kind, **message):
+    explorer.desk._received(explorer.desk, {"type": kind, "seq": 7, **message}, [])
+    return explorer.desk.state
+
+
+def test_it_opens_on_a_front_that_is_not_empty(explorer):
+    points = sum(len(trace.x) for trace in explorer.front_view.figure.data[:4])
+    assert points >= 2 * 30
+    assert [row["family"] for row in explorer.desk.state["rows"]] == ["dense"] * 6
+    assert "fc: a linear layer" in explorer.desk.left_alone
+
+
+def test_the_desk_agrees_with_the_summary(explorer):
+    state = send(explorer, "network", by="macs", value=0.45, gesture="1:1")
+    summary = explorer.network.summary(explorer.plan)
+    assert state["seq"] == 7
+    assert state["network"]["number"] == "45.0"
+    for row, layer in zip(state["rows"], summary.layers.values(), strict=True):
+        assert row["kept"] == layer.macs / layer.dense_macs
+    macs = next(line for line in state["totals"] if line[0] == "MACs")
+    assert macs[2] == f"{summary.macs / 1e6:.3g} M"
+
+
+@pytest.mark.parametrize("kind", sorted(HANDLERS))
+def test_every_message_is_answered_even_a_broken_one(explorer, kind):
+    if kind in ("undo", "redo"):
+        state = send(explorer, kind)
+        assert state["seq"] == 7
+        return
+    state = send(
+        explorer, kind, layer=3, values=[math.nan], texts=["ten"], text="ten", family="svd",
+        value="none", by="weather", gesture="1", on=True, step=9e9,
+    )  # fmt: skip
+    assert state["seq"] == 7
+
+
+def test_an_error_is_shown_in_place(explorer):
+    send(explorer, "slide by", by="rank")
+    send(explorer, "method", layer=3, family="gdws")
+    send(explorer, "number", layer=3, texts=["100000"])
+    assert "conv4: G is 100000" in explorer._message.value
+    assert "Cannot do that" in explorer._message.value
+    send(explorer, "number", layer=3, texts=["100"])
+    assert explorer._message.value == ""
+    assert explorer.plan["conv4"] == gx.GDWS(100)
+
+
+def test_the_layer_figure_follows_method_and_selection(explorer):
+    figure = explorer.layer_view.figure
+    assert [bool(t.visible) for t in figure.data] == [True, True, False, False, False]
+    send(explorer, "select", layer=3)
+    assert len(figure.data[0].z[0]) == 64
+    send(explorer, "method", layer=3, family="tucker2")
+    assert [bool(t.visible) for t in figure.data] == [False, False, True, True, True]
+    choice = explorer.plan["conv4"]
+    assert (figure.data[4].y[0], figure.data[4].x[0]) == (choice.r_out, choice.r_in)
+    send(explorer, "slide by", by="rank")
+    send(explorer, "move", layer=3, values=[0.0, 1.0], gesture="1:2")
+    assert explorer.plan["conv4"] == gx.Tucker2(1, 64)
+    assert (figure.data[4].y[0], figure.data[4].x[0]) == (1, 64)
+
+
+def test_kept_cells_are_lit(explorer):
+    send(explorer, "slide by", by="rank")
+    send(explorer, "method", layer=1, family="gdws")
+    send(explorer, "number", layer=1, texts=["50"])
+    cells = explorer.layer_view.figure.data[0].z
+    assert sum(value >= -4 for row in cells for value in row) == 50
+
+
+def test_the_cursor_and_the_ghost_follow_the_plan(explorer):
+    send(explorer, "network", by="macs", value=0.437, gesture="1:3")
+    figure = explorer.front_view.figure
+    assert figure.layout.shapes[0].x0 == explorer.summary.macs
+    assert list(figure.data[4].x) == [explorer.summary.macs] * 2
+    explorer.session.put(explorer.session.measurements.records()[4].plan)
+    assert len(figure.data[4].x) == 0
+
+
+def test_figures_keep_their_present_state_for_a_page_that_opens_later(explorer):
+    send(explorer, "method", layer=1, family="tucker2")
+    send(explorer, "select", layer=1)
+    state = explorer.layer_view.figure.get_state()
+    assert state["_widget_data"][4]["x"][0] == explorer.plan["conv2"].r_in
+    assert state["_widget_layout"]["xaxis3"]["visible"] is True
+    assert state["_config"]["showSendToCloud"] is False
+
+
+def test_a_click_on_a_point_brings_its_plan_back(explorer):
+    trace = explorer.front_view.figure.data[1]
+    points = type("Points", (), {"point_inds": [2]})()
+    explorer.front_view._clicked(1, points)
+    record = explorer.front_view._infos[0].records[trace.customdata[2]]
+    assert explorer.plan == record.plan
+
+
+def test_evaluating_adds_the_point(explorer):
+    explorer.session.measure_with(gx.FGSM(0.15), 20)
+    send(explorer, "network", by="macs", value=0.3, gesture="1:4")
+    explorer.measuring._attack.value = "FGSM"
+    explorer.measuring._n.value = 20
+    explorer.measuring._evaluate.click()
+    explorer.session.jobs.wait(30)
+    assert sum(len(t.x) for t in explorer.front_view.figure.data[:4]) == 2
+    assert explorer.measuring._cancel.disabled
+    explorer.measuring._eps.value = "eight"
+    assert "expected a number such as 0.15 or 8/255" in explorer._message.value
+    explorer.measuring._eps.value = "0.15"
+    explorer.measuring._n.value = 100000
+    assert "expected 1 to 360" in explorer._message.value
+
+
+def test_at_most_two_figures(explorer):
+    import plotly.graph_objects as go
+
+    found, stack = 0, [explorer]
+    while stack:
+        widget = stack.pop()
+        found += isinstance(widget, go.FigureWidget)
+        stack.extend(getattr(widget, "children", ()))
+    assert found == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("no-such-bench",), "digits, digits-plain"),
+        ((42,), "cannot explore a int"),
+        ((nn.Conv2d(1, 2, 3),), "give data="),
+    ],
+)
+def test_what_cannot_be_opened_says_why(arguments, words):
+    with pytest.raises(gx.ExplorerError, match=words):
+        gx.explore(*arguments)
+
+
+def test_images_outside_0_1_are_refused():
+    with pytest.raises(gx.DataError, match=r"\[0, 1\]"):
+        gx.explore(nn.Conv2d(1, 2, 3), data=(torch.rand(2, 1, 8, 8) * 255, torch.tensor([0, 1])))
+
+
+def test_a_network_of_ones_own_opens_and_measures():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3),
+    )  # fmt: skip
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    data = (torch.rand(12, 1, 8, 8), torch.arange(12) % 3)
+    explorer = gx.explore(model.train(), data=data, eps=8 / 255)
+    explorer.session.move_network("macs", 0.6)
+    explorer.session.evaluate()
+    explorer.session.jobs.wait(30)
+    (record,) = explorer.session.measurements.records()
+    assert record.n == 12
+    assert record.attack["eps"] == pytest.approx(8 / 255)
+    assert model.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    explorer.close()

@@ -1,0 +1,273 @@
+"""The session: what the explorer does, without a widget."""
+
+import json
+import time
+
+import pytest
+import torch
+from torch import nn
+
+import gdws_explorer as gx
+from gdws_explorer.explore.measurements import Measurements
+from gdws_explorer.explore.store import Store
+from gdws_explorer.network.network import Network
+from gdws_explorer.robust.evaluate import evaluate
+from gdws_explorer.widgets import state as states
+from gdws_explorer.widgets.session import Session
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return gx.load("digits")
+
+
+@pytest.fixture(scope="module")
+def network(bench):
+    return Network(bench.model, bench.example).prepare()
+
+
+@pytest.fixture
+def session(network, bench):
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    made = Session(network, measured, title="digits", bench="digits")
+    yield made
+    made.close()
+
+
+def _heard(session):
+    heard = []
+    session.subscribe(heard.append)
+    return heard
+
+
+def test_moving_a_layer(session):
+    heard = _heard(session)
+    session.move("conv4", [0.5])
+    assert isinstance(session.plan["conv4"], gx.GDWS)
+    summary = session.summary.layers["conv4"]
+    assert 0.49 < summary.macs / summary.dense_macs <= 0.5
+    assert session.positions("conv4") == (0.5,)
+    assert "desk" in heard
+
+
+def test_a_fader_stays_where_the_hand_left_it_until_something_else_moves_it(session):
+    session.move("conv2", [0.5011])
+    step = session.dials["conv2"].positions(session.plan["conv2"], "macs")
+    assert session.positions("conv2") == (0.5011,) != step
+    session.move_network("macs", 0.3)
+    assert session.positions("conv2") != (0.5011,)
+    session.undo()
+    assert session.positions("conv2") == (0.5011,)
+
+
+def test_the_network_fader_says_what_the_plan_is(session):
+    session.move_network("macs", 0.45)
+    assert session.summary.macs <= 0.45 * session.network.macs
+    assert session.budget().position == 0.45
+    session.move("conv3", [0.2])
+    assert session.budget().position == session.summary.macs / session.network.macs
+    session.set_budget_by("error")
+    assert session.budget_number() == pytest.approx(session.summary.relative_error, rel=1e-6)
+
+
+def test_a_drag_is_one_step_of_undo(session):
+    before = session.desk
+    for place in (0.9, 0.8, 0.7):
+        session.move_network("macs", place, gesture="drag 1")
+    session.move("conv4", [0.2], gesture="drag 2")
+    session.undo()
+    assert session.budget().position == 0.7
+    session.undo()
+    assert session.desk == before
+    session.redo()
+    session.redo()
+    assert session.summary.layers["conv4"].macs <= 0.2 * session.network.layer("conv4").macs
+
+
+def test_reset_is_a_step_too(session):
+    session.move_network("macs", 0.3)
+    moved = session.desk
+    session.reset()
+    assert session.plan == session.network.plan()
+    session.undo()
+    assert session.desk == moved
+
+
+def test_methods_switch_at_about_the_same_macs(session):
+    session.move("conv4", [0.4])
+    session.set_method("conv4", "tucker2")
+    summary = session.summary.layers["conv4"]
+    assert isinstance(summary.choice, gx.Tucker2)
+    assert 0.35 < summary.macs / summary.dense_macs <= 0.41
+    session.set_method("conv4", "dense")
+    assert session.plan["conv4"] == gx.Dense()
+
+
+def test_a_users_error_becomes_a_message_and_changes_nothing(session):
+    session.move("conv4", [0.5])
+    desk = session.desk
+    heard = _heard(session)
+    with session.told():
+        session.set_slide_by("rank")
+        session.type_numbers("conv4", [100000])
+    assert session.failed
+    assert "conv4: G is 100000" in session.message
+    assert "message" in heard
+    assert session.desk == desk
+    session.move("conv4", [0.5])
+    session.move("conv4", [0.6])
+    assert not session.failed
+
+
+def test_a_typed_budget_out_of_reach_is_an_error(session):
+    with pytest.raises(gx.BudgetError, match="cheapest plan needs"):
+        session.type_budget("macs", 0.0001)
+    with pytest.raises(gx.ExplorerError, match="expected"):
+        session.type_budget("beta", -1.0)
+    session.type_budget("beta", 0.01)
+    assert session.summary.layers["conv4"].error <= 0.01 * (1 + 1e-9)
+
+
+def test_an_evaluation_is_the_measurement_that_evaluate_makes(session, bench):
+    session.measure_with(gx.PGD(0.15, steps=2), 40)
+    session.move_network("macs", 0.31)
+    plan = session.plan
+    session.evaluate()
+    session.move_network("macs", 0.9)  # the sliders go on; the job keeps its plan
+    session.jobs.wait(60)
+    (record,) = session.measurements.records()
+    assert record.plan == plan
+    report = evaluate(session.network.build(plan), bench.data, gx.PGD(0.15, steps=2), n=40, seed=0)
+    assert (record.clean_correct, record.robust_correct) == (
+        report.clean_correct,
+        report.robust_correct,
+    )
+    assert record.macs == session.network.summary(plan).macs
+    assert record.plan.fingerprint == session.network.fingerprint
+    assert record.versions["torch"] == torch.__version__.split("+")[0] or record.versions["torch"]
+
+
+def test_several_evaluations_queue_and_cancel_drops_them(session):
+    session.measure_with(gx.PGD(0.15, steps=100), 360)
+    for place in (0.3, 0.4, 0.5):
+        session.move_network("macs", place)
+        session.evaluate()
+    deadline = time.monotonic() + 20
+    while session.jobs.running is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    began = time.monotonic()
+    session.jobs.cancel()
+    session.jobs.wait(30)
+    assert time.monotonic() - began < 10
+    assert session.measurements.records() == ()
+    assert session.jobs.waiting == 0
+
+
+def test_a_child_knows_the_measured_plan_it_came_from(session):
+    session.measure_with(gx.PGD(0.15, steps=1), 20)
+    session.move_network("macs", 0.5)
+    session.evaluate()
+    session.jobs.wait(30)
+    parent = session.plan
+    session.move("conv4", [0.3])
+    session.evaluate()
+    session.jobs.wait(30)
+    child = session.measurements.of(session.plan)
+    assert child.parent == parent.hash
+    assert session.measurements.of(parent).parent is None
+
+
+def test_records_of_other_settings_are_counted_not_mixed(session, bench):
+    assert len(session.measurements.records()) == len(bench.records) >= 30
+    session.measure_with(gx.PGD(0.1, steps=5), 100)
+    assert session.measurements.records() == ()
+    assert session.measurements.others() == len(bench.records)
+    with pytest.raises(gx.DataError, match="1 to 360"):
+        session.measure_with(bench.attack, 361)
+
+
+def test_records_outlive_the_session(network, bench, tmp_path):
+    path = tmp_path / "records.db"
+    for expected in (0, 1):
+        store = Store(path)
+        measured = Measurements(network, bench.data, gx.FGSM(0.15), store=store)
+        session = Session(network, measured, title="digits")
+        session.measure_with(gx.FGSM(0.15), 20)
+        assert len(session.measurements.records()) == expected
+        session.move_network("macs", 0.4)
+        session.evaluate()
+        session.jobs.wait(30)
+        session.close()
+
+
+def test_walking_the_front(session):
+    session.move_network("macs", 0.5)
+    here = session.summary.macs
+    session.walk(1)
+    assert session.summary.macs > here
+    assert session.measurements.of(session.plan) is not None
+    dearer = session.summary.macs
+    session.walk(-1)
+    assert session.summary.macs < dearer
+
+
+def test_a_plan_that_is_not_measured_has_a_predicted_place(session):
+    session.move_network("macs", 0.43)
+    guess = session.measurements.predicted(session.plan, "robust")
+    assert 0.5 < guess < 1.0
+
+
+def test_the_state_string_brings_everything_back(session, network, bench):
+    session.move_network("macs", 0.4)
+    session.set_method("conv4", "tucker2")
+    session.hold("conv4", True)
+    session.skip("conv6", True)
+    session.set_slide_by("rank")
+    session.select("conv3")
+    session.measure_with(gx.FGSM(0.1), 100)
+    text = states.encode(session)
+    assert len(text) < 500
+    other = Session(network, Measurements(network, bench.data, bench.attack), title="digits")
+    states.restore(other, states.decode(text))
+    assert other.desk == session.desk
+    assert (other.selected, other.slide_by) == ("conv3", "rank")
+    assert (other.measurements.attack, other.measurements.n) == (gx.FGSM(0.1), 100)
+    other.undo()
+    assert other.plan == network.plan()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda t: t[:40], lambda t: "hello", lambda t: t[:-6] + "AAAAAA", lambda t: ""]
+)
+def test_a_damaged_state_string_is_refused(session, damage):
+    text = damage(states.encode(session))
+    with pytest.raises(gx.ExplorerError, match="state string"):
+        states.restore(session, states.decode(text))
+
+
+def test_the_state_of_another_network_is_refused(session):
+    raw = {**states.decode(states.encode(session)), "of": "0" * 16}
+    with pytest.raises(gx.PlanError, match="another network"):
+        states.restore(session, raw)
+
+
+def test_export_writes_what_was_measured(session, tmp_path):
+    session.put(session.measurements.records()[3].plan)
+    folder = session.export(tmp_path / "chosen")
+    assert {p.name for p in folder.iterdir()} >= {
+        "plan.json", "model.safetensors", "model.onnx", "report.json", "README.md",
+    }  # fmt: skip
+    text = (folder / "report.json").read_text()
+    assert json.loads(text)
+    assert str(session.measurements.of(session.plan).robust_correct) in text
+
+
+def test_csv_of_the_records(session, tmp_path):
+    path = session.measurements.save(tmp_path / "records.csv")
+    assert len(path.read_text().splitlines()) == len(session.measurements.records()) + 1
+
+
+def test_a_network_without_an_approximable_layer_is_refused():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(4 * 16, 2))
+    with pytest.raises(gx.PlanError, match="no layer of this network"):
+        gx.explore(model, data=(torch.rand(4, 3, 4, 4), torch.tensor([0, 1, 0, 1])))
