@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import Literal, TypedDict
 
+from gdws_explorer.errors import BudgetError
 from gdws_explorer.explore.dial import network_number
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Choice, Dense, Plan
+
+WEIGHINGS = ("relative", "squared")
 
 
 class Held(TypedDict):
@@ -30,6 +33,8 @@ class Budget:
 class Desk:
     """A plan, what is locked and skipped, and which families the network's fader may use.
 
+    weighing : how it compares the layers' errors: "relative" to each kernel, or "squared" as
+        they are.
     budget : where that fader stands, while the plan is what it made of it.
     """
 
@@ -37,6 +42,7 @@ class Desk:
     locked: frozenset[str] = frozenset()
     skipped: frozenset[str] = frozenset()
     families: tuple[str, ...] = ("gdws", "tucker2")
+    weighing: str = "relative"
     budget: Budget | None = None
 
     @property
@@ -68,7 +74,9 @@ class Desk:
         if budget.by == "beta":
             plan = network.lego(number, **self.held)
         else:
-            least = network.least(budget.by, families=self.families, **self.held)
+            least = network.least(
+                budget.by, families=self.families, weights=self._weights, **self.held
+            )
             plan = self.bounded(network, budget.by, max(number, least))
         return replace(self, plan=plan, budget=budget)
 
@@ -76,13 +84,30 @@ class Desk:
         """`network.budget` of "macs", "params" or "error"; out of reach is an error."""
         macs, params, error = (share if by == one else None for one in ("macs", "params", "error"))
         return network.budget(
-            macs=macs, params=params, error=error, families=self.families, **self.held
+            macs=macs,
+            params=params,
+            error=error,
+            families=self.families,
+            weights=self._weights,
+            **self.held,
         )
 
     def allow(self, network: Network, families: tuple[str, ...]) -> Desk:
         """Change the families that the network's fader may use, and move it where it stands."""
-        desk = replace(self, families=families)
-        return desk if desk.budget is None else desk.under(network, desk.budget)
+        return replace(self, families=families)._again(network)
+
+    def weigh(self, network: Network, weighing: str) -> Desk:
+        """Change how the layers' errors are compared, and move the fader where it stands."""
+        if weighing not in WEIGHINGS:
+            raise BudgetError(f"{weighing!r} is no weighing; expected one of {WEIGHINGS}.")
+        return replace(self, weighing=weighing)._again(network)
+
+    def _again(self, network: Network) -> Desk:
+        return self if self.budget is None else self.under(network, self.budget)
+
+    @property
+    def _weights(self) -> Literal["relative"] | None:
+        return "relative" if self.weighing == "relative" else None
 
 
 def _with(names: frozenset[str], name: str, on: bool) -> frozenset[str]:

@@ -23,7 +23,9 @@ def _budget(share: float, *families: str) -> Maker:
     def make(network: Network, *, skip: Collection[str], fixed: Mapping[str, Choice]) -> Plan:
         allowed = families or None
         least = network.least("macs", families=allowed, skip=skip, fixed=fixed)
-        return network.budget(macs=max(share, least), families=allowed, skip=skip, fixed=fixed)
+        return network.budget(
+            macs=max(share, least), families=allowed, skip=skip, fixed=fixed, weights="relative"
+        )
 
     return make
 

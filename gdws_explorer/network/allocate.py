@@ -4,14 +4,13 @@ Each layer's choices lie in the plane of cost and squared error. Errors of layer
 network's least error under a budget is a multiple-choice knapsack; walking the layers' lower
 convex hulls in order of error removed per unit of cost solves its relaxation exactly, and what
 the last whole step leaves over is filled with the choices between the hull points. The method
-is ours; for GDWS alone, whose hull is its whole ladder up to break-even, it is MEGO over the
-whole network at once.
+is ours; for GDWS alone, well below break-even, it is MEGO over the whole network at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -94,6 +93,10 @@ class Table:
     def best(self, cost: float) -> int:
         """Position of the least error whose cost is ≤ `cost` (the cheapest if none is)."""
         return max(0, int(np.searchsorted(self.cost, cost, side="right")) - 1)
+
+    def weighed(self, weight: float) -> Table:
+        """The same choices with their errors multiplied by a positive weight."""
+        return replace(self, error=self.error * weight)
 
     @cached_property
     def _rising_error(self) -> Floats:

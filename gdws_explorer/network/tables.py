@@ -118,9 +118,17 @@ class Tables:
         return self._tables[key]
 
     def allocator(
-        self, measure: str, families: Collection[str] | None, held: Mapping[str, Choice]
+        self,
+        measure: str,
+        families: Collection[str] | None,
+        held: Mapping[str, Choice],
+        weights: Mapping[str, float] | None = None,
     ) -> Allocator:
-        """The network-wide allocation among `families`, with some choices held."""
+        """The network-wide allocation among `families`, with some choices held.
+
+        weights : what each layer's squared error is multiplied with before they are added; None
+            for ones.
+        """
         if measure not in MEASURES:
             raise BudgetError(f"{measure!r} is no measure; expected one of {MEASURES}.")
         allowed = APPROXIMATIONS if families is None else tuple(families)
@@ -128,7 +136,7 @@ class Tables:
             raise BudgetError(
                 f"families is {families!r}; expected a collection of names out of {APPROXIMATIONS}."
             )
-        key = (measure, allowed, tuple(held.items()))
+        key = (measure, allowed, tuple(held.items()), tuple((weights or {}).items()))
         if key not in self._allocators:
             if len(self._allocators) >= 16:  # locks come and go; the tables stay
                 self._allocators.clear()
@@ -138,6 +146,8 @@ class Tables:
                 else self.table(layer, allowed, measure, dense=True)
                 for layer in self._layers
             }
+            if weights is not None:
+                tables = {name: table.weighed(weights[name]) for name, table in tables.items()}
             self._allocators[key] = Allocator(tables)
         return self._allocators[key]
 

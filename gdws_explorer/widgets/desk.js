@@ -32,13 +32,15 @@ function options(select, pairs, value) {
 }
 
 // Sends messages one at a time; of moves that pile up only the latest of each fader survives.
-function courier(model) {
+// busy : told whether an answer is still to come.
+function courier(model, busy) {
   let seq = 0;
   let waitingFor = 0;
   let timer = null;
   const pending = new Map();
   function next() {
     const first = pending.entries().next();
+    busy(!first.done);
     if (first.done) return;
     pending.delete(first.value[0]);
     seq += 1;
@@ -67,9 +69,10 @@ function courier(model) {
 }
 
 function render({ model, el: root }) {
-  const post = courier(model);
+  const post = courier(model, (yes) => root.setAttribute("aria-busy", yes));
   let gesture = 0;
   let held = null; // the input under the hand: the kernel's echo must not move it
+  let editing = null; // the number that is being typed: nor may it replace that
 
   // A drag is one gesture from press to release; a run of arrow keys ends when the key is up.
   function fader(attributes, send) {
@@ -85,9 +88,10 @@ function render({ model, el: root }) {
       if (event.key.startsWith("Arrow") || event.key.startsWith("Page")) begin();
       if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); // undo works from here too
     });
-    for (const done of ["pointerup", "keyup", "change", "blur"])
+    // Only its own: the fader that loses the focus to this one says "blur" after the press.
+    for (const done of ["pointerup", "pointercancel", "keyup", "blur"])
       input.addEventListener(done, () => {
-        if (done !== "change") held = null;
+        if (held === input) held = null;
       });
     input.addEventListener("input", () => {
       const single = held !== input; // set by a program: a gesture of its own
@@ -99,14 +103,17 @@ function render({ model, el: root }) {
 
   function number(attributes, send) {
     const input = el("input", { type: "text", inputmode: "decimal", class: "gx-number", ...attributes });
-    input.addEventListener("change", () => send(input.value));
+    input.addEventListener("input", () => (editing = input));
+    input.addEventListener("change", () => {
+      editing = null;
+      send(input.value);
+    });
     input.addEventListener("keydown", (event) => event.stopPropagation());
     return input;
   }
 
   function put(input, value) {
-    if (input !== held && document.activeElement !== input) input.value = value;
-    else if (input !== held && input.type === "range") input.value = value;
+    if (input !== held && input !== editing) input.value = value;
   }
 
   // -- the network's fader -------------------------------------------------------------
@@ -121,6 +128,10 @@ function render({ model, el: root }) {
   const unit = el("span", { class: "gx-unit" });
   const families = el("select", { "aria-label": "families the network budget may use" });
   families.addEventListener("change", () => post.send({ type: "families", value: families.value }));
+  const weighing = el("select", { "aria-label": "how the layers' errors are compared" });
+  weighing.addEventListener("change", () =>
+    post.send({ type: "weighing", value: weighing.value }),
+  );
   const totals = el("div", { class: "gx-totals", "aria-live": "off" });
   const slideBy = el("select", { "aria-label": "what the layer faders mean" });
   slideBy.addEventListener("change", () => post.send({ type: "slide by", by: slideBy.value }));
@@ -143,6 +154,8 @@ function render({ model, el: root }) {
         unit,
         el("label", { class: "gx-unit", text: "families" }),
         families,
+        el("label", { class: "gx-unit", text: "errors" }),
+        weighing,
       ),
       totals,
       el(
@@ -245,6 +258,7 @@ function render({ model, el: root }) {
     if (!state.rows) return;
     options(by, state.network.meanings, state.network.by);
     options(families, state.network.families, state.network.family);
+    options(weighing, state.network.weighings, state.network.weighing);
     options(slideBy, state.meanings, state.by);
     put(master, state.network.position);
     put(masterNumber, state.network.number);
@@ -318,10 +332,11 @@ function render({ model, el: root }) {
   };
   let home = explorer;
   // JupyterLab's commands of one key (d d deletes the cell) must not hear what is typed here; it
-  // listens first, on the document, and looks for this attribute.
+  // listens first, on the document, and looks for this attribute of what has the focus.
   const guard = (event) => {
     const chord = event.ctrlKey || event.metaKey || event.altKey || event.shiftKey;
-    if (home.contains(event.target)) home.toggleAttribute("data-lm-suppress-shortcuts", !chord);
+    if (home.contains(event.target))
+      event.target.toggleAttribute("data-lm-suppress-shortcuts", !chord);
   };
   // Figures measure their column when they are made, which may be before it has its width; they
   // listen to the window's resize and to nothing else.

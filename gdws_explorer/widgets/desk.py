@@ -22,6 +22,7 @@ FAMILY_SETS = {
     "tucker2": ("tucker2",),
 }
 FAMILY_LABELS = [["any", "any"], ["gdws", "GDWS"], ["tucker2", "Tucker-2"]]
+WEIGHING_LABELS = [["relative", "relative to each layer"], ["squared", "squared, as they are"]]
 MEANING_LABELS = [["macs", "by MACs"], ["error", "by error (log β)"], ["rank", "by rank"]]
 NETWORK_LABELS = [
     ["macs", "MACs"],
@@ -105,6 +106,8 @@ def state_of(session: Session, seq: int) -> dict[str, Any]:
             "unit": unit,
             "family": chosen,
             "families": FAMILY_LABELS,
+            "weighing": desk.weighing,
+            "weighings": WEIGHING_LABELS,
         },
         "totals": totals(summary),
         "rows": [_row(session, name, layer) for name, layer in summary.layers.items()],
@@ -191,6 +194,7 @@ HANDLERS: dict[str, Handler] = {
     "network by": lambda s, m: s.set_budget_by(m["by"]),
     "network number": _network_number,
     "families": _families,
+    "weighing": lambda s, m: s.set_weighing(m["value"]),
     "undo": lambda s, _: s.undo(),
     "redo": lambda s, _: s.redo(),
     "walk": lambda s, m: s.walk(m["step"]),

@@ -11,6 +11,7 @@ import ipywidgets as w
 
 from gdws_explorer.errors import DataError
 from gdws_explorer.explore.presets import PRESETS
+from gdws_explorer.explore.records import Record
 from gdws_explorer.figures.front import COSTS
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
@@ -69,6 +70,11 @@ class Explorer(w.VBox):
     def network(self) -> Network:
         """The network under exploration."""
         return self.session.network
+
+    @property
+    def measured(self) -> Record | None:
+        """What was measured of it in the present setting, if anything was."""
+        return self.session.measurements.of(self.session.plan)
 
     @property
     def state(self) -> str:

@@ -179,6 +179,10 @@ class Session:
         """Choose the families that the network's fader may use."""
         self._put(self.desk.allow(self.network, tuple(families)))
 
+    def set_weighing(self, weighing: str) -> None:
+        """Choose how the network's fader compares the layers' errors."""
+        self._put(self.desk.weigh(self.network, weighing))
+
     def hold(self, name: str, on: bool) -> None:
         """Lock a layer as it is, or let it go."""
         self._put(self.desk.lock(name, on))

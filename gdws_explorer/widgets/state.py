@@ -29,6 +29,7 @@ def encode(session: Session) -> str:
         "locked": sorted(desk.locked),
         "skipped": sorted(desk.skipped),
         "families": desk.families,
+        "weighing": desk.weighing,
         "budget": None if desk.budget is None else [desk.budget.by, desk.budget.position],
         "selected": session.selected,
         "slide_by": session.slide_by,
@@ -62,6 +63,7 @@ def restore(session: Session, raw: dict[str, Any]) -> None:
             locked=frozenset(raw["locked"]),
             skipped=frozenset(raw["skipped"]),
             families=tuple(raw["families"]),
+            weighing=raw["weighing"],
             budget=None if raw["budget"] is None else Budget(*raw["budget"]),
         )
         attack = None if raw["attack"] is None else attack_from_dict(raw["attack"])

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -305,6 +305,7 @@ def table_of(options):
 
 @settings(deadline=None, max_examples=200)
 @given(points)
+@example([(1, 3.0), (2, 2.0), (3, 1.0)])  # on one line
 def test_a_table_keeps_what_nothing_dominates_and_its_lower_hull(options):
     table = table_of(options)
     best = {

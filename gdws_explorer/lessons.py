@@ -1,0 +1,181 @@
+"""The answers to the lessons' questions, checked against what is on the faders.
+
+Each check takes what the explorer holds, never raises over a wrong answer, and says what is
+right or what to try next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gdws_explorer.explore.records import Record
+from gdws_explorer.network.cost import break_even, gdws_cost, tucker2_cost
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plan import GDWS, Dense, Plan
+from gdws_explorer.network.summary import Summary
+from gdws_explorer.robust.attacks import Attack, attack_from_dict
+
+ENOUGH = 0.9  # of the best possible saving counts as found
+NEAR = 0.97  # of the dense MACs counts as just below them
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an answer is right, and one or two sentences about it; true when it is right."""
+
+    right: bool
+    text: str
+
+    def __bool__(self) -> bool:
+        return self.right
+
+    def __str__(self) -> str:
+        return f"{'Right' if self.right else 'Not yet'}: {self.text}"
+
+    def _repr_markdown_(self) -> str:
+        return f"{'✓ **Right:**' if self.right else '○ **Not yet:**'} {self.text}"
+
+    __repr__ = __str__
+
+
+def saves_most(network: Network, plan: Plan, within: float = 0.1) -> Verdict:
+    """Whether exactly one layer is changed: the one that saves the most MACs within an error.
+
+    within : squared error allowed, as a fraction of the layer's ‖W‖².
+    """
+    changed = [name for name, choice in plan if choice != Dense()]
+    if not changed:
+        return _no(
+            "all layers are still dense. Press the name of a layer, choose GDWS or Tucker-2 above "
+            f"its fader, and pull it down until its error is just under {within:.0%}."
+        )
+    if len(changed) > 1:
+        return _no(
+            f"{len(changed)} layers are changed ({', '.join(changed)}). Press Reset, then change "
+            "only the layer you believe in."
+        )
+    (name,) = changed
+    layer = network.summary(plan).layers[name]
+    error, saved = layer.error / layer.energy, layer.dense_macs - layer.macs
+    if error > within:
+        return _no(
+            f"{name} has lost {error:.1%} of ‖W‖²; push its fader up until it is at most "
+            f"{within:.0%}."
+        )
+    if saved <= 0:
+        return _no(f"{name} now needs as many MACs as before, or more; pull its fader down.")
+    best = {other: _most_saved(network, other, within) for other in network.names}
+    top = max(best.values())
+    if best[name] < ENOUGH * top:
+        return _no(
+            f"{name} saves {saved:,} MACs here, and never more than {best[name]:,} within "
+            f"{within:.0%}. Another layer can save {top / best[name]:.1f} times that: Reset, and "
+            "try it."
+        )
+    if saved < ENOUGH * top:
+        return _no(
+            f"{name} is the right layer, and at {error:.1%} there is room left: it saves {saved:,} "
+            f"MACs now and can save more within {within:.0%}. Pull it further down."
+        )
+    return Verdict(
+        True,
+        f"{name} saves {saved:,} MACs, {saved / layer.dense_macs:.0%} of its own, and loses only "
+        f"{error:.1%} of ‖W‖². Its energy sits in few directions, so most of it survives.",
+    )
+
+
+def small_and_robust(
+    summary: Summary,
+    measured: Record | None,
+    attack: Attack,
+    *,
+    macs: float = 0.19,
+    robust: float = 0.75,
+    n: int = 360,
+) -> Verdict:
+    """Whether the plan is within a share of the MACs, and measured to be robust enough.
+
+    measured : the record of the plan on the faders, None while there is none. attack, n : how
+    it has to be measured.
+    """
+    share = summary.macs / summary.dense_macs
+    if share > macs:
+        return _no(
+            f"the plan on the faders needs {share:.1%} of the MACs. Pull the network's fader down "
+            f"to {macs:.0%} or less."
+        )
+    if measured is None:
+        return _no(
+            f"{share:.1%} of the MACs is small enough, but this plan has not been measured. Press "
+            "Evaluate, wait for its point to appear, and run this cell again."
+        )
+    used = None if measured.attack is None else attack_from_dict(measured.attack)
+    if used != attack or measured.n < n or measured.robust is None:
+        label = "no attack" if used is None else used.label
+        return _no(
+            f"this plan was measured with {label} on {measured.n} images. Set {attack.label} and "
+            f"n {n} beside Evaluate, and measure it again."
+        )
+    if measured.robust < robust:
+        return _no(
+            f"{share:.1%} of the MACs, but {measured.robust:.1%} robust, below {robust:.0%}. Let "
+            "the network's fader use another family, or give MACs back where it hurts."
+        )
+    low, high = measured.robust_interval or (measured.robust, measured.robust)
+    return Verdict(
+        True,
+        f"{share:.1%} of the MACs and {measured.robust:.1%} robust ({measured.clean:.1%} clean). "
+        f"On {measured.n} images that means between {low:.0%} and {high:.0%}, so do not "
+        "take a difference of one point for more than luck.",
+    )
+
+
+def just_below_break_even(network: Network, plan: Plan) -> Verdict:
+    """Whether a layer is GDWS with almost, and not quite, the MACs of the dense layer."""
+    kernels = {name: choice.G for name, choice in plan if isinstance(choice, GDWS)}
+    if not kernels:
+        return _no(
+            "no layer is GDWS. Choose a layer, choose GDWS above its fader, set the faders "
+            "by rank, and look for the red mark."
+        )
+    layers = network.summary(plan).layers
+    shares = {name: layers[name].macs / layers[name].dense_macs for name in kernels}
+    name = min(shares, key=lambda n: abs(1 - shares[n]))
+    share, G = shares[name], kernels[name]
+    if share >= 1:
+        return _no(
+            f"{name} with G = {G} needs {share:.1%} of its dense MACs: it is dearer than "
+            "before. Pull it down, past the mark."
+        )
+    if share < NEAR:
+        return _no(
+            f"{name} with G = {G} needs {share:.0%} of its dense MACs: cheaper, but not "
+            "just below break-even. Push it up towards the mark."
+        )
+    out, channels, *kernel = network.layer(name).weight_shape
+    area, limit = kernel[0] * kernel[1], break_even(network.layer(name))
+    return Verdict(
+        True,
+        f"{name} with G = {G} makes {G} × ({area} + {out}) = "
+        f"{G * (area + out):,} products per position, the dense layer {channels} × {out} × "
+        f"{area} = {channels * out * area:,}. The last G that pays is {limit}, of "
+        f"{network.gdws(name).full} kernels in all.",
+    )
+
+
+def _most_saved(network: Network, name: str, within: float) -> int:
+    """The MACs that the best choice of any family saves in one layer within an error."""
+    layer = network.layer(name)
+    bound = within * network.energy(name)
+    cheapest = [layer.macs]
+    if "gdws" in layer.families:
+        cheapest.append(gdws_cost(layer, int(network.gdws(name).lego(bound).sum())).macs)
+    if "tucker2" in layer.families:
+        good = network.tucker(name).errors <= bound
+        pairs = [(int(o) + 1, int(i) + 1) for o, i in zip(*good.nonzero(), strict=True)]
+        cheapest += [tucker2_cost(layer, *pair).macs for pair in pairs]
+    return layer.macs - min(cheapest)
+
+
+def _no(text: str) -> Verdict:
+    return Verdict(False, text)
