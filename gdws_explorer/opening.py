@@ -50,9 +50,12 @@ def explore(
     Explorer
         A widget; its `session` holds everything without widgets, `close()` ends its work.
     """
+    from gdws_explorer.widgets.quick import quick_plotly
+
     try:
-        from gdws_explorer.widgets import state as states
-        from gdws_explorer.widgets.explorer import Explorer
+        with quick_plotly():
+            from gdws_explorer.widgets import state as states
+            from gdws_explorer.widgets.explorer import Explorer
     except ModuleNotFoundError as error:
         raise ExplorerError(
             f'the explorer needs {error.name}; install it with: pip install "gdws-explorer[lab]"'

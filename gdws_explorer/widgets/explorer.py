@@ -114,7 +114,7 @@ class Tools:
         reset = _button("Reset", "refresh", "All layers dense, nothing locked")
         self._preset = w.Dropdown(
             options=[("Presets …", ""), *((name, name) for name in PRESETS)],
-            layout=w.Layout(width="290px"),
+            layout=w.Layout(width="240px"),
         )
         _on(session, self._undo, session.undo)
         _on(session, self._redo, session.redo)

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import plotly.graph_objects as go
 from ipywidgets import HTML, VBox
 
 from gdws_explorer.figures import front as fronts
-from gdws_explorer.figures import kernel, theme
+from gdws_explorer.figures import kernel
 from gdws_explorer.network.plan import GDWS, Tucker2, family
 from gdws_explorer.widgets import words
+from gdws_explorer.widgets.figure import Figure
 from gdws_explorer.widgets.session import Session
-
-
-class Figure(go.FigureWidget):
-    """A FigureWidget whose present state survives a page reload and Voila.
-
-    plotly keeps what it changed after construction out of the widget's state; the state that is
-    asked for as a whole (when a page opens) is made of the figure as it is now.
-    """
-
-    _complete = False
-
-    def __init__(self, figure: go.Figure) -> None:
-        super().__init__(figure)
-        self._complete = True
-        self._config = dict(theme.CONFIG)
-
-    def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
-        """The widget's state, with data and layout as they are now."""
-        if key is None and self._complete:
-            # Past the traits' notification: nothing has to be sent twice.
-            self._trait_values["_widget_data"] = deepcopy(self._data)
-            self._trait_values["_widget_layout"] = deepcopy(self._layout_obj._props)
-        return super().get_state(key=key, drop_defaults=drop_defaults)
 
 
 class LayerView:
@@ -105,7 +82,7 @@ class FrontView:
         self.dominated = True
         self._infos: list[fronts.FrontInfo] = []
         self._note = HTML()
-        self.figure = Figure(self._draw())
+        self.figure = Figure(self._draw(), brings=True)
         for place, trace in enumerate(self.figure.data[:4]):
             trace.on_click(lambda _trace, points, _state, p=place: self._clicked(p, points))
         self.box = VBox([self.figure, self._note])

@@ -1,0 +1,77 @@
+// A plotly figure that opens fast: plotly's own five megabytes come once for all figures of a page,
+// and they are read when the first figure is drawn.
+//
+// anywidget gives every model two seconds to be ready, and for ever after refuses the messages of
+// one that was not; five megabytes of JavaScript take longer than that on a busy machine. So this
+// is ready at once, notes what the kernel says meanwhile, and says it again when plotly is there.
+
+const SHARED = Symbol.for("gdws_explorer plotly");
+const SAID = ["addTraces", "deleteTraces", "moveTraces", "restyle", "relayout", "update", "animate"]
+  .concat(["removeLayoutProps", "removeTraceProps"])
+  .map((what) => `_py2js_${what}`);
+
+// The promise of plotly's module, made by whichever figure brings the code.
+function plotly() {
+  if (!globalThis[SHARED]) {
+    const shared = {};
+    shared.module = new Promise((resolve, reject) => Object.assign(shared, { resolve, reject }));
+    globalThis[SHARED] = shared;
+  }
+  return globalThis[SHARED];
+}
+
+// code: plotly's module, gzipped, or nothing.
+function load(code) {
+  const shared = plotly();
+  if (code?.byteLength && !shared.asked) {
+    shared.asked = true;
+    unpacked(code).then(shared.resolve, shared.reject);
+  }
+  return shared.module;
+}
+
+async function unpacked(code) {
+  const stream = new Blob([code]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const text = await new Response(stream).arrayBuffer();
+  const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+  try {
+    return await import(/* webpackIgnore: true */ url);
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
+
+export default () => {
+  let figure = null; // plotly's own widget, the same for all views of this model
+  let catchUp = () => {};
+
+  async function complete(model) {
+    const module = await load(model.get("_plotly"));
+    const made = module.default();
+    made.initialize({ model });
+    catchUp();
+    return made;
+  }
+
+  return {
+    initialize({ model }) {
+      const late = [];
+      const listeners = SAID.map((key) => [
+        `change:${key}`,
+        () => model.get(key) !== null && late.push([key, model.get(key)]),
+      ]);
+      for (const [event, listener] of listeners) model.on(event, listener);
+      catchUp = () => {
+        for (const [event, listener] of listeners) model.off(event, listener);
+        for (const [key, value] of late) {
+          model.set(key, null);
+          model.set(key, value);
+        }
+      };
+    },
+    async render({ model, el }) {
+      figure ??= complete(model);
+      return (await figure).render({ model, el });
+    },
+  };
+};
