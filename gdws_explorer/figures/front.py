@@ -103,14 +103,22 @@ STYLE = {
 }
 
 
-def ghost_trace(x: Sequence[float], y: Sequence[float], text: Sequence[str]) -> go.Scatter:
-    """Where a plan that is not measured yet should land: hollow, and labelled as predicted."""
-    return go.Scatter(
-        x=x, y=y, text=text, mode="markers", name="predicted",
-        hovertemplate="%{text}<extra></extra>",
-        marker={"symbol": "circle-dot", "size": 13, "color": "rgba(0,0,0,0)",
-                "line": {"width": 2, "color": theme.PURPLE}},
-    )  # fmt: skip
+def ghost(cost: float, percent: float, *, outwards: str = "right") -> dict[str, Any]:
+    """Where a plan that is not measured yet should land: a ring, labelled as predicted.
+
+    A shape like the cursor: a trace would draw all records again at every move.
+    outwards : on which side of the ring its label stands.
+    """
+    other = "left" if outwards == "right" else "right"
+    return {
+        "type": "circle", "xsizemode": "pixel", "ysizemode": "pixel",
+        "xanchor": cost, "yanchor": percent, "x0": -7, "x1": 7, "y0": -7, "y1": 7,
+        "line": {"color": theme.PURPLE, "width": 2.5},
+        "label": {
+            "text": f"predicted {percent:.0f} %", "textposition": f"middle {outwards}",
+            "xanchor": other, "padding": 4, "font": {"size": 11},
+        },
+    }  # fmt: skip
 
 
 def cursor(cost: float) -> dict[str, Any]:

@@ -35,10 +35,47 @@ async function unpacked(code) {
   const text = await new Response(stream).arrayBuffer();
   const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
   try {
-    return await import(/* webpackIgnore: true */ url);
+    return calm(await import(/* webpackIgnore: true */ url));
   } finally {
     URL.revokeObjectURL(url);
   }
+}
+
+// plotly's view marks what it draws for the kernel with a property that plotly.js takes for an
+// unknown attribute, and therefore draws everything again; and it answers each time with all
+// defaults, which here nobody reads. A mark that is not enumerable, and no answers: a cursor then
+// moves without the points behind it. (This copy of the module is ours: others keep theirs.)
+function calm(module) {
+  const view = module.FigureView?.prototype;
+  if (!view?.perform_render) return module;
+  const { perform_render: render } = view;
+  const nothing = () => {};
+  for (const name of ["handle_plotly_restyle", "handle_plotly_relayout", "handle_plotly_update"])
+    view[name] = nothing;
+  view._sendTraceDeltas = nothing;
+  view._sendLayoutDelta = nothing;
+  view.perform_render = function () {
+    this.model = marked(this.model);
+    return render.call(this);
+  };
+  return module;
+}
+
+function marked(model) {
+  const mark = { value: true, writable: true, configurable: true, enumerable: false };
+  const get = (key) => {
+    const said = model.get(key);
+    for (const part of ["restyle_data", "relayout_data", "style_data"])
+      if (said?.[part]) Object.defineProperty(said[part], "_doNotReportToPy", mark);
+    return said;
+  };
+  return new Proxy(model, {
+    get(target, name) {
+      if (name === "get") return get;
+      const value = target[name];
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
 }
 
 export default () => {

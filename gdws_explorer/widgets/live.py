@@ -81,6 +81,7 @@ class FrontView:
         self.metrics: tuple[str, ...] = ("robust", "clean")
         self.dominated = True
         self._infos: list[fronts.FrontInfo] = []
+        self._right = 1.0
         self._note = HTML()
         self.figure = Figure(self._draw(), brings=True)
         for place, trace in enumerate(self.figure.data[:4]):
@@ -101,10 +102,9 @@ class FrontView:
         self._note.value = words.records(self._session)
 
     def moved(self) -> None:
-        """Follow the plan on the faders: one line, one ghost."""
+        """Follow the plan on the faders: a line and the ghosts, all of them shapes."""
         with self.figure.batch_update():
-            self.figure.layout.shapes = [self._cursor()]
-            self.figure.data[4].update(self._ghost())
+            self.figure.layout.shapes = self._shapes()
 
     def _draw(self) -> go.Figure:
         records = self._session.measurements.records()
@@ -114,32 +114,22 @@ class FrontView:
         ]
         figure = fronts.figure(self._infos, dominated=self.dominated)
         figure.update_yaxes(title=f"{' and '.join(self.metrics)} accuracy (%)")
-        figure.add_trace(fronts.ghost_trace(**self._ghost()))
         summary = self._session.summary
         dense = float(getattr(self._session.network, self.cost, summary.relative_error))
-        figure.update_layout(fronts.ranges(self._infos, dense), shapes=[self._cursor()])
-        return figure
+        axes = fronts.ranges(self._infos, dense)
+        self._right = axes["xaxis"]["range"][1]
+        return figure.update_layout(axes, shapes=self._shapes())
 
-    def _here(self) -> float:
-        return float(getattr(self._session.summary, self.cost))
-
-    def _cursor(self) -> dict[str, Any]:
-        return fronts.cursor(self._here())
-
-    def _ghost(self) -> dict[str, Any]:
-        """Where the plan should land, while it is not measured."""
+    def _shapes(self) -> list[dict[str, Any]]:
+        """The cursor at the plan's cost, and where it should land while it is not measured."""
         session, measured = self._session, self._session.measurements
-        places = (
-            []
-            if measured.of(session.plan)
-            else [(m, measured.predicted(session.plan, m)) for m in self.metrics]
-        )
-        known = [(metric, 100 * value) for metric, value in places if value is not None]
-        return {
-            "x": [self._here()] * len(known),
-            "y": [value for _, value in known],
-            "text": [f"predicted {metric}: {value:.0f} %" for metric, value in known],
-        }
+        here = float(getattr(session.summary, self.cost))
+        shapes = [fronts.cursor(here)]
+        if measured.of(session.plan) is None:
+            side = "left" if here > 0.7 * self._right else "right"
+            values = [measured.predicted(session.plan, metric) for metric in self.metrics]
+            shapes += [fronts.ghost(here, 100 * v, outwards=side) for v in values if v is not None]
+        return shapes
 
     def _clicked(self, place: int, points: Any) -> None:
         if not points.point_inds:

@@ -161,7 +161,7 @@ LOOK = """() => {
     ringAt: layer.querySelector(".scatterlayer .point")?.getAttribute("transform") ?? null,
     cursor: front._fullLayout.shapes.map((shape) => shape.x0)[0],
     cursorAt: front.querySelector(".shapelayer path")?.getAttribute("d") ?? null,
-    ghost: front._fullData[4].visible === true ? [...front._fullData[4].x] : [],
+    ghost: front._fullLayout.shapes.slice(1).map((shape) => shape.xanchor),
     points: front.data.slice(0, 4).map((trace) => trace.x.length),
   } : null;
   return {

@@ -19,7 +19,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psutil
-import pytest
 from driving import Kernel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +76,7 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path, seconds: flo
             time.sleep(0.2)
         else:
             return
-    pytest.fail(f"the server did not start within {seconds} s:\n{log.read_text()[-3000:]}")
+    raise RuntimeError(f"the server did not start within {seconds} s:\n{log.read_text()[-3000:]}")
 
 
 def _end(pid: int) -> None:
