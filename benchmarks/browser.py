@@ -36,7 +36,8 @@ RESNET = [
     "explorer = gx.explore(resnet18(), data=images)\nexplorer",
 ]
 FIGURES = "__import__('plotly').graph_objects.FigureWidget"
-COUNT = f"sum(isinstance(w, {FIGURES}) for w in __import__('ipywidgets').widgets.widget._instances.values())"
+LIVE = "__import__('ipywidgets').widgets.widget._instances.values()"
+COUNT = f"sum(isinstance(w, {FIGURES}) for w in {LIVE})"
 
 # Notes when a key goes down, and when the figures have changed and are painted.
 WATCH = """() => {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ipywidgets as w
@@ -83,9 +83,11 @@ class Explorer(w.VBox):
 
     def close(self) -> None:
         """End the background work and take the widgets away."""
-        if sys.is_finalizing():  # ipywidgets closes what is left when Python itself ends
+        if not sys or sys.is_finalizing():  # ipywidgets closes what is left when Python itself ends
             return
         self.session.close()
+        for widget in _inside(self):
+            widget.close()
         super().close()
 
     def _changed(self, what: str) -> None:
@@ -290,6 +292,16 @@ class Taking:
 
     def _show(self) -> None:
         self._state.value = states.encode(self._session)
+
+
+def _inside(widget: w.Widget) -> Iterator[w.Widget]:
+    """All widgets in a widget, which ipywidgets would keep for ever."""
+    for child in getattr(widget, "children", ()):
+        yield from _inside(child)
+        yield child
+    for name in ("layout", "style"):
+        if isinstance(owned := getattr(widget, name, None), w.Widget):
+            yield owned
 
 
 def _on(session: Session, button: w.Button, action: Callable[[], object]) -> None:

@@ -315,7 +315,7 @@ def disagreements(shown: dict[str, Any], truth: dict[str, Any]) -> Iterator[str]
             yield f"{name} is selected: {strip['selected']}"
     for label in ("MACs", "parameters", "size", "squared error"):
         text, value = shown["totals"][label], truth[label.lower() if label == "MACs" else label]
-        if abs(_quantity(text) - value) > 0.006 * value:
+        if not abs(_quantity(text) - value) <= 0.006 * value:
             yield f"{label} shows {text}, is {value}"
     figures = shown["figures"]
     if figures is None:
@@ -333,6 +333,7 @@ def disagreements(shown: dict[str, Any], truth: dict[str, Any]) -> Iterator[str]
 
 
 def _quantity(text: str) -> float:
-    """`2.08 M` as a number."""
-    number, unit = re.fullmatch(r"([-+.\de]+) ?([kMG]?)B?", text).groups()
+    """`2.08 M` as a number; NaN for anything else."""
+    found = re.fullmatch(r"([-+.\de]+) ?([kMG]?)B?", text)
+    number, unit = found.groups() if found else ("nan", "")
     return float(number) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[unit]
