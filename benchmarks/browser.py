@@ -37,7 +37,8 @@ RESNET = [
 ]
 FIGURES = "__import__('plotly').graph_objects.FigureWidget"
 LIVE = "__import__('ipywidgets').widgets.widget._instances.values()"
-COUNT = f"sum(isinstance(w, {FIGURES}) for w in {LIVE})"
+ALIVE = "__import__('ipywidgets').widgets.widget._instances.values()"
+COUNT = f"sum(isinstance(w, {FIGURES}) for w in {ALIVE})"
 
 # Notes when a key goes down, and when the figures have changed and are painted.
 WATCH = """() => {

@@ -14,12 +14,13 @@ from pathlib import Path
 from gdws_explorer import bench, files
 from gdws_explorer.errors import BudgetError
 from gdws_explorer.explore.records import data_fingerprint, record_of
+from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust import evaluate
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-FRACTIONS = (0.8, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.12, 0.1, 0.08)
+FRACTIONS = (0.75, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.12, 0.1, 0.08)
 BETAS = (0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 SHARES = (0.8, 0.6, 0.4, 0.3, 0.2, 0.15)
 
@@ -27,13 +28,13 @@ SHARES = (0.8, 0.6, 0.4, 0.3, 0.2, 0.15)
 def plans(net: Network) -> list[Plan]:
     """From dense to about a tenth of the MACs, by every way there is to choose a plan."""
     found = [net.plan()]
-    for families in (None, ("gdws",), ("tucker2",)):
-        for weights in (None, "relative"):
-            for fraction in FRACTIONS:
-                try:
-                    found.append(net.budget(macs=fraction, families=families, weights=weights))
-                except BudgetError:
-                    continue  # below what these families can reach
+    ways = [(families, "relative") for families in (None, *((one,) for one in FAMILIES))]
+    for families, weights in [*ways, (None, None), (("gdws",), None)]:
+        for fraction in FRACTIONS:
+            try:
+                found.append(net.budget(macs=fraction, families=families, weights=weights))
+            except BudgetError:
+                continue  # below what these families can reach
     found += [net.lego(beta) for beta in BETAS]
     found += [net.mego(share) for share in SHARES]
     return list({plan.hash: plan for plan in found}.values())

@@ -9,6 +9,7 @@ explorer that was closed during a measurement.
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -68,11 +69,11 @@ def main() -> int:
             return "".join(said)
 
         run(START)
-        before, threads = eval(run(COUNT))
+        before, threads = json.loads(run(COUNT))
         run(f"hand(explorer, {moves})")
-        after, still = eval(run(COUNT))
+        after, still = json.loads(run(COUNT))
         run(CLOSE)
-        closed, left = eval(run(COUNT))
+        closed, left = json.loads(run(COUNT))
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

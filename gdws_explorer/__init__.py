@@ -19,11 +19,11 @@ from gdws_explorer.errors import (
     PlanError,
 )
 from gdws_explorer.export.bundle import export, restore
-from gdws_explorer.factorize import gdws, tucker
+from gdws_explorer.factorize import gdws, svd, tucker
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.factorize.tucker import Tucker2Conv2d
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Dense, Plan, Tucker2
+from gdws_explorer.network.plan import GDWS, SVD, Dense, Plan, SpatialSVD, Tucker2
 from gdws_explorer.opening import explore
 from gdws_explorer.robust.attacks import FGSM, PGD
 from gdws_explorer.robust.evaluate import Report, evaluate
@@ -35,6 +35,7 @@ __all__ = [
     "FGSM",
     "GDWS",
     "PGD",
+    "SVD",
     "Bench",
     "BudgetError",
     "Cancelled",
@@ -47,6 +48,7 @@ __all__ = [
     "Plan",
     "PlanError",
     "Report",
+    "SpatialSVD",
     "Tucker2",
     "Tucker2Conv2d",
     "evaluate",
@@ -55,6 +57,7 @@ __all__ = [
     "gdws",
     "load",
     "restore",
+    "svd",
     "train",
     "tucker",
 ]

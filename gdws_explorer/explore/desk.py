@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 
 from gdws_explorer.errors import BudgetError
 from gdws_explorer.explore.dial import network_number
+from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Choice, Dense, Plan
 
@@ -41,7 +42,7 @@ class Desk:
     plan: Plan
     locked: frozenset[str] = frozenset()
     skipped: frozenset[str] = frozenset()
-    families: tuple[str, ...] = ("gdws", "tucker2")
+    families: tuple[str, ...] = tuple(FAMILIES)
     weighing: str = "relative"
     budget: Budget | None = None
 
@@ -89,6 +90,7 @@ class Desk:
             error=error,
             families=self.families,
             weights=self._weights,
+            exact=False,  # a slider moves sixty times a second
             **self.held,
         )
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.network.cost import break_even, cost
+from gdws_explorer.network.families import FAMILIES, Family
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Choice, Dense, Tucker2, family
+from gdws_explorer.network.plan import GDWS, Choice, Dense, family, ranks
 from gdws_explorer.network.summary import Summary
 
 MEANINGS = ("error", "macs", "rank")
 NETWORK_MEANINGS = ("macs", "params", "error", "beta")
 DECADES = 5.0  # of squared error, from the kernel's whole energy downwards
+ROUNDING = 1e-9  # of an error
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,18 @@ class Dial:
     name: str
 
     def choice(self, one: str, by: str, positions: Sequence[float]) -> Choice:
-        """The choice of family `one` ("dense", "gdws", "tucker2") at a position."""
+        """The choice of family `one`, or "dense", at a position."""
         if one == "dense":
             return Dense()
         place = [min(1.0, max(0.0, p)) for p in positions]
         if by == "rank":
-            ranks = [1 + round(p * (m - 1)) for p, m in zip(place, self._most(one), strict=True)]
-            return self._of_ranks(one, ranks)
+            most = self._most(one)
+            chosen = (1 + round(p * (m - 1)) for p, m in zip(place, most, strict=True))
+            return self._family(one).choice(*chosen)
         if by == "error":
-            return self._within_error(one, self._energy * 10 ** (-DECADES * place[0]))
+            # A logarithm and back: a choice's own position must lead back to it.
+            beta = self._energy * 10 ** (-DECADES * place[0]) * (1 + ROUNDING)
+            return self._within_error(one, beta)
         return self._within_macs(one, place[0])
 
     def typed(self, one: str, by: str, numbers: Sequence[float]) -> Choice:
@@ -46,13 +51,13 @@ class Dial:
             return Dense()
         if by == "rank":
             most = self._most(one)
-            for number, limit, label in zip(numbers, most, _labels(one), strict=True):
+            for number, limit, label in zip(numbers, most, self._family(one).ranks, strict=True):
                 if not (1 <= number <= limit and number == int(number)):
                     raise BudgetError(
                         f"{self.name}: {label} is {number:g}; expected a whole number from 1 to "
                         f"{limit}."
                     )
-            return self._of_ranks(one, [int(n) for n in numbers])
+            return self._family(one).choice(*map(int, numbers))
         (number,) = numbers
         if by == "error":
             if not number >= 0:
@@ -70,7 +75,7 @@ class Dial:
             return (1.0,)
         if by == "rank":
             most = self._most(family(choice))
-            return tuple((r - 1) / max(1, m - 1) for r, m in zip(_ranks(choice), most, strict=True))
+            return tuple((r - 1) / max(1, m - 1) for r, m in zip(ranks(choice), most, strict=True))
         if by == "error":
             share = self.network.error(self.name, choice) / (self._energy or 1.0)
             return (min(1.0, -math.log10(share) / DECADES) if share > 0 else 1.0,)
@@ -79,7 +84,7 @@ class Dial:
     def numbers(self, choice: Choice, by: str) -> tuple[float, ...]:
         """What is written beside the fader: squared error, per cent of MACs, or ranks."""
         if by == "rank":
-            return () if isinstance(choice, Dense) else tuple(map(float, _ranks(choice)))
+            return tuple(map(float, ranks(choice)))
         if by == "error":
             return (self.network.error(self.name, choice),)
         return (100 * self._macs(choice),)
@@ -101,12 +106,14 @@ class Dial:
         layer = self.network.layer(self.name)
         return float(cost(layer, choice).macs / layer.macs)
 
+    def _family(self, one: str) -> Family:
+        try:
+            return FAMILIES[one]
+        except KeyError:
+            raise PlanError(f"{self.name}: there is no family {one!r}.") from None
+
     def _most(self, one: str) -> tuple[int, ...]:
-        if one == "gdws":
-            return (self.network.gdws(self.name).full,)
-        if one == "tucker2":
-            return self.network.tucker(self.name).full
-        raise PlanError(f"{self.name}: there is no family {one!r}.")
+        return self._family(one).most(self.network.spectrum(self.name, one))
 
     def _within_error(self, one: str, beta: float) -> Choice:
         table = self.network.table(self.name, (one,))
@@ -115,20 +122,6 @@ class Dial:
     def _within_macs(self, one: str, share: float) -> Choice:
         table = self.network.table(self.name, (one,))
         return table.choice(table.best(int(share * self.network.layer(self.name).macs)))
-
-    @staticmethod
-    def _of_ranks(one: str, ranks: Sequence[int]) -> Choice:
-        return GDWS(ranks[0]) if one == "gdws" else Tucker2(ranks[0], ranks[1])
-
-
-def _ranks(choice: Choice) -> tuple[int, ...]:
-    if isinstance(choice, Tucker2):
-        return choice.r_out, choice.r_in
-    return (choice.G,) if isinstance(choice, GDWS) else ()
-
-
-def _labels(one: str) -> tuple[str, ...]:
-    return ("G",) if one == "gdws" else ("r_out", "r_in")
 
 
 def network_number(network: Network, by: str, position: float) -> float:

@@ -20,11 +20,21 @@ from gdws_explorer.export import onnx as onnx_file
 from gdws_explorer.export import weights
 from gdws_explorer.export.readme import readme
 from gdws_explorer.factorize.gdws import GDWSConv2d
+from gdws_explorer.factorize.svd import SpatialSVDConv2d, SVDConv2d, SVDLinear
 from gdws_explorer.factorize.tucker import Tucker2Conv2d
 from gdws_explorer.network.build import densify, reshape
+from gdws_explorer.network.families import FACTORISED
 from gdws_explorer.network.layers import own_copy
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan, Tucker2
+from gdws_explorer.network.plan import (
+    GDWS,
+    SVD,
+    Choice,
+    Dense,
+    Plan,
+    SpatialSVD,
+    Tucker2,
+)
 from gdws_explorer.network.summary import Summary
 from gdws_explorer.robust.evaluate import Report
 
@@ -121,7 +131,7 @@ def _compressed(model: nn.Module, plan: Plan, images: Tensor) -> nn.Module:
     odd = _mismatch(mine, plan)
     if odd is None:
         return mine
-    if any(isinstance(module, GDWSConv2d | Tucker2Conv2d) for module in mine.modules()):
+    if any(isinstance(module, FACTORISED) for module in mine.modules()):
         raise PlanError(f"{odd}; export the network together with the plan it was built from.")
     return Network(mine, images).build(plan).requires_grad_(False)
 
@@ -146,6 +156,12 @@ def _choice(module: nn.Module, expected: Choice) -> Choice:
     if isinstance(module, GDWSConv2d):
         counts = getattr(expected, "counts", None)
         return GDWS(len(module.index), counts and tuple(module.counts.tolist()))
+    if isinstance(module, SpatialSVDConv2d):
+        return SpatialSVD(module.first.out_channels)
+    if isinstance(module, SVDConv2d):
+        return SVD(module.last.in_channels // module.last.groups)
+    if isinstance(module, SVDLinear):
+        return SVD(module.first.out_features)
     return Dense()
 
 

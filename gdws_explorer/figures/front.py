@@ -84,7 +84,7 @@ def traces(data: FrontInfo, *, dominated: bool = True) -> list[go.Scatter]:
             mode="markers",
             name=f"{data.metric}, dominated",
             showlegend=False,
-            opacity=0.5,
+            opacity=0.7,
             marker={"symbol": f"{symbol}-open", "size": 7, "color": colour},
         ),
         go.Scatter(

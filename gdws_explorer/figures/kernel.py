@@ -9,9 +9,11 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from gdws_explorer.factorize.gdws import GDWSSpectrum
+from gdws_explorer.factorize.svd import MatrixSpectrum
 from gdws_explorer.factorize.tucker import Tucker2Spectrum
 from gdws_explorer.figures import theme
 from gdws_explorer.network.cost import tucker2_cost
+from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.layers import Layer
 
 Floats = NDArray[np.floating[Any]]
@@ -57,6 +59,43 @@ class GridInfo(NamedTuple):
     columns: NDArray[np.int64]
     r_out: int
     r_in: int
+
+
+class CurveInfo(NamedTuple):
+    """An SVD's errors: relative squared error `(R,)` at rank 1 … R, MACs share, the chosen rank."""
+
+    error: Floats
+    macs: Floats
+    rank: int
+
+
+def curve_info(layer: Layer, one: str, spectrum: MatrixSpectrum, rank: int) -> CurveInfo:
+    """The arrays of the SVD picture of family `one` for a rank."""
+    ranks = np.arange(1, spectrum.full + 1)
+    energy = float(spectrum.energy.sum()) or 1.0
+    macs = np.asarray(FAMILIES[one].cost(layer, ranks).macs) / layer.macs
+    return CurveInfo(np.round(spectrum.errors / energy, 5), np.round(macs, 4), rank)
+
+
+def curve_traces(data: CurveInfo) -> list[go.Scatter]:
+    """Error and MACs against the rank, and the chosen one."""
+    ranks = np.arange(1, len(data.error) + 1)
+    at = data.rank - 1
+    line = {"mode": "lines", "hovertemplate": "rank %{x}: %{y:.1%}<extra>%{fullData.name}</extra>"}
+    return [
+        go.Scatter(
+            x=ranks, y=data.error, name="relative error", line={"color": theme.VERMILION}, **line
+        ),
+        go.Scatter(
+            x=ranks, y=data.macs, name="share of the MACs",
+            line={"color": theme.GREEN, "dash": "dash"}, **line,
+        ),
+        go.Scatter(
+            x=[data.rank] * 2, y=[data.error[at], data.macs[at]], mode="markers", name="chosen",
+            hoverinfo="skip",
+            marker={"symbol": "circle-open", "size": 13, "color": theme.GREY, "line": {"width": 3}},
+        ),
+    ]  # fmt: skip
 
 
 def spectrum_info(spectrum: GDWSSpectrum, counts: NDArray[np.int64]) -> SpectrumInfo:
@@ -112,40 +151,6 @@ def grid_figure(data: GridInfo, height: int = 300) -> go.Figure:
     return figure
 
 
-def layer_figure(spectrum: SpectrumInfo, grid: GridInfo, one: str, height: int = 300) -> go.Figure:
-    """Both pictures in one figure, of which that of family `one` is shown.
-
-    A live view shows the other by `layer_layout` and by the traces' `visible`: traces 0 and 1
-    are the spectrum's, 2 to 4 the grid's.
-    """
-    places = [("x", "y"), ("x2", "y2"), *[("x3", "y3")] * 3]
-    traces = [*spectrum_traces(spectrum), *grid_traces(grid)]
-    for i, (trace, (x, y)) in enumerate(zip(traces, places, strict=True)):
-        trace.update(xaxis=x, yaxis=y, visible=shown(i, one))
-    figure = go.Figure(traces, theme.layout(height, showlegend=False))
-    return figure.update_layout(layer_layout(one))
-
-
-def shown(trace: int, one: str) -> bool:
-    """Whether a trace of `layer_figure` belongs to the picture of family `one`."""
-    return (trace >= 2) == (one == "tucker2")
-
-
-def layer_layout(one: str) -> dict[str, object]:
-    """The axes of `layer_figure` when the picture of family `one` is shown."""
-    grid = one == "tucker2"
-    return {
-        "xaxis": theme.axis("input channel c", domain=[0.0, 0.6], visible=not grid),
-        "yaxis": theme.axis("triplet i", autorange="reversed", visible=not grid),
-        "xaxis2": {"visible": False, "domain": [0.66, 1.0], "anchor": "y2"},
-        "yaxis2": {
-            "visible": False, "autorange": "reversed", "scaleanchor": "x2", "anchor": "x2",
-        },
-        "xaxis3": theme.axis("r_in: input rank", domain=[0.0, 0.92], anchor="y3", visible=grid),
-        "yaxis3": theme.axis("r_out: output rank", anchor="x3", visible=grid),
-    }  # fmt: skip
-
-
 def spectrum_traces(data: SpectrumInfo) -> list[go.Heatmap]:
     """All triplets, the kept ones lit; the strongest kernels, the dropped ones faded."""
     return [
@@ -181,11 +186,11 @@ def mosaic(data: SpectrumInfo) -> Floats:
 def grid_traces(data: GridInfo) -> list[go.Heatmap | go.Contour | go.Scatter]:
     """The errors, the lines of equal MACs, the chosen pair."""
     errors = go.Heatmap(
-        x=data.columns, y=data.rows, z=data.error, zmin=-4, zmax=0, colorscale=theme.ERROR,
+        x=data.columns, y=data.rows, z=data.error, zmin=-2.5, zmax=0, colorscale=theme.ERROR,
         customdata=data.macs,
         colorbar={
-            "title": {"text": "relative error"}, "tickvals": [-4, -3, -2, -1, 0],
-            "ticktext": ["10⁻⁴", "10⁻³", "1 %", "10 %", "100 %"], "thickness": 12,
+            "title": {"text": "relative error"}, "tickvals": [-2, -1.301, -1, -0.523, 0],
+            "ticktext": ["1 %", "5 %", "10 %", "30 %", "100 %"], "thickness": 12,
         },
         hovertemplate="r_out %{y} · r_in %{x}<br>%{customdata:.0%} of the dense MACs"
         "<br>log₁₀ of the relative error: %{z:.2f}<extra></extra>",

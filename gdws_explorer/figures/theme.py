@@ -17,7 +17,9 @@ GREY = "#767676"  # 4.5:1 against white and against black
 GRID = "rgba(128,128,128,0.22)"
 FAINT = "rgba(128,128,128,0.35)"
 
-FAMILY_COLOURS = {"dense": GREY, "gdws": BLUE, "tucker2": ORANGE}
+FAMILY_COLOURS = {
+    "dense": GREY, "gdws": BLUE, "tucker2": ORANGE, "svd": GREEN, "spatial": PURPLE,
+}  # fmt: skip
 ERROR = [[0.0, "#0072B2"], [0.45, "#56B4E9"], [0.8, "#E69F00"], [1.0, "#D55E00"]]
 
 CONFIG: dict[str, Any] = {

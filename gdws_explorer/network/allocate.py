@@ -2,21 +2,25 @@
 
 Each layer's choices lie in the plane of cost and squared error. Errors of layers add up, so the
 network's least error under a budget is a multiple-choice knapsack; walking the layers' lower
-convex hulls in order of error removed per unit of cost solves its relaxation exactly, and what
-the last whole step leaves over is filled with the choices between the hull points. The method
-is ours; for GDWS alone, well below break-even, it is MEGO over the whole network at once.
+convex hulls in order of error removed per unit of cost solves its relaxation exactly, what the
+last whole step leaves over is filled with the choices between the hull points, and `knapsack`
+closes the rest of the gap. For GDWS alone, well below break-even, the walk is MEGO over the whole
+network at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdws_explorer.network.plan import GDWS, Choice, Dense, Tucker2
+from gdws_explorer.network.knapsack import improve
+from gdws_explorer.network.plan import Choice
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -29,7 +33,7 @@ class Options:
     cost, error : `(n,)`. ranks : `(n, k)`: G, or r_out and r_in. family : their class.
     """
 
-    family: type[Dense] | type[GDWS] | type[Tucker2]
+    family: type[Choice]
     cost: Ints
     error: Floats
     ranks: Ints
@@ -103,6 +107,18 @@ class Table:
         return self.error[::-1]
 
 
+class Allocation(NamedTuple):
+    """One choice per layer, and how good it is.
+
+    found : the total that was made small: error under a cost, or cost under an error.
+    bound : no choice at all can be below it; equal to `found` where that is proven best.
+    """
+
+    choices: dict[str, Choice]
+    found: float
+    bound: float
+
+
 class Allocator:
     """Network-wide allocation over the layers' tables, by name; each question is a look-up."""
 
@@ -122,9 +138,13 @@ class Allocator:
         self._spent = np.cumsum(spent[order])
         self._gained = np.cumsum(gained[order])
 
-    def under_cost(self, cost: int) -> dict[str, Choice]:
-        """The least total error found with total cost ≤ `cost` (which is ≥ `least_cost`)."""
-        steps = int(np.searchsorted(self._spent, cost - self.least_cost, side="right"))
+    def under_cost(self, cost: int, *, exact: bool = True) -> Allocation:
+        """The least total error with total cost ≤ `cost` (which is ≥ `least_cost`).
+
+        exact : close what the greedy walk leaves of the gap; else the walk alone, in microseconds.
+        """
+        spare = cost - self.least_cost
+        steps = int(np.searchsorted(self._spent, spare, side="right"))
         places = self._after(steps)
         slack = cost - sum(int(t.cost[p]) for t, p in zip(self.tables, places, strict=True))
 
@@ -137,15 +157,24 @@ class Allocator:
             new, _ = better(i)
             slack -= int(self.tables[i].cost[new] - self.tables[i].cost[places[i]])
             places[i] = new
-        return self._choices(places)
+        errors = [table.error for table in self.tables]
+        bound, slope = self._relaxed(steps, spare, self._spent, self._gained)
+        if exact and steps < len(self._spent):
+            costs = [table.cost.astype(np.float64) for table in self.tables]
+            places, best = improve(errors, costs, cost, slope, places)
+            if best:
+                return self._allocation(places, errors, math.inf)
+        return self._allocation(places, errors, self.most_error - bound)
 
-    def under_error(self, error: float) -> dict[str, Choice]:
-        """The least total cost found with total error ≤ `error` (which is ≥ `least_error`).
+    def under_error(self, error: float, *, exact: bool = True) -> Allocation:
+        """The least total cost with total error ≤ `error` (which is ≥ `least_error`).
 
-        The total is summed in the layers' order, as a summary sums it.
+        The total is summed in the layers' order, as a summary sums it. exact : as in `under_cost`.
         """
-        steps = int(np.searchsorted(self._gained, self.most_error - error, side="left"))
-        places = self._after(min(steps, len(self._gained)))
+        wanted = self.most_error - error
+        steps = min(int(np.searchsorted(self._gained, wanted, side="left")) + 1, len(self._gained))
+        steps = 0 if wanted <= 0 else steps
+        places = self._after(steps)
         while True:
             total = sum(float(t.error[p]) for t, p in zip(self.tables, places, strict=True))
             if total <= error or steps >= len(self._gained):
@@ -165,15 +194,39 @@ class Allocator:
             if gain > 0 and grown <= slack:
                 slack -= grown
                 places[i] = new
-        return self._choices(places)
+        costs = [table.cost.astype(np.float64) for table in self.tables]
+        bound, slope = self._relaxed(max(0, steps - 1), wanted, self._gained, self._spent)
+        if exact and wanted > 0:
+            errors = [table.error for table in self.tables]
+            places, best = improve(costs, errors, error, slope, places)
+            if best:
+                return self._allocation(places, costs, math.inf)
+        return self._allocation(places, costs, self.least_cost + bound)
+
+    def _relaxed(
+        self, steps: int, amount: float, given: Floats | Ints, taken: Floats | Ints
+    ) -> tuple[float, float]:
+        """What the steps take in for `amount` given, the last one in part, and its rate."""
+        if not len(given):
+            return 0.0, 0.0
+        last = min(steps, len(given) - 1)
+        before = (float(given[last - 1]), float(taken[last - 1])) if last else (0.0, 0.0)
+        rate = (float(taken[last]) - before[1]) / (float(given[last]) - before[0])
+        share = min(max(amount - before[0], 0.0), float(given[last]) - before[0])
+        return before[1] + rate * share, rate
+
+    def _allocation(
+        self, places: Sequence[int], values: Sequence[Floats], bound: float
+    ) -> Allocation:
+        found = sum(float(v[p]) for v, p in zip(values, places, strict=True))
+        chosen = (t.choice(p) for t, p in zip(self.tables, places, strict=True))
+        return Allocation(
+            dict(zip(self.names, chosen, strict=True)), found, min(max(bound, 0.0), found)
+        )
 
     def _after(self, steps: int) -> list[int]:
         taken = np.bincount(self._owner[:steps], minlength=len(self.tables))
         return [int(t.hull[n]) for t, n in zip(self.tables, taken, strict=True)]
-
-    def _choices(self, places: Iterable[int]) -> dict[str, Choice]:
-        chosen = (t.choice(p) for t, p in zip(self.tables, places, strict=True))
-        return dict(zip(self.names, chosen, strict=True))
 
 
 def _worthwhile(better: Callable[[int], tuple[int, float]], layers: int) -> list[int]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import nn
 
 from gdws_explorer.errors import PlanError
-from gdws_explorer.factorize.gdws import GDWSConv2d
-from gdws_explorer.factorize.geometry import bias_of, conv2d, geometry_of
-from gdws_explorer.factorize.tucker import Tucker2Conv2d
+from gdws_explorer.network.families import FACTORISED, FAMILIES
 from gdws_explorer.network.layers import copied
-from gdws_explorer.network.plan import GDWS, Choice, Plan, Tucker2
+from gdws_explorer.network.plan import Choice, Dense, Plan, family
 
 
 def with_layers(model: nn.Module, make: Callable[[str, nn.Module], nn.Module | None]) -> nn.Module:
@@ -32,13 +29,13 @@ def with_layers(model: nn.Module, make: Callable[[str, nn.Module], nn.Module | N
 
 
 def densify(model: nn.Module) -> nn.Module:
-    """A copy whose GDWS and Tucker-2 layers are convolutions with the rebuilt kernel.
+    """A copy whose factorised layers are single ones with the rebuilt kernel.
 
     Same outputs up to rounding; faster to attack while G > C.
     """
 
     def make(_name: str, module: nn.Module) -> nn.Module | None:
-        return module.dense() if isinstance(module, GDWSConv2d | Tucker2Conv2d) else None
+        return module.dense() if isinstance(module, FACTORISED) else None  # type: ignore[operator]
 
     return with_layers(model, make)
 
@@ -63,26 +60,14 @@ def reshape(model: nn.Module, plan: Plan) -> nn.Module:
 
 
 def _structure(name: str, module: nn.Module, choice: Choice) -> nn.Module | None:
-    if not isinstance(choice, GDWS | Tucker2):
+    if isinstance(choice, Dense):
         return None
-    if not isinstance(module, nn.Conv2d):
-        raise PlanError(f"{name} is a {type(module).__name__}; the plan expects an nn.Conv2d.")
-    out, channels, *kernel = module.weight.shape
-    geometry = geometry_of(module)
-
-    def zeros(*shape: int) -> torch.Tensor:
-        return module.weight.new_zeros(shape)
-
-    if isinstance(choice, GDWS):
-        counts = torch.zeros(channels, dtype=torch.int64)
-        counts[0] = choice.G
-        return GDWSConv2d(
-            counts,
-            conv2d(zeros(choice.G, 1, *kernel), groups=choice.G, **geometry),
-            conv2d(zeros(out, choice.G, 1, 1), bias_of(module)),
+    if not isinstance(module, nn.Conv2d | nn.Linear):
+        raise PlanError(
+            f"{name} is a {type(module).__name__}; the plan expects an nn.Conv2d or nn.Linear."
         )
-    return Tucker2Conv2d(
-        conv2d(zeros(choice.r_in, channels, 1, 1)),
-        conv2d(zeros(choice.r_out, choice.r_in, *kernel), **geometry),
-        conv2d(zeros(out, choice.r_out, 1, 1), bias_of(module)),
-    )
+    one = FAMILIES[family(choice)]
+    why = one.why_not(module)
+    if why is not None:
+        raise PlanError(f"{name} cannot become {choice}: {why}.")
+    return one.empty(module, choice)

@@ -7,10 +7,12 @@ Bytes count weights, bias and, for GDWS, the gather index of 8 bytes per kernel.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gdws_explorer.network.layers import Layer
-from gdws_explorer.network.plan import GDWS, Choice, Tucker2
+from gdws_explorer.network.plan import GDWS, SVD, Choice, SpatialSVD, Tucker2
+
+if TYPE_CHECKING:
+    from gdws_explorer.network.layers import Layer
 
 INDEX_BYTES = 8
 
@@ -30,6 +32,10 @@ def cost(layer: Layer, choice: Choice) -> Cost:
             return gdws_cost(layer, G)
         case Tucker2(r_out, r_in):
             return tucker2_cost(layer, r_out, r_in)
+        case SVD(rank):
+            return svd_cost(layer, rank)
+        case SpatialSVD(rank):
+            return spatial_cost(layer, rank)
     return Cost(layer.macs, layer.params, layer.bytes)
 
 
@@ -50,6 +56,23 @@ def tucker2_cost(layer: Layer, r_out: Any, r_in: Any) -> Cost:
     rest = math.prod(kernel) * r_in * r_out + r_out * out
     params = first + rest + layer.bias * out
     macs = first * layer.in_positions + rest * layer.out_positions
+    return Cost(macs, params, params * layer.itemsize)
+
+
+def svd_cost(layer: Layer, rank: Any) -> Cost:
+    """r·(C·K² + M) weights, each used once at every output position; r in every group."""
+    out, per_group, *kernel = layer.weight_shape
+    weights = rank * (per_group * layer.groups * math.prod(kernel) + out)
+    params = weights + layer.bias * out
+    return Cost(weights * layer.out_positions, params, params * layer.itemsize)
+
+
+def spatial_cost(layer: Layer, rank: Any) -> Cost:
+    """r·C·Kh weights at every output row and input column, r·M·Kw at every output position."""
+    out, channels, height, width = layer.weight_shape
+    first, last = rank * channels * height, rank * out * width
+    params = first + last + layer.bias * out
+    macs = first * layer.mid_positions + last * layer.out_positions
     return Cost(macs, params, params * layer.itemsize)
 
 

@@ -18,6 +18,8 @@ from torch.nn.utils import parametrize
 
 from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.network.counting import MacCounter
+from gdws_explorer.network.families import FAMILIES
+from gdws_explorer.network.reading import Reading
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -31,10 +33,12 @@ class Layer:
     name : its name in the model. kind : its class. weight_shape : `(M, C / groups, …)`.
     in_size, out_size : spatial sizes `(H, W)` at the first call, `()` for a linear layer.
     calls : how often one forward pass uses it.
-    in_positions, out_positions : positions per example, summed over the calls.
+    in_positions, out_positions : positions per example, summed over the calls; mid_positions :
+        output rows by input columns of a 2-D convolution.
+    groups : 1 for a linear layer.
     macs, params, bytes : of the dense layer, for one example (MACs over all calls).
     itemsize : bytes of one weight. bias : whether it has one.
-    reasons : why a family cannot approximate it, by family ("gdws", "tucker2").
+    reasons : why a family cannot approximate it, by the family's name.
     """
 
     name: str
@@ -44,7 +48,9 @@ class Layer:
     out_size: tuple[int, ...]
     calls: int
     in_positions: int
+    mid_positions: int
     out_positions: int
+    groups: int
     macs: int
     params: int
     bytes: int
@@ -55,7 +61,7 @@ class Layer:
     @property
     def families(self) -> tuple[str, ...]:
         """The families that can approximate it."""
-        return tuple(name for name in ("gdws", "tucker2") if name not in self.reasons)
+        return tuple(name for name in FAMILIES if name not in self.reasons)
 
     def __str__(self) -> str:
         out, per_group, *kernel = self.weight_shape
@@ -131,25 +137,28 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
             raise ModelError(f"{name} holds NaN or infinite values; repair the network first.")
-    shared = _shared(model)
-    reasons = {name: _reasons(m, shared) for name, m in named.items()}
-
     calls: dict[str, list[tuple[torch.Size, torch.Size]]] = {}
 
-    def note(name: str, inputs: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> None:
-        taken = inputs[0] if inputs else named["input"]
+    reading = Reading(named)
+
+    def note(name: str, inputs: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        reading.leave(name)
+        taken = inputs[0] if inputs else kwargs["input"]
         calls.setdefault(name, []).append((taken.shape, output.shape))
 
     hooks = [
         module.register_forward_hook(
-            lambda _m, inputs, named, output, name=name: note(name, inputs, named, output),
+            lambda _m, inputs, kwargs, output, name=name: note(name, inputs, kwargs, output),
             with_kwargs=True,
         )
+        for name, module in named.items()
+    ] + [
+        module.register_forward_pre_hook(lambda _m, _inputs, name=name: reading.enter(name))
         for name, module in named.items()
     ]
     counter = MacCounter()
     try:
-        with torch.random.fork_rng(), _countable(), torch.no_grad(), counter:
+        with torch.random.fork_rng(), _countable(), torch.no_grad(), counter, reading:
             model(example)
     except Exception as error:
         cause = str(error).strip().splitlines() or [type(error).__name__]
@@ -160,7 +169,11 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
         for hook in hooks:
             hook.remove()
 
-    layers = tuple(_layer(name, named[name], met, reasons[name]) for name, met in calls.items())
+    shared, read = _shared(model), reading.elsewhere | _fast(model, named)
+    layers = tuple(
+        _layer(name, named[name], met, _reasons(named[name], shared, name in read))
+        for name, met in calls.items()
+    )
     known = sum(layer.macs for layer in layers)
     unused = tuple(n for n, m in named.items() if n not in calls and not isinstance(m, nn.Linear))
     return Trace(layers, max(known, counter.macs), unused)
@@ -202,7 +215,9 @@ def _layer(
         out_size=tuple(met[0][1][-spatial:]) if spatial else (),
         calls=len(met),
         in_positions=sum(ins),
+        mid_positions=sum(_rows_by_columns(*call) for call in met) if spatial == 2 else 0,
         out_positions=sum(outs),
+        groups=getattr(module, "groups", 1),
         macs=weight.numel() * sum(ins if transposed else outs),
         params=sum(t.numel() for t in numbers),
         bytes=sum(t.numel() * t.element_size() for t in numbers),
@@ -217,7 +232,13 @@ def _positions(shape: torch.Size, spatial: int) -> int:
 
     A model may fold time or windows of its one example into the batch.
     """
-    return math.prod(shape) // shape[-spatial - 1]
+    channels = len(shape) - spatial - 1
+    return math.prod(shape[:channels]) * math.prod(shape[channels + 1 :])
+
+
+def _rows_by_columns(taken: torch.Size, given: torch.Size) -> int:
+    """Positions after a vertical convolution alone: the output's rows, the input's columns."""
+    return math.prod(given[:-3]) * given[-2] * taken[-1]
 
 
 @contextmanager
@@ -238,39 +259,52 @@ def _shared(model: nn.Module) -> frozenset[int]:
     return frozenset(p for p, times in places.items() if times > 1) - {id(None)}
 
 
-def _reasons(module: nn.Module, shared: frozenset[int]) -> dict[str, str]:
-    """Why a family cannot approximate this layer, by family; empty where all can."""
+def _fast(model: nn.Module, named: Mapping[str, nn.Module]) -> frozenset[str]:
+    """Layers whose weight torch's transformer layer reads in its fast path, which is not traced."""
+    encoders = [m for m in model.modules() if isinstance(m, nn.TransformerEncoderLayer)]
+    read = {id(child) for encoder in encoders for child in encoder.children()}
+    return frozenset(name for name, module in named.items() if id(module) in read)
+
+
+def _reasons(module: nn.Module, shared: frozenset[int], read: bool) -> dict[str, str]:
+    """Why a family cannot approximate this layer, by family; empty where all can.
+
+    read : whether something outside the layer reads its weight or bias.
+    """
     why = _never(module, shared)
+    if why is None and read:
+        why = "its weight or bias is also read outside of it: call the layer itself instead"
     if why is not None:
-        return {"gdws": why, "tucker2": why}
-    if module.weight[0, 0].numel() == 1:  # type: ignore[index]
-        return {
-            "gdws": "a 1×1 kernel has no space to separate (the paper skips it too)",
-            "tucker2": "a 1×1 kernel is one matrix; Tucker-2 would only add a layer to it",
-        }
-    return {}
+        return dict.fromkeys(FAMILIES, why)
+    assert isinstance(module, nn.Conv2d | nn.Linear)
+    asked = {name: one.why_not(module) for name, one in FAMILIES.items()}
+    return {name: why for name, why in asked.items() if why is not None}
 
 
 def _never(module: nn.Module, shared: frozenset[int]) -> str | None:
     kind = type(module).__name__
-    if isinstance(module, nn.Linear):
-        return "a linear layer: only convolutions are approximated"
     if isinstance(module, TRANSPOSED):
         return f"{kind}: transposed convolutions are not supported"
-    if not isinstance(module, nn.Conv2d):
+    if not isinstance(module, nn.Conv2d | nn.Linear):
         return f"{kind}: only 2-D convolutions are supported"
-    if module.groups != 1:
-        return f"groups={module.groups}: only convolutions with groups=1 are supported"
     if parametrize.is_parametrized(module):
         return "its weight is parametrized: torch.nn.utils.parametrize.remove_parametrizations"
     if "weight" not in module._parameters:
         return "its weight is computed (weight or spectral norm): remove the norm first"
-    if type(module).forward is not nn.Conv2d.forward or (
-        type(module)._conv_forward is not nn.Conv2d._conv_forward
-    ):
+    if _own_forward(module):
         return f"{kind} has a forward of its own"
     if module._forward_hooks or module._forward_pre_hooks:
-        return "it carries forward hooks, which a replacement would lose"
+        return "it carries forward hooks, which a replacement would lose: remove them first"
     if not shared.isdisjoint((id(module.weight), id(module.bias))):
-        return "it shares its weight or bias with another part of the network"
+        return "it shares its weight or bias with another part of the network: give it its own copy"
     return None
+
+
+def _own_forward(module: nn.Conv2d | nn.Linear) -> bool:
+    kind = type(module)
+    if "forward" in vars(module):  # patched on the object itself
+        return True
+    if isinstance(module, nn.Linear):
+        return kind.forward is not nn.Linear.forward
+    own = kind.forward is not nn.Conv2d.forward
+    return own or getattr(kind, "_conv_forward", None) is not nn.Conv2d._conv_forward

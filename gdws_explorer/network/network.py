@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,28 @@ from gdws_explorer.factorize.tucker import Tucker2Spectrum
 from gdws_explorer.network.allocate import Table
 from gdws_explorer.network.build import with_layers
 from gdws_explorer.network.cost import cost, gdws_cost
+from gdws_explorer.network.families import FAMILIES, counts_of
 from gdws_explorer.network.layers import Layer, fingerprint, one_example, own_copy, trace
-from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan, Tucker2
+from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan, family
 from gdws_explorer.network.summary import LayerSummary, Summary
-from gdws_explorer.network.tables import APPROXIMATIONS, Spectra, Tables
+from gdws_explorer.network.tables import Spectra, Tables
+
+
+class Optimum(NamedTuple):
+    """A plan under a budget: found ≥ the best there is ≥ bound.
+
+    plan : what `Network.budget` returns. found : its total error (weighed), or its MACs under an
+    error budget. bound : no plan of these families is below it.
+    """
+
+    plan: Plan
+    found: float
+    bound: float
+
+    @property
+    def gap(self) -> float:
+        """How far the plan may be from the best, as a fraction of it; 0 where it is proven."""
+        return 0.0 if self.found <= self.bound else (self.found - self.bound) / self.found
 
 
 class Network:
@@ -32,7 +50,7 @@ class Network:
     example : Tensor
         A batch `(N, C, H, W)`; only the first image is used.
     skip : names of layers that budgets leave dense; None skips the first convolution, as the
-        paper does; `()` skips none.
+        paper does, and a linear layer at the end, the classifier; `()` skips none.
 
     Attributes
     ----------
@@ -58,8 +76,7 @@ class Network:
         self.params = sum(p.numel() for p in parameters)
         self.bytes = sum(t.numel() * t.element_size() for t in parameters + buffers)
         self.fingerprint = fingerprint(self.model, self.layers, self.input_shape)
-        convolutions = [layer.name for layer in self.layers if layer.in_size]
-        self.skip = frozenset(convolutions[:1] if skip is None else self._known(skip))
+        self.skip = frozenset(self._ends() if skip is None else self._known(skip))
         self._spectra = Spectra(self.model, self._by_name)
         self._tables = Tables(self._spectra, tuple(self._by_name[n] for n in self.names))
 
@@ -74,15 +91,24 @@ class Network:
                 f"the network has no layer {name!r}; it has {', '.join(self._by_name)}."
             ) from None
 
-    def gdws(self, name: str) -> GDWSSpectrum:
-        """The GDWS spectrum of a layer, computed at its first use."""
+    def spectrum(self, name: str, family: str) -> Any:
+        """The spectrum of a layer in a family ("gdws", "tucker2", "svd", "spatial").
+
+        Computed at its first use: a GDWSSpectrum, Tucker2Spectrum, SVDSpectrum or
+        SpatialSVDSpectrum.
+        """
         self.layer(name)
-        return self._spectra.gdws(name)
+        return self._spectra.get(name, family)
+
+    def gdws(self, name: str) -> GDWSSpectrum:
+        """The GDWS spectrum of a layer."""
+        spectrum: GDWSSpectrum = self.spectrum(name, "gdws")
+        return spectrum
 
     def tucker(self, name: str) -> Tucker2Spectrum:
-        """The Tucker-2 spectrum of a layer, computed at its first use."""
-        self.layer(name)
-        return self._spectra.tucker(name)
+        """The Tucker-2 spectrum of a layer."""
+        spectrum: Tucker2Spectrum = self.spectrum(name, "tucker2")
+        return spectrum
 
     def error(self, name: str, choice: Choice) -> float:
         """The squared error of a layer's kernel under a choice; a wrong rank names the layer."""
@@ -108,7 +134,7 @@ class Network:
             if cancel is not None and cancel():
                 raise Cancelled
             # What `budget` walks; the spectra come with it.
-            self._tables.table(self.layer(name), APPROXIMATIONS, "macs", dense=True)
+            self._tables.table(self.layer(name), tuple(FAMILIES), "macs", dense=True)
             if progress is not None:
                 progress((done + 1) / len(self.names))
         return self
@@ -182,18 +208,44 @@ class Network:
         skip: Collection[str] | None = None,
         fixed: Mapping[str, Choice] | None = None,
         weights: Mapping[str, float] | Literal["relative"] | None = None,
+        exact: bool = True,
     ) -> Plan:
         """One budget for the whole network, spent where it removes the most error.
 
         macs, params : fraction of the dense network's total in (0, 1], layers that are not
-        approximated included; the plan has the least error found. error : fraction in (0, 1] of
-        the kernels' squared norms; the plan has the fewest MACs found. Exactly one of the three.
-        families : of "gdws" and "tucker2"; None allows all. A layer whose approximation would
-        not pay stays dense. skip, fixed : as in `lego`.
+        approximated included; the plan has the least error. error : fraction in (0, 1] of the
+        weights' squared norms; the plan has the fewest MACs. Exactly one of the three.
+        families : of "gdws", "tucker2", "svd" and "spatial"; None allows all. A layer whose
+        approximation would not pay stays dense. skip, fixed : as in `lego`.
         weights : what each layer's squared error counts, by name (others count 1); "relative"
-        divides by its kernel's squared norm, which keeps more accuracy where BatchNorm follows
+        divides by its weight's squared norm, which keeps more accuracy where BatchNorm follows
         (ours, measured on the bundled networks). None adds the squared errors as they are.
+        exact : close the gap that the greedy walk leaves (milliseconds); `optimum` reports it.
         """
+        return self.optimum(
+            macs=macs,
+            params=params,
+            error=error,
+            families=families,
+            skip=skip,
+            fixed=fixed,
+            weights=weights,
+            exact=exact,
+        ).plan
+
+    def optimum(
+        self,
+        *,
+        macs: float | None = None,
+        params: float | None = None,
+        error: float | None = None,
+        families: Collection[str] | None = None,
+        skip: Collection[str] | None = None,
+        fixed: Mapping[str, Choice] | None = None,
+        weights: Mapping[str, float] | Literal["relative"] | None = None,
+        exact: bool = True,
+    ) -> Optimum:
+        """The plan of `budget`, with what it reached and what no plan can beat."""
         given = {"macs": macs, "params": params, "error": error}
         budgets = {name: value for name, value in given.items() if value is not None}
         if len(budgets) != 1:
@@ -209,7 +261,9 @@ class Network:
                     f"an error of {fraction:.3g} cannot be met: the fixed layers alone have "
                     f"{allocator.least_error / energy:.3g}."
                 )
-            return self.plan(allocator.under_error(_most(fraction, energy)))
+            made = allocator.under_error(_most(fraction, energy), exact=exact)
+            rest = self._total_and_rest("macs")[1]
+            return Optimum(self.plan(made.choices), made.found + rest, made.bound + rest)
         allocator = self._tables.allocator(measure, families, held, shares)
         total, rest = self._total_and_rest(measure)
         least = rest + allocator.least_cost
@@ -219,7 +273,8 @@ class Network:
                 f"a budget of {fraction:.2%} of the {_WORDS[measure]} cannot be met: with these "
                 f"families, skipped and fixed layers the cheapest plan needs {least / total:.2%}."
             )
-        return self.plan(allocator.under_cost(whole - rest))
+        made = allocator.under_cost(whole - rest, exact=exact)
+        return Optimum(self.plan(made.choices), made.found, made.bound)
 
     def least(
         self,
@@ -271,18 +326,17 @@ class Network:
 
         def make(name: str, _module: nn.Module) -> nn.Module | None:
             choice = choices.get(name, Dense())
-            if isinstance(choice, Tucker2):
-                return self.tucker(name).conv(choice.r_out, choice.r_in)
-            if isinstance(choice, GDWS):
-                return self.gdws(name).conv(self.counts(name, choice))
-            return None
+            if isinstance(choice, Dense):
+                return None
+            one = family(choice)
+            return FAMILIES[one].build(self.spectrum(name, one), choice)
 
         return with_layers(self.model, make).eval().requires_grad_(True)
 
     def counts(self, name: str, choice: GDWS) -> Tensor:
         """The depthwise kernels of every input channel, `(C,)`, under a GDWS choice."""
         self.error(name, choice)
-        return self._spectra.counts(name, choice)
+        return counts_of(self.gdws(name), choice)
 
     # -- inside ------------------------------------------------------------------------
 
@@ -296,6 +350,11 @@ class Network:
             )
         if tuple(name for name, _ in plan) != self.names:
             raise PlanError("the plan's layers are not this network's; make it with net.plan().")
+
+    def _ends(self) -> list[str]:
+        """The first convolution, and the classifier where the network ends with a linear layer."""
+        convolutions = [layer.name for layer in self.layers if layer.in_size]
+        return convolutions[:1] + [x.name for x in self.layers[-1:] if not x.in_size]
 
     def _known(self, names: Collection[str]) -> Collection[str]:
         if isinstance(names, str):

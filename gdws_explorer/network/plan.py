@@ -76,23 +76,63 @@ def _whole(name: str, value: object) -> int:
         raise PlanError(f"{name} is {value!r}; expected a whole number.") from None
 
 
-Choice = Dense | GDWS | Tucker2
-FAMILIES: dict[str, type[Dense] | type[GDWS] | type[Tucker2]] = {
-    "dense": Dense,
-    "gdws": GDWS,
-    "tucker2": Tucker2,
+@dataclass(frozen=True, slots=True)
+class SVD:
+    """Channel SVD: K×K to `rank` channels (per group), then 1×1; of a linear layer, two layers."""
+
+    rank: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rank", _whole("rank", self.rank))
+
+    def __str__(self) -> str:
+        return f"SVD {self.rank}"
+
+
+@dataclass(frozen=True, slots=True)
+class SpatialSVD:
+    """Spatial SVD: Kh×1 to `rank` channels, then 1×Kw to the original outputs."""
+
+    rank: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rank", _whole("rank", self.rank))
+
+    def __str__(self) -> str:
+        return f"spatial SVD {self.rank}"
+
+
+Choice = Dense | GDWS | Tucker2 | SVD | SpatialSVD
+KINDS: dict[type[Choice], str] = {
+    Dense: "dense",
+    GDWS: "gdws",
+    Tucker2: "tucker2",
+    SVD: "svd",
+    SpatialSVD: "spatial",
 }
 
 
 def family(choice: Choice) -> str:
-    """The short name of a choice's family: "dense", "gdws" or "tucker2"."""
-    for name, kind in FAMILIES.items():
-        if type(choice) is kind:
-            return name
-    raise PlanError(
-        f"{choice!r} is not a choice for a layer; expected gx.Dense(), gx.GDWS(G) or "
-        "gx.Tucker2(r_out, r_in)."
-    )
+    """The short name of a choice's family: "dense", "gdws", "tucker2", "svd" or "spatial"."""
+    try:
+        return KINDS[type(choice)]
+    except KeyError:
+        raise PlanError(
+            f"{choice!r} is not a choice for a layer; expected gx.Dense(), gx.GDWS(G), "
+            "gx.Tucker2(r_out, r_in), gx.SVD(rank) or gx.SpatialSVD(rank)."
+        ) from None
+
+
+def ranks(choice: Choice) -> tuple[int, ...]:
+    """The numbers of a choice: (G,), (r_out, r_in), (rank,), or none of a dense layer."""
+    match choice:
+        case GDWS(G, _):
+            return (G,)
+        case Tucker2(r_out, r_in):
+            return r_out, r_in
+        case SVD(rank) | SpatialSVD(rank):
+            return (rank,)
+    return ()
 
 
 @dataclass(frozen=True)
@@ -233,6 +273,8 @@ def _entry(choice: Choice) -> dict[str, object]:
             return {"family": "gdws", "G": G, "counts": list(counts or ())}
         case Tucker2(r_out, r_in):
             return {"family": "tucker2", "r_out": r_out, "r_in": r_in}
+        case SVD(rank) | SpatialSVD(rank):
+            return {"family": family(choice), "rank": rank}
     return {"family": "dense"}
 
 
@@ -265,11 +307,31 @@ class _Tucker2Entry(_Strict):
         return Tucker2(self.r_out, self.r_in)
 
 
+class _SVDEntry(_Strict):
+    family: Literal["svd"]
+    rank: Annotated[int, Field(ge=1)]
+
+    def choice(self) -> Choice:
+        return SVD(self.rank)
+
+
+class _SpatialEntry(_Strict):
+    family: Literal["spatial"]
+    rank: Annotated[int, Field(ge=1)]
+
+    def choice(self) -> Choice:
+        return SpatialSVD(self.rank)
+
+
+_Entry = Annotated[
+    _DenseEntry | _GDWSEntry | _Tucker2Entry | _SVDEntry | _SpatialEntry,
+    Field(discriminator="family"),
+]
+
+
 class _PlanFile(_Strict):
     schema_: Literal[1] = Field(alias="schema")
     fingerprint: str
     input_shape: list[int]
-    layers: dict[
-        str, Annotated[_DenseEntry | _GDWSEntry | _Tucker2Entry, Field(discriminator="family")]
-    ]
+    layers: dict[str, _Entry]
     checksum: str

@@ -2,8 +2,6 @@
 // The kernel computes; this draws what it says and sends what the hand does. While an answer is
 // under way only the latest position waits, so a fast hand never queues up old positions.
 
-const FAMILY = { dense: "dense", gdws: "GDWS", tucker2: "Tucker-2" };
-
 function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [key, value] of Object.entries(attributes)) {
@@ -284,11 +282,7 @@ function render({ model, el: root }) {
       row.node.classList.toggle("gx-dearer", now.dearer);
       row.node.dataset.family = now.family;
       row.kept.style.height = `${Math.min(1.35, now.kept) * 100}%`;
-      options(
-        row.method,
-        ["dense", "gdws", "tucker2"].map((f) => [f, FAMILY[f], strip.reasons[f] || null]),
-        now.family,
-      );
+      options(row.method, strip.methods, now.family);
       row.axes.forEach((axis, k) => {
         axis.box.hidden = k >= now.positions.length;
         if (k < now.positions.length) put(axis.input, now.positions[k]);

@@ -11,17 +11,15 @@ import traitlets
 
 from gdws_explorer.errors import BudgetError, ExplorerError
 from gdws_explorer.figures.theme import millions
+from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.plan import family
 from gdws_explorer.network.summary import LayerSummary, Summary
 from gdws_explorer.widgets.session import Session
 
 HERE = Path(__file__).parent
-FAMILY_SETS = {
-    "any": ("gdws", "tucker2"),
-    "gdws": ("gdws",),
-    "tucker2": ("tucker2",),
-}
-FAMILY_LABELS = [["any", "any"], ["gdws", "GDWS"], ["tucker2", "Tucker-2"]]
+LABELS = {"dense": "dense", **{name: one.label for name, one in FAMILIES.items()}}
+FAMILY_SETS = {"any": tuple(FAMILIES), **{name: (name,) for name in FAMILIES}}
+FAMILY_LABELS = [["any", "any"], *([name, LABELS[name]] for name in FAMILIES)]
 WEIGHING_LABELS = [["relative", "relative to each layer"], ["squared", "squared, as they are"]]
 MEANING_LABELS = [["macs", "by MACs"], ["error", "by error (log β)"], ["rank", "by rank"]]
 NETWORK_LABELS = [
@@ -35,8 +33,9 @@ NETWORK_LABELS = [
 class DeskWidget(anywidget.AnyWidget):
     """The desk's model: static strips, the present state, and messages from the hand."""
 
-    _esm = HERE / "desk.js"
-    _css = HERE / "desk.css"
+    # As texts: of files anywidget keeps every widget that ever showed them.
+    _esm = (HERE / "desk.js").read_text(encoding="utf-8")
+    _css = (HERE / "desk.css").read_text(encoding="utf-8")
     strips: Any = traitlets.List().tag(sync=True)
     left_alone = traitlets.Unicode().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
@@ -71,7 +70,7 @@ def strips_of(session: Session) -> list[dict[str, Any]]:
             "name": layer.name,
             "size": str(layer).removeprefix(f"{layer.name} · "),
             "height": layer.macs / tallest,
-            "reasons": dict(layer.reasons),
+            "methods": [[one, label, layer.reasons.get(one)] for one, label in LABELS.items()],
         }
         for layer in layers
     ]
@@ -134,7 +133,7 @@ def _row(session: Session, name: str, layer: LayerSummary) -> dict[str, Any]:
     by = session.slide_by
     numbers = dial.numbers(layer.choice, by)
     formats = {"error": "{:.4g}", "macs": "{:.1f}", "rank": "{:.0f}"}
-    units = {"error": "β", "macs": "%", "rank": "G" if one == "gdws" else ""}
+    units = {"error": "β", "macs": "%", "rank": {"gdws": "G", "tucker2": ""}.get(one, "r")}
     return {
         "family": one,
         "positions": session.positions(name),

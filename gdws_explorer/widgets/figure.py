@@ -24,7 +24,7 @@ class Figure(go.FigureWidget):
     asked for as a whole (when a page opens) is made of the figure as it is now.
     """
 
-    _esm = Path(__file__).parent / "figure.js"
+    _esm = (Path(__file__).parent / "figure.js").read_text(encoding="utf-8")  # as in desk.py
     _plotly = traitlets.Bytes().tag(sync=True)
     _brings = False
     _complete = False

@@ -8,68 +8,51 @@ import plotly.graph_objects as go
 from ipywidgets import HTML, VBox
 
 from gdws_explorer.figures import front as fronts
-from gdws_explorer.figures import kernel
-from gdws_explorer.network.plan import GDWS, Tucker2, family
+from gdws_explorer.figures import layer
+from gdws_explorer.network.plan import Choice
 from gdws_explorer.widgets import words
 from gdws_explorer.widgets.figure import Figure
 from gdws_explorer.widgets.session import Session
 
+ARRAYS = ("x", "y", "z", "customdata")
+
 
 class LayerView:
-    """The chosen layer: its GDWS spectrum and kernels, or its Tucker-2 error table."""
+    """The chosen layer in its family's picture: triplets, error table, or error by rank."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._layer = session.selected
-        self._one = self._picture()
         self._caption = HTML()
-        self.figure = Figure(kernel.layer_figure(self._spectrum(), self._grid(), self._one))
+        self._shown = self._wanted()
+        self.figure = Figure(layer.figure(session.network, *self._chosen()))
         self.box = VBox([self._caption, self.figure])
         self.refresh()
 
     def refresh(self) -> None:
         """Show the chosen layer under the present plan; only what changed is sent."""
         self._caption.value = words.layer(self._session)
-        spectrum, one = self._spectrum(), self._picture()
+        wanted = self._wanted()
+        picture = layer.picture(wanted[1])
+        places = layer.TRACES[picture]
+        fresh = dict(zip(places, layer.traces(self._session.network, *self._chosen()), strict=True))
+        changed = places if wanted != self._shown else layer.MOVING[picture]
         with self.figure.batch_update():
-            if self._layer != self._session.selected:
-                self._layer = self._session.selected
-                fresh = kernel.layer_figure(spectrum, self._grid(), one)
-                for old, new in zip(self.figure.data, fresh.data, strict=True):
-                    old.update({k: new[k] for k in ("x", "y", "z", "customdata") if k in new})
-            if self._one != one:
-                self._one = one
+            if layer.picture(self._shown[1]) != picture:
                 for i, trace in enumerate(self.figure.data):
-                    trace.visible = kernel.shown(i, one)
-                self.figure.update_layout(kernel.layer_layout(one))
-            if one == "tucker2":
-                r_out, r_in = self._ranks()
-                self.figure.data[4].update(x=[r_in], y=[r_out])
-            else:
-                self.figure.data[0].z = kernel.cells(spectrum)
-                self.figure.data[1].z = kernel.mosaic(spectrum)
+                    trace.visible = i in places
+                self.figure.update_layout(layer.axes(picture))
+            for i in changed:
+                new = fresh[i]
+                given = {key: new[key] for key in ARRAYS if key in new and new[key] is not None}
+                self.figure.data[i].update(given)
+        self._shown = wanted
 
-    def _picture(self) -> str:
-        """A dense layer is shown as a GDWS spectrum of which everything is kept."""
-        one = family(self._session.plan[self._session.selected])
-        return "gdws" if one == "dense" else one
+    def _chosen(self) -> tuple[str, Choice]:
+        return self._session.selected, self._session.plan[self._session.selected]
 
-    def _spectrum(self) -> kernel.SpectrumInfo:
-        name, network = self._session.selected, self._session.network
-        spectrum = network.gdws(name)
-        choice = self._session.plan[name]
-        counts = network.counts(name, choice if isinstance(choice, GDWS) else GDWS(spectrum.full))
-        return kernel.spectrum_info(spectrum, counts.numpy())
-
-    def _grid(self) -> kernel.GridInfo:
-        name, network = self._session.selected, self._session.network
-        return kernel.grid_info(network.layer(name), network.tucker(name), *self._ranks())
-
-    def _ranks(self) -> tuple[int, int]:
-        choice = self._session.plan[self._session.selected]
-        if isinstance(choice, Tucker2):
-            return choice.r_out, choice.r_in
-        return self._session.network.tucker(self._session.selected).full
+    def _wanted(self) -> tuple[str, str]:
+        name, choice = self._chosen()
+        return name, layer.shown_family(self._session.network, name, choice)
 
 
 class FrontView:

@@ -11,7 +11,7 @@ from typing import Any
 from gdws_explorer.errors import ExplorerError, PlanError
 from gdws_explorer.explore.desk import Budget, Desk
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan, Tucker2
+from gdws_explorer.network.plan import GDWS, SVD, Choice, Dense, Plan, SpatialSVD, Tucker2
 from gdws_explorer.robust.attacks import attack_from_dict
 from gdws_explorer.widgets.session import Session
 
@@ -97,6 +97,10 @@ def _pack(choice: Choice) -> str:
             return "c" + ".".join(map(str, counts or ()))
         case Tucker2(r_out, r_in):
             return f"t{r_out}.{r_in}"
+        case SVD(rank):
+            return f"s{rank}"
+        case SpatialSVD(rank):
+            return f"p{rank}"
     return "d"
 
 
@@ -111,6 +115,10 @@ def _unpack(text: str) -> Choice:
                 return GDWS(G)
             case "t", (r_out, r_in):
                 return Tucker2(r_out, r_in)
+            case "s", (rank,):
+                return SVD(rank)
+            case "p", (rank,):
+                return SpatialSVD(rank)
             case "c", counts if counts:
                 return GDWS(sum(counts), counts)
     except ValueError:

@@ -6,7 +6,16 @@ from html import escape
 
 from gdws_explorer.figures.theme import millions
 from gdws_explorer.network.cost import break_even
-from gdws_explorer.network.plan import GDWS, Dense, Tucker2
+from gdws_explorer.network.families import FAMILIES
+from gdws_explorer.network.plan import (
+    GDWS,
+    SVD,
+    Dense,
+    SpatialSVD,
+    Tucker2,
+    family,
+    ranks,
+)
 from gdws_explorer.widgets.session import Session
 
 
@@ -37,25 +46,33 @@ def layer(session: Session) -> str:
         ]
     if summary.larger:
         parts.append('<b style="color:var(--gx-warn)">dearer than the dense layer</b>')
-    picture = {
-        GDWS: "Left: every singular triplet, kept ones blue. Right: the strongest depthwise "
-        "kernels (blue positive, orange negative), dropped ones faded.",
-        Tucker2: "Colour: the error of every pair of ranks. White lines: share of the dense MACs. "
-        "Ring: the chosen pair.",
-        Dense: "The layer as it is: every triplet kept.",
-    }[type(choice)]
-    return " · ".join(parts) + f'<br><span class="gx-unit">{picture}</span>'
+    return " · ".join(parts) + f'<br><span class="gx-unit">{PICTURES[type(choice)]}</span>'
+
+
+PICTURES = {
+    GDWS: "Left: every singular triplet, kept ones blue. Right: the strongest depthwise kernels "
+    "(blue positive, orange negative), dropped ones faded.",
+    Tucker2: "Colour: the error of every pair of ranks. White lines: share of the dense MACs. "
+    "Ring: the chosen pair.",
+    SVD: "How the error falls and the MACs rise with the rank; rings: the chosen one.",
+    SpatialSVD: "How the error falls and the MACs rise with the rank; rings: the chosen one.",
+    Dense: "The layer as it is: everything kept.",
+}
 
 
 def _choice(session: Session, name: str) -> str:
     choice = session.plan[name]
+    if isinstance(choice, Dense):
+        return "dense"
+    one = FAMILIES[family(choice)]
+    most = one.most(session.network.spectrum(name, one.name))
+    text = f"{one.label}: " + ", ".join(
+        f"{label} {rank} of {limit}"
+        for label, rank, limit in zip(one.ranks, ranks(choice), most, strict=True)
+    )
     if isinstance(choice, GDWS):
-        limit = break_even(session.network.layer(name))
-        return f"{choice} of {session.network.gdws(name).full} (cheaper than dense up to {limit})"
-    if isinstance(choice, Tucker2):
-        most = session.network.tucker(name).full
-        return f"Tucker-2: r_out {choice.r_out} of {most[0]}, r_in {choice.r_in} of {most[1]}"
-    return "dense"
+        text += f" (cheaper than dense up to {break_even(session.network.layer(name))})"
+    return text
 
 
 def setting(session: Session) -> str:

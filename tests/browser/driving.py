@@ -151,7 +151,8 @@ LOOK = """() => {
   for (const total of root.querySelectorAll(".gx-total"))
     totals[total.dataset.total] = text(total.querySelector("strong"));
   const [layer, front] = root.querySelectorAll(".js-plotly-plot");
-  const rows = (z) => [...z].map((row) => [...row]);
+  // A picture that was never shown holds its numbers packed, which is none of a list.
+  const rows = (z) => (Array.isArray(z) ? [...z].map((row) => [...row]) : []);
   const figures = layer && front && layer._fullData && front._fullData ? {
     picture: layer._fullData.map((trace) => trace.visible === true),
     lit: rows(layer.data[0].z).flat().filter((value) => value >= -4).length,
@@ -175,6 +176,10 @@ LOOK = """() => {
   };
 }"""
 
+FAMILIES = {
+    "dense": "dense", "GDWS": "gdws", "Tucker-2": "tucker2", "SVD": "svd", "spatial": "spatial",
+}  # fmt: skip
+
 # What the kernel says, from `net.summary`, not from what the widgets were told.
 TRUTH = """
 def _truth():
@@ -193,6 +198,7 @@ def _truth():
         "size": summary.bytes,
         "squared error": summary.error,
         "selected": session.selected,
+        "picture": {"Tucker2": "grid", "SVD": "curve", "SpatialSVD": "curve"}.get(kind, "cells"),
         "kept": choice.G if kind == "GDWS" else None,
         "ranks": [choice.r_out, choice.r_in] if kind == "Tucker2" else None,
         "steps": [len(session.history.past), len(session.history.future)],
@@ -308,7 +314,7 @@ def disagreements(shown: dict[str, Any], truth: dict[str, Any]) -> Iterator[str]
             yield f"{name} shows {strip['share']}, is {share:.1%}"
         if abs(strip["bar"] - 100 * min(1.35, share)) > 0.01:
             yield f"{name}'s bar is {strip['bar']} % high, should be {100 * share} %"
-        family = {"d": "dense", "G": "gdws", "T": "tucker2"}[choice[0]]
+        family = FAMILIES[choice.split()[0]]
         if {strip["family"], strip["method"]} != {family}:
             yield f"{name} shows {strip['family']} and {strip['method']}, is {choice}"
         if strip["selected"] != (name == truth["selected"]):
@@ -323,8 +329,9 @@ def disagreements(shown: dict[str, Any], truth: dict[str, Any]) -> Iterator[str]
         return
     if figures["cursor"] != truth["macs"]:
         yield f"the front's cursor is at {figures['cursor']}, the plan at {truth['macs']}"
-    grid = truth["ranks"] is not None
-    if figures["picture"] != [not grid, not grid, grid, grid, grid]:
+    grid = truth["picture"] == "grid"
+    places = {"cells": range(2), "grid": range(2, 5), "curve": range(5, 8)}[truth["picture"]]
+    if figures["picture"] != [i in places for i in range(8)]:
         yield f"the layer's picture shows traces {figures['picture']}"
     if grid and figures["ring"] != truth["ranks"]:
         yield f"the ring is at {figures['ring']}, the ranks are {truth['ranks']}"

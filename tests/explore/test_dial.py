@@ -3,7 +3,7 @@
 import pytest
 
 from gdws_explorer.bench import load
-from gdws_explorer.errors import BudgetError
+from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.explore.dial import (
     MEANINGS,
     NETWORK_MEANINGS,
@@ -13,8 +13,9 @@ from gdws_explorer.explore.dial import (
     network_share,
 )
 from gdws_explorer.network.cost import break_even, cost
+from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Dense, Tucker2
+from gdws_explorer.network.plan import GDWS, SVD, Dense, SpatialSVD, Tucker2, family
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +25,10 @@ def network():
 
 
 @pytest.mark.parametrize("by", MEANINGS)
-@pytest.mark.parametrize("one", ["gdws", "tucker2"])
+@pytest.mark.parametrize("one", FAMILIES)
 def test_up_always_keeps_more(network, one, by):
     dial = Dial(network, "conv4")
-    axes = 2 if one == "tucker2" and by == "rank" else 1
+    axes = len(FAMILIES[one].ranks) if by == "rank" else 1
     choices = [dial.choice(one, by, [p / 20] * axes) for p in range(21)]
     errors = [network.error("conv4", choice) for choice in choices]
     assert errors == sorted(errors, reverse=True)
@@ -35,10 +36,13 @@ def test_up_always_keeps_more(network, one, by):
 
 
 @pytest.mark.parametrize("by", MEANINGS)
-@pytest.mark.parametrize("choice", [GDWS(117), GDWS(1), Tucker2(20, 31)])
+@pytest.mark.parametrize(
+    "choice",
+    [GDWS(117), GDWS(1), Tucker2(20, 31), SVD(29), SVD(1), SpatialSVD(41), SpatialSVD(95)],
+)
 def test_the_position_of_a_choice_leads_back_to_it(network, choice, by):
     dial = Dial(network, "conv4")
-    one = "gdws" if isinstance(choice, GDWS) else "tucker2"
+    one = family(choice)
     again = dial.choice(one, by, dial.positions(choice, by))
     # By error and MACs the table's best choice at that place, which is no worse.
     layer = network.layer("conv4")
@@ -48,10 +52,30 @@ def test_the_position_of_a_choice_leads_back_to_it(network, choice, by):
         assert again == choice
 
 
+@pytest.mark.parametrize("by", MEANINGS)
+def test_every_position_leads_back(network, by):
+    """No fader drifts when what it shows is set again, whatever the layer and family."""
+    for name in network.names:
+        dial, layer = Dial(network, name), network.layer(name)
+        for one in layer.families:
+            ranks, _ = FAMILIES[one].table(network.spectrum(name, one))
+            for row in ranks[:: max(1, len(ranks) // 100)]:
+                choice = FAMILIES[one].choice(*map(int, row))
+                again = dial.choice(one, by, dial.positions(choice, by))
+                assert cost(layer, again).macs <= cost(layer, choice).macs
+                if by == "rank":
+                    assert again == choice
+
+
 def test_numbers_are_what_a_person_would_type(network):
     dial = Dial(network, "conv4")
     assert dial.numbers(GDWS(117), "rank") == (117.0,)
     assert dial.numbers(Tucker2(20, 31), "rank") == (20.0, 31.0)
+    for choice in (SVD(29), SpatialSVD(41)):
+        one = family(choice)
+        assert dial.numbers(choice, "rank") == (float(choice.rank),)
+        assert dial.typed(one, "rank", [choice.rank]) == choice
+        assert dial.typed(one, "error", [network.error("conv4", choice)]) == choice
     beta = network.error("conv4", GDWS(117))
     assert dial.numbers(GDWS(117), "error") == (beta,)
     assert dial.typed("gdws", "error", [beta]) == GDWS(117)
@@ -86,7 +110,7 @@ def test_the_break_even_mark_divides_cheaper_from_dearer(network, by):
     assert cost(layer, GDWS(limit)).macs < layer.macs <= cost(layer, GDWS(limit + 1)).macs
     assert 0 < mark <= 1
     assert mark == dial.positions(GDWS(limit), by)[0]
-    assert dial.break_even("tucker2", by) is None
+    assert all(dial.break_even(one, by) is None for one in FAMILIES if one != "gdws")
 
 
 @pytest.mark.parametrize("by", NETWORK_MEANINGS)
@@ -108,3 +132,17 @@ def test_the_share_of_a_plan(network):
 def test_dense_stands_at_the_top(network):
     for by in MEANINGS:
         assert Dial(network, "conv4").positions(Dense(), by) == (1.0,)
+
+
+def test_a_linear_layer_has_a_fader_of_its_svd_alone(network):
+    (fc,) = (name for name in network.names if not network.layer(name).in_size)
+    dial, full = Dial(network, fc), network.spectrum(fc, "svd").full
+    assert dial.choice("svd", "rank", [1.0]) == SVD(full)
+    assert dial.choice("svd", "rank", [0.0]) == SVD(1)
+    with pytest.raises(BudgetError, match=f"{fc}: rank is 0; expected a whole .* 1 to {full}"):
+        dial.typed("svd", "rank", [0])
+    for by in MEANINGS:
+        with pytest.raises(PlanError, match=f"{fc} cannot be approximated by gdws"):
+            dial.choice("gdws", by, [0.5])
+        with pytest.raises(PlanError, match=f"{fc}.* (approximated by cp|family 'cp')"):
+            dial.choice("cp", by, [0.5])

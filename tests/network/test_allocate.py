@@ -12,10 +12,13 @@ from torch import nn
 from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.network.allocate import Allocator, Fixed, Options, Table
 from gdws_explorer.network.cost import break_even, cost
+from gdws_explorer.network.families import FAMILIES as ALL
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Dense, Tucker2
+from gdws_explorer.network.plan import GDWS, SVD, Dense, SpatialSVD, Tucker2, family
 
-FAMILIES = [None, ("gdws",), ("tucker2",), ["tucker2", "gdws"]]
+FAMILIES = [None, ("gdws",), ("tucker2",), ["tucker2", "gdws"], ("svd",), ("spatial",)]
+EVERY = tuple(ALL)
+SETS = [s for n in range(1, 5) for s in itertools.combinations(EVERY, n)]
 
 
 @pytest.fixture
@@ -24,17 +27,38 @@ def tiny(plain):
     return Network(plain(2, 3, 2, 3), torch.randn(1, 2, 5, 5), skip=())
 
 
-def every_choice(net, name, families=("gdws", "tucker2")):
-    out, channels = net.layer(name).weight_shape[:2]
+@pytest.fixture
+def mixed():
+    """A grouped, a 1×1 and a strided convolution and a linear layer, few choices each."""
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3, groups=2),
+        nn.ReLU(),
+        nn.Conv2d(4, 2, (3, 2), stride=(2, 1), padding=1),
+        nn.ReLU(),
+        nn.Conv2d(2, 3, 1),
+        nn.Flatten(),
+        nn.Linear(3 * 4 * 8, 3),
+    )
+    return Network(model, torch.randn(1, 2, 9, 9), skip=())
+
+
+def every_choice(net, name, families=EVERY):
+    layer = net.layer(name)
+    families = [one for one in families if one in layer.families]
+    out, channels = layer.weight_shape[:2]
     yield Dense()
     if "gdws" in families:
         yield from map(GDWS, range(1, net.gdws(name).full + 1))
+    if "svd" in families:
+        yield from map(SVD, range(1, net.spectrum(name, "svd").full + 1))
+    if "spatial" in families:
+        yield from map(SpatialSVD, range(1, net.spectrum(name, "spatial").full + 1))
     if "tucker2" in families:
         pairs = itertools.product(range(1, out + 1), range(1, channels + 1))
         yield from itertools.starmap(Tucker2, pairs)
 
 
-def every_plan(net, measure="macs", families=("gdws", "tucker2")):
+def every_plan(net, measure="macs", families=EVERY):
     """Total cost and error of all plans, by brute force: two arrays."""
     rest = getattr(net, measure) - sum(getattr(net.layer(n), measure) for n in net.names)
     costs, errors = np.array([rest]), np.array([0.0])
@@ -46,7 +70,7 @@ def every_plan(net, measure="macs", families=("gdws", "tucker2")):
     return costs, errors
 
 
-def lower_bound(net, budget, families=("gdws", "tucker2"), measure="macs"):
+def lower_bound(net, budget, families=EVERY, measure="macs"):
     """The relaxation's least error under a cost: fractions of every layer's choices allowed.
 
     By Lagrange: its value is the maximum over λ of `Σ min(error + λ cost) - λ budget`.
@@ -134,7 +158,7 @@ def test_the_least_budget_can_be_had(net):
 # -- against brute force ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("families", [("gdws", "tucker2"), ("gdws",), ("tucker2",)])
+@pytest.mark.parametrize("families", [*SETS[:4], ("gdws", "tucker2"), EVERY])
 @pytest.mark.parametrize("measure", ["macs", "params"])
 def test_cost_budgets_are_near_brute_force(tiny, measure, families):
     costs, errors = every_plan(tiny, measure, families)
@@ -170,7 +194,7 @@ def test_error_budgets_are_near_brute_force(tiny):
         assert best <= found.macs <= best + 0.12 * tiny.macs
 
 
-@pytest.mark.parametrize("families", [("gdws", "tucker2"), ("gdws",), ("tucker2",)])
+@pytest.mark.parametrize("families", [*SETS[:4], ("gdws", "tucker2"), EVERY])
 def test_where_the_hull_meets_the_budget_the_plan_is_the_best(tiny, families):
     """At the cost of a whole number of hull steps the relaxation is whole, so exact."""
     allocator = tiny._tables.allocator("macs", families, {})
@@ -217,6 +241,50 @@ def test_it_beats_one_beta_for_all(net):
         assert wide.macs <= one.macs
 
 
+def test_no_plan_of_any_family_is_better(mixed):
+    """Brute force over grouped, strided, 1×1 and linear layers: 4 families, every rank."""
+    assert {f for n in mixed.names for f in mixed.layer(n).families} == set(EVERY)
+    energy = sum(map(mixed.energy, mixed.names))
+    for families, measure in itertools.product([*SETS[:4], EVERY], ["macs", "params"]):
+        costs, errors = every_plan(mixed, measure, families)
+        total = getattr(mixed, measure)
+        least = mixed.least(measure, families=families)
+        assert round(least * total) == costs.min()
+        for fraction in np.linspace(least, 1, 25):
+            summary = mixed.summary(mixed.budget(**{measure: fraction}, families=families))
+            assert getattr(summary, measure) / total <= fraction
+            best = float(errors[costs / total <= fraction].min())
+            assert summary.error == pytest.approx(best, rel=1e-9, abs=1e-12 * energy)
+        if measure == "macs":
+            for share in np.geomspace(1e-4, 1, 25):
+                summary = mixed.summary(mixed.budget(error=share, families=families))
+                assert summary.error <= share * energy
+                assert summary.macs == costs[errors <= share * energy].min()
+
+
+@pytest.mark.parametrize("measure", ["macs", "params"])
+@pytest.mark.parametrize("which", ["net", "tiny", "mixed"])
+def test_more_families_are_never_worse(request, which, measure):
+    network = request.getfixturevalue(which)
+    total, energy = getattr(network, measure), sum(map(network.energy, network.names))
+    least = {s: network.least(measure, families=s, skip=()) for s in SETS}
+    for fraction in np.linspace(min(least.values()), 1, 12):
+        found = {}
+        for families in SETS:
+            if fraction < least[families]:
+                found[families] = np.inf  # cannot be met without another family
+                continue
+            plan = network.budget(**{measure: fraction}, families=families, skip=())
+            summary = network.summary(plan)
+            assert {family(c) for _, c in plan} <= {"dense", *families}
+            assert getattr(summary, measure) <= fraction * total
+            found[families] = summary.error
+        for fewer, more in itertools.product(SETS, SETS):
+            if set(fewer) < set(more):
+                assert least[more] <= least[fewer]
+                assert found[more] <= found[fewer] * (1 + 1e-9) + 1e-12 * energy
+
+
 # -- families, skip, fixed -------------------------------------------------------------------
 
 
@@ -227,7 +295,10 @@ def test_families_are_respected(net):
         tucker = net.budget(macs=fraction, families={"tucker2"})
         assert {type(c) for _, c in tucker} <= {Dense, Tucker2}
     assert net.budget(macs=1.0, families=()) == net.plan()
-    for bad in ("gdws", ["svd"], ["gdws", "dense"]):
+    for one in EVERY:
+        used = {family(choice) for _, choice in net.budget(macs=0.9, families=[one])}
+        assert used == {"dense", one}
+    for bad in ("gdws", ["cp"], ["gdws", "dense"]):
         with pytest.raises(BudgetError, match="families is"):
             net.budget(macs=0.5, families=bad)
 
@@ -263,7 +334,8 @@ def test_budgets_that_cannot_be_met_say_what_can(net):
         net.budget(params=0.05)
     with pytest.raises(BudgetError, match="needs 100"):
         net.budget(macs=0.9, skip=net.names)
-    dearer = {n: GDWS(net.gdws(n).full) for n in net.names}
+    able = [n for n in net.names if "gdws" in net.layer(n).families]
+    dearer = {n: GDWS(net.gdws(n).full) for n in able}
     with pytest.raises(BudgetError, match=r"needs 1\d\d\.\d\d%"):
         net.budget(macs=1.0, fixed=dearer)
     with pytest.raises(BudgetError, match="fixed layers alone have"):
@@ -338,7 +410,7 @@ def test_the_allocator_keeps_its_bounds_and_is_near_the_best(layers, share):
 
     most = sum(int(t.cost[-1]) for t in tables)
     budget = allocator.least_cost + int(share * (most - allocator.least_cost))
-    spent, error = totals(allocator.under_cost(budget))
+    spent, error = totals(allocator.under_cost(budget).choices)
     assert spent <= budget
     every = [
         (sum(c for c, _ in combination), sum(e for _, e in combination))
@@ -350,7 +422,7 @@ def test_the_allocator_keeps_its_bounds_and_is_near_the_best(layers, share):
     assert best <= error <= best + largest + 1e-9
 
     bound = allocator.least_error + share * (allocator.most_error - allocator.least_error)
-    spent, error = totals(allocator.under_error(bound))
+    spent, error = totals(allocator.under_error(bound).choices)
     assert error <= bound
 
 
@@ -358,7 +430,7 @@ def test_fixed_choices_count_but_never_move():
     fixed = Table.of([Fixed(Dense(), np.array([10]), np.array([2.0]))])
     allocator = Allocator({"a": fixed, "b": table_of([(1, 5.0), (4, 1.0)])})
     assert (allocator.least_cost, allocator.most_error) == (11, 7.0)
-    assert allocator.under_cost(14) == {"a": Dense(), "b": GDWS(2)}
-    assert allocator.under_cost(13) == {"a": Dense(), "b": GDWS(1)}
-    assert allocator.under_error(7.0) == {"a": Dense(), "b": GDWS(1)}
-    assert allocator.under_error(3.0) == {"a": Dense(), "b": GDWS(2)}
+    assert allocator.under_cost(14).choices == {"a": Dense(), "b": GDWS(2)}
+    assert allocator.under_cost(13).choices == {"a": Dense(), "b": GDWS(1)}
+    assert allocator.under_error(7.0).choices == {"a": Dense(), "b": GDWS(1)}
+    assert allocator.under_error(3.0).choices == {"a": Dense(), "b": GDWS(2)}

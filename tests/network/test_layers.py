@@ -1,6 +1,7 @@
 """What one traced forward pass finds, and that the user's model does not notice."""
 
 import copy
+import re
 import subprocess
 import sys
 import warnings
@@ -12,9 +13,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from gdws_explorer.errors import DataError, ModelError
+from gdws_explorer.errors import DataError, ModelError, PlanError
+from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Tucker2
+from gdws_explorer.network.plan import GDWS, SVD, SpatialSVD, Tucker2
 
 
 def model_of(forward, **modules):
@@ -51,23 +53,22 @@ def test_a_residual_network(net, resnet, images, flops):
         "layer2.0.conv2",
         "fc",
     ]
-    assert net.names == (
-        "conv1",
-        "layer1.0.conv1",
-        "layer1.0.conv2",
-        "layer2.0.conv1",
-        "layer2.0.conv2",
-    )
-    assert net.skip == {"conv1"}
+    assert net.names == tuple(x.name for x in net.layers)
+    assert net.skip == {"conv1", "fc"}
     assert net.unused == ()
     strided = net.layer("layer2.0.conv1")
     assert (strided.in_size, strided.out_size) == ((8, 8), (4, 4))
     assert (strided.in_positions, strided.out_positions) == (64, 16)
     assert strided.macs == 12 * 8 * 9 * 16
-    assert strided.families == ("gdws", "tucker2")
-    assert "1×1" in net.layer("layer2.0.downsample.0").reasons["gdws"]
-    assert "1×1" in net.layer("layer2.0.downsample.0").reasons["tucker2"]
-    assert "linear" in net.layer("fc").reasons["gdws"]
+    assert strided.mid_positions == 4 * 8
+    assert strided.families == ("gdws", "tucker2", "svd", "spatial")
+    downsample, fc = net.layer("layer2.0.downsample.0"), net.layer("fc")
+    assert downsample.families == fc.families == ("svd",)
+    assert "1×1" in downsample.reasons["gdws"]
+    assert "1×1" in downsample.reasons["tucker2"]
+    assert "one column" in downsample.reasons["spatial"]
+    assert all("linear" in fc.reasons[one] for one in ("gdws", "tucker2", "spatial"))
+    assert (fc.groups, fc.in_positions, fc.mid_positions, fc.out_positions) == (1, 1, 0, 1)
     assert net.layer("fc").macs == 12 * 5
     assert net.macs == sum(x.macs for x in net.layers) == flops(resnet.eval(), images)
     assert net.params == sum(p.numel() for p in resnet.parameters())
@@ -84,7 +85,7 @@ def test_a_module_called_twice_counts_twice(images, flops):
     assert (b.in_size, b.out_positions) == ((8, 8), 80)
     assert b.params == 4 * 4 * 9 + 4
     assert net.macs == flops(model, images)
-    for choice in (GDWS(5), Tucker2(2, 3)):
+    for choice in (GDWS(5), Tucker2(2, 3), SVD(3), SpatialSVD(2)):
         plan = net.plan({"b": choice})
         assert net.summary(plan).macs == flops(net.build(plan), images)
 
@@ -131,7 +132,7 @@ def test_a_single_convolution_is_a_network(images):
 
 
 def test_a_model_without_approximable_layers(images):
-    net = Network(nn.Conv2d(3, 4, 1), images)
+    net = Network(nn.Conv2d(3, 1, 1), images)
     assert net.names == ()
     assert net.budget(macs=1.0) == net.plan() == net.lego(1.0) == net.budget(error=0.5)
     assert net.summary(net.plan()).relative_error == 0
@@ -179,48 +180,52 @@ class Renamed(nn.Conv2d):
     """Only another name: nothing of its own."""
 
 
-def hooked(hook):
-    module = conv(4, 4)
+class RenamedLinear(nn.Linear):
+    """Only another name: nothing of its own."""
+
+
+class OwnLinear(nn.Linear):
+    def forward(self, x):
+        return super().forward(2 * x)
+
+
+def linear(a=8, b=8, **options):
+    return nn.Linear(a, b, **options)
+
+
+def hooked(hook, make):
+    module = make(*SIZES[make])
     getattr(module, hook)(lambda *_: None)
     return module
 
 
-def old_weight_norm():
+def old_weight_norm(make):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return nn.utils.weight_norm(conv(4, 4))
+        return nn.utils.weight_norm(make(*SIZES[make]))
 
 
-def pruned():
-    return prune.l1_unstructured(conv(4, 4), "weight", 0.5)
+def pruned(make):
+    return prune.l1_unstructured(make(*SIZES[make]), "weight", 0.5)
 
 
-@pytest.mark.parametrize(
-    ("module", "why"),
-    [
-        (lambda: conv(4, 4, groups=2), "groups=2"),
-        (lambda: conv(4, 4, groups=4), "groups=4"),
-        (lambda: nn.ConvTranspose2d(4, 4, 3), "transposed"),
-        (lambda: nn.Conv2d(4, 4, 1), "1×1"),
-        (lambda: OwnForward(4, 4, 3), "OwnForward has a forward of its own"),
-        (lambda: OwnConvForward(4, 4, 3), "OwnConvForward has a forward of its own"),
-        (lambda: parametrizations.weight_norm(conv(4, 4)), "parametrized"),
-        (lambda: parametrizations.spectral_norm(conv(4, 4)), "parametrized"),
-        (old_weight_norm, "computed"),
-        (lambda: nn.utils.spectral_norm(conv(4, 4)), "computed"),
-        (pruned, "computed"),
-        (lambda: hooked("register_forward_hook"), "hooks"),
-        (lambda: hooked("register_forward_pre_hook"), "hooks"),
-    ],
-)
-def test_why_a_layer_is_left_alone(module, why, images, flops):
-    model = nn.Sequential(conv(3, 4), module(), conv(4, 4)).eval()
+def patched(make):
+    """A forward put on the object itself, as some libraries do."""
+    module = make(*SIZES[make])
+    own = module.forward
+    module.forward = lambda x: 2 * own(x)
+    return module
+
+
+SIZES = {conv: (4, 4), linear: (8, 8)}
+
+
+def left_alone(model, images, flops):
+    """That layer "1" of three stays what it is, for every family; its reasons."""
     expected = model(images)
     net = Network(model, images)
     assert net.names == ("0", "2")
-    reasons = net.layer("1").reasons
-    assert set(reasons) == {"gdws", "tucker2"}
-    assert all(why in reason for reason in reasons.values())
+    assert net.layer("1").families == ()
     assert net.macs == flops(model, images)
     plan = net.plan({"2": GDWS(4)})
     built, summary = net.build(plan), net.summary(plan)
@@ -228,10 +233,106 @@ def test_why_a_layer_is_left_alone(module, why, images, flops):
     assert type(built[1]) is type(model[1])
     same = net.build(net.plan())(images)
     torch.testing.assert_close(same, expected)
+    for one in FAMILIES:
+        with pytest.raises(PlanError, match=f"1 cannot be approximated by {one}: "):
+            net.spectrum("1", one)
+    return net.layer("1").reasons
+
+
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [
+        (lambda: nn.ConvTranspose2d(4, 4, 3), "transposed"),
+        (lambda: OwnForward(4, 4, 3), "OwnForward has a forward of its own"),
+        (lambda: OwnConvForward(4, 4, 3), "OwnConvForward has a forward of its own"),
+        (lambda: OwnLinear(8, 8), "OwnLinear has a forward of its own"),
+        *(
+            case
+            for make in (conv, linear)
+            for case in [
+                (lambda m=make: patched(m), "has a forward of its own"),
+                (lambda m=make: parametrizations.weight_norm(m(*SIZES[m])), "remove_parametriz"),
+                (lambda m=make: parametrizations.spectral_norm(m(*SIZES[m])), "remove_parametriz"),
+                (lambda m=make: old_weight_norm(m), "remove the norm first"),
+                (lambda m=make: nn.utils.spectral_norm(m(*SIZES[m])), "remove the norm first"),
+                (lambda m=make: pruned(m), "computed"),
+                (lambda m=make: hooked("register_forward_hook", m), "hooks.*: remove them first"),
+                (lambda m=make: hooked("register_forward_pre_hook", m), "hooks"),
+            ]
+        ),
+    ],
+)
+def test_why_a_layer_is_left_alone(module, why, images, flops):
+    model = nn.Sequential(conv(3, 4), module(), conv(4, 4)).eval()
+    reasons = left_alone(model, images, flops)
+    assert set(reasons) == set(FAMILIES)
+    assert all(re.search(why, reason) for reason in reasons.values())
+
+
+@pytest.mark.parametrize(
+    ("module", "whys"),
+    [
+        (
+            lambda: conv(4, 4, groups=2),
+            {"gdws": "groups=2", "tucker2": "groups=2", "spatial": "groups=2"},
+        ),
+        (
+            lambda: nn.Conv2d(4, 4, 3, groups=4, padding=1),
+            {"gdws": "groups=4", "tucker2": "groups=4", "spatial": "groups=4", "svd": "rank 1"},
+        ),
+        (
+            lambda: nn.Conv2d(4, 8, 3, groups=4),
+            {"gdws": "groups=4", "tucker2": "groups=4", "spatial": "groups=4"},
+        ),
+        (
+            lambda: nn.Conv2d(4, 4, 1),
+            {"gdws": "1×1", "tucker2": "1×1", "spatial": "one column wide; its channel SVD is"},
+        ),
+        (lambda: nn.Conv2d(4, 4, (3, 1)), {"spatial": "one column wide; its channel SVD is"}),
+        (lambda: nn.Conv2d(4, 4, (1, 3)), {}),
+        (lambda: nn.Conv2d(4, 1, 3), {"svd": "rank 1"}),
+        (
+            lambda: nn.Linear(8, 8),
+            {"gdws": "linear", "tucker2": "linear", "spatial": "linear"},
+        ),
+        (
+            lambda: nn.Linear(8, 1),
+            {"gdws": "linear", "tucker2": "linear", "spatial": "linear", "svd": "rank 1"},
+        ),
+    ],
+)
+def test_what_each_family_leaves_alone(module, whys, images, flops):
+    net = Network(nn.Sequential(conv(3, 4), module()), images)
+    layer = net.layer("1")
+    assert layer.families == tuple(one for one in FAMILIES if one not in whys)
+    assert set(layer.reasons) == set(whys)
+    assert all(why in layer.reasons[one] for one, why in whys.items())
+    assert net.names == (("0", "1") if layer.families else ("0",))
+    for one, family in FAMILIES.items():
+        if one in whys:
+            with pytest.raises(PlanError, match=f"1 cannot be approximated by {one}: "):
+                net.spectrum("1", one)
+        else:  # and what it takes it takes
+            plan = net.plan({"1": family.choice(*[1] * len(family.ranks))})
+            assert net.summary(plan).macs == flops(net.build(plan), images)
+
+
+def test_depthwise_with_a_multiplier_is_approximated_group_by_group(images, flops):
+    net = Network(nn.Sequential(conv(3, 4), nn.Conv2d(4, 12, 3, groups=4)), images)
+    assert net.spectrum("1", "svd").full == 3
+    plan = net.plan({"1": SVD(2)})
+    built = net.build(plan)
+    assert (built[1].first.groups, built[1].last.groups) == (4, 4)
+    assert net.summary(plan).macs == flops(built, images)
+    exact = net.build(net.plan({"1": SVD(3)}))
+    torch.testing.assert_close(exact(images), net.model(images), atol=1e-5, rtol=0)
 
 
 def test_a_subclass_that_changes_nothing_can_be_approximated(images):
-    assert Network(nn.Sequential(conv(3, 4), Renamed(4, 4, 3)), images).names == ("0", "1")
+    for renamed in (Renamed(4, 4, 3), RenamedLinear(8, 8)):
+        net = Network(nn.Sequential(conv(3, 4), renamed), images)
+        assert net.names == ("0", "1")
+        assert net.layer("1").families == (tuple(FAMILIES) if net.layer("1").in_size else ("svd",))
 
 
 @pytest.mark.parametrize(("kind", "size"), [(nn.Conv1d, (8,)), (nn.Conv3d, (4, 4, 4))])
@@ -251,8 +352,114 @@ def test_shared_weights_are_left_alone(attribute, images):
     setattr(model[2], attribute, getattr(model[1], attribute))
     net = Network(model, images)
     assert net.names == ("0", "3")
-    assert "shares its weight" in net.layer("1").reasons["gdws"]
-    assert "shares its weight" in net.layer("2").reasons["tucker2"]
+    for name in ("1", "2"):
+        reasons = net.layer(name).reasons
+        assert set(reasons) == set(FAMILIES)
+        assert all("shares its weight" in r and "its own copy" in r for r in reasons.values())
+
+
+@pytest.mark.parametrize("attribute", ["weight", "bias"])
+def test_shared_weights_of_linear_layers_are_left_alone(attribute, images):
+    model = nn.Sequential(conv(3, 4), linear(), linear(), linear())
+    setattr(model[2], attribute, getattr(model[1], attribute))
+    net = Network(model, images)
+    assert net.names == ("0", "3")
+    assert "shares its weight" in net.layer("2").reasons["svd"]
+
+
+def test_a_linear_layer_tied_to_an_embedding_is_left_alone(images):
+    def forward(self, x):
+        return self.head(self.a(x) + self.words(torch.arange(8)))
+
+    model = model_of(forward, a=conv(3, 4), words=nn.Embedding(8, 8), head=linear(bias=False))
+    model.head.weight = model.words.weight
+    net = Network(model, images)
+    assert net.names == ("a",)
+    assert "shares its weight" in net.layer("head").reasons["svd"]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda s, x: F.linear(x, s.b.weight),
+        lambda s, x: F.linear(x, weight=s.b.weight),
+        lambda s, x: x + s.b.weight.square().mean(),
+        lambda s, x: x + s.b.bias,
+        lambda s, x: x @ s.b.weight.T,
+        lambda s, x: x + s.b.weight.detach().sum(),
+        lambda s, x: torch.cat([x, s.b.weight.expand(1, 4, 8, 8)]),
+    ],
+)
+def test_a_layer_whose_weight_is_read_outside_of_it_is_left_alone(read, images):
+    """Its replacement has no such weight: the network would not run."""
+    model = model_of(lambda s, x: read(s, s.b(s.a(x))), a=conv(3, 4), b=linear())
+    net = Network(model, images)
+    assert net.names == ("a",)
+    assert all("read outside" in why for why in net.layer("b").reasons.values())
+    assert net.build(net.plan({"a": SVD(2)}))(images).shape == model(images).shape
+
+
+def test_a_look_at_a_weight_s_type_or_device_is_no_reading(images):
+    def forward(self, x):
+        first = next(self.parameters())
+        return self.b(self.a(x.to(first.device, first.dtype)) * first.ndim + len(first.shape))
+
+    net = Network(model_of(forward, a=conv(3, 4), b=conv(4, 4)), images)
+    assert net.names == ("a", "b")
+    assert net.layer("a").families == tuple(FAMILIES)
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_networks_with_attention_still_run_in_torch_s_fast_path(need_weights, images):
+    """nn.TransformerEncoderLayer reads its layers' weights where no gradient is asked for."""
+
+    def forward(self, x):
+        x = self.encoder(self.a(x).flatten(2).transpose(1, 2))
+        return self.decoder(x, self.attention(x, x, x, need_weights=need_weights)[0])
+
+    model = model_of(
+        forward,
+        a=conv(3, 8),
+        encoder=nn.TransformerEncoderLayer(8, 2, dim_feedforward=16, batch_first=True),
+        attention=nn.MultiheadAttention(8, 2, batch_first=True),
+        decoder=nn.TransformerDecoderLayer(8, 2, dim_feedforward=16, batch_first=True),
+    ).eval()
+    net = Network(model, images)
+    assert net.names == ("a", "decoder.linear1", "decoder.linear2")
+    assert "read outside" in net.layer("encoder.linear1").reasons["svd"]
+    full = {n: SVD(net.spectrum(n, "svd").full) for n in net.names}
+    built = net.build(net.plan(full))
+    with torch.inference_mode():
+        torch.testing.assert_close(built(images), model(images), atol=1e-4, rtol=0)
+
+
+def test_a_linear_layer_called_twice_counts_twice(images, flops):
+    model = model_of(lambda s, x: s.b(s.b(s.a(x)).mT[..., :3, :]), a=conv(3, 4), b=linear())
+    net = Network(model, images)
+    b = net.layer("b")
+    assert (b.calls, b.in_positions, b.out_positions) == (2, 4 * 8 + 4 * 3, 4 * 8 + 4 * 3)
+    plan = net.plan({"b": SVD(3)})
+    assert net.summary(plan).macs == flops(net.build(plan), images)
+    assert net.summary(plan).params == sum(p.numel() for p in net.build(plan).parameters())
+
+
+def test_a_linear_layer_without_outputs_is_left_alone(images):
+    with pytest.warns(UserWarning, match="zero-element"):
+        empty = nn.Linear(8, 0)
+    net = Network(nn.Sequential(conv(3, 4), empty), images)
+    assert net.names == ("0",)
+    assert net.layer("1").macs == 0
+
+
+def test_the_default_skip_is_the_first_convolution_and_the_classifier(images):
+    assert Network(nn.Sequential(conv(3, 4), conv(4, 4)), images).skip == {"0"}
+    head = nn.Sequential(conv(3, 4), conv(4, 4), nn.Flatten(), nn.Linear(256, 8), nn.Linear(8, 3))
+    net = Network(head, images)
+    assert net.skip == {"0", "4"}
+    assert "3" in net.names
+    assert Network(nn.Sequential(linear(), conv(3, 4)), images).skip == {"1"}
+    for spare in (net.budget(macs=0.6), net.budget(error=0.3), net.lego(0.5), net.mego(0.5)):
+        assert spare["0"] == spare["4"] == net.plan()["0"]
 
 
 def test_a_weight_that_the_network_also_uses_itself_is_left_alone(images):

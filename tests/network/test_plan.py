@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdws_explorer.errors import ExplorerError, PlanError
-from gdws_explorer.network.plan import GDWS, Dense, Plan, Tucker2, family
+from gdws_explorer.network.plan import (
+    GDWS,
+    SVD,
+    Dense,
+    Plan,
+    SpatialSVD,
+    Tucker2,
+    family,
+    ranks,
+)
 
 PLAN = Plan(
     "f" * 64,
@@ -66,6 +75,9 @@ def test_the_hash_sees_every_part():
         PLAN.replace("b", GDWS(7, (7,))),
         PLAN.replace("c", GDWS(3, (0, 1, 2))),
         PLAN.replace("d", Tucker2(5, 4)),
+        PLAN.replace("b", SVD(7)),
+        PLAN.replace("b", SpatialSVD(7)),
+        PLAN.replace("b", SVD(8)),
         dataclasses.replace(PLAN, fingerprint="e" * 64),
         dataclasses.replace(PLAN, input_shape=(3, 8, 9)),
         dataclasses.replace(PLAN, layers=PLAN.layers[::-1]),
@@ -78,12 +90,22 @@ def test_the_hash_sees_every_part():
 def test_words():
     assert str(PLAN) == "b GDWS G=7, c GDWS G=3 (weighted), d Tucker-2 4×5; 1 dense"
     assert str(Plan("f", (1,), (("a", Dense()),))) == "all layers dense"
-    assert [family(c) for c in (Dense(), GDWS(1), Tucker2(1, 1))] == ["dense", "gdws", "tucker2"]
+    two = PLAN.update({"b": SVD(3), "c": SpatialSVD(2)})
+    assert str(two) == "b SVD 3, c spatial SVD 2, d Tucker-2 4×5; 1 dense"
+    every = (Dense(), GDWS(1), Tucker2(1, 2), SVD(3), SpatialSVD(4))
+    assert [family(c) for c in every] == ["dense", "gdws", "tucker2", "svd", "spatial"]
+    assert [ranks(c) for c in every] == [(), (1,), (1, 2), (3,), (4,)]
 
 
 @pytest.mark.parametrize("whole", [np.int64(3), torch.tensor(3), np.uint8(3)])
 def test_foreign_whole_numbers_become_plain_ones(whole):
-    for choice in (GDWS(whole), GDWS(3, (whole,)), Tucker2(whole, whole)):
+    for choice in (
+        GDWS(whole),
+        GDWS(3, (whole,)),
+        Tucker2(whole, whole),
+        SVD(whole),
+        SpatialSVD(whole),
+    ):
         plan = PLAN.replace("b", choice)
         assert Plan.from_json(plan.to_json()) == plan
     assert GDWS(whole) == GDWS(3)
@@ -92,7 +114,13 @@ def test_foreign_whole_numbers_become_plain_ones(whole):
 
 @pytest.mark.parametrize("bad", [1.0, 1.5, "3", None, True, float("nan")])
 def test_ranks_that_are_no_whole_numbers(bad):
-    for make in (lambda: GDWS(bad), lambda: Tucker2(bad, 1), lambda: Tucker2(1, bad)):
+    for make in (
+        lambda: GDWS(bad),
+        lambda: Tucker2(bad, 1),
+        lambda: Tucker2(1, bad),
+        lambda: SVD(bad),
+        lambda: SpatialSVD(bad),
+    ):
         with pytest.raises(PlanError, match="expected a whole number"):
             make()
 
@@ -116,6 +144,8 @@ choices = st.one_of(
     st.builds(GDWS, st.integers(1, 10**6)),
     st.lists(st.integers(0, 99), min_size=1, max_size=5).map(lambda c: GDWS(max(1, sum(c)), c)),
     st.builds(Tucker2, st.integers(1, 999), st.integers(1, 999)),
+    st.builds(SVD, st.integers(1, 9999)),
+    st.builds(SpatialSVD, st.integers(1, 9999)),
 )
 
 
@@ -170,7 +200,15 @@ def test_every_edited_digit_is_refused():
         ([], "top level"),
         (None, "top level"),
         ("plan", "top level"),
-        (with_layer({"family": "svd", "rank": 3}), r"not a plan: layers\.b"),
+        (with_layer({"family": "cp", "rank": 3}), r"not a plan: layers\.b"),
+        (with_layer({"family": "svd"}), r"not a plan: layers\.b"),
+        (with_layer({"family": "svd", "rank": 0}), r"not a plan: layers\.b"),
+        (with_layer({"family": "svd", "rank": True}), r"not a plan: layers\.b"),
+        (with_layer({"family": "svd", "rank": 3, "G": 3}), r"not a plan: layers\.b"),
+        (with_layer({"family": "svd", "G": 3}), r"not a plan: layers\.b"),
+        (with_layer({"family": "spatial"}), r"not a plan: layers\.b"),
+        (with_layer({"family": "spatial", "rank": 2.5}), r"not a plan: layers\.b"),
+        (with_layer({"family": "spatial", "rank": -1}), r"not a plan: layers\.b"),
         (with_layer({"G": 3}), r"not a plan: layers\.b"),
         (with_layer({"family": "gdws", "G": 0}), r"not a plan: layers\.b"),
         (with_layer({"family": "gdws", "G": 1.5}), r"not a plan: layers\.b"),

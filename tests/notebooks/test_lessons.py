@@ -43,7 +43,7 @@ def saved(network: gx.Network, name: str, choice: gx.GDWS) -> int:
 
 
 def test_the_layer_that_saves_most_is_accepted_and_every_other_refused(network, plan) -> None:
-    best = {name: within(network, name, 0.1) for name in network.names}
+    best = {name: within(network, name, 0.1) for name in network.names if name != "fc"}
     winner = max(best, key=lambda name: saved(network, name, best[name]))
     for name, choice in best.items():
         verdict = lessons.saves_most(network, plan(**{name: choice}))

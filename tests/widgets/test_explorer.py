@@ -33,8 +33,8 @@ def send(explorer, kind, **message):
 def test_it_opens_on_a_front_that_is_not_empty(explorer):
     points = sum(len(trace.x) for trace in explorer.front_view.figure.data[:4])
     assert points >= 2 * 30
-    assert [row["family"] for row in explorer.desk.state["rows"]] == ["dense"] * 6
-    assert "fc: a linear layer" in explorer.desk.left_alone
+    assert [row["family"] for row in explorer.desk.state["rows"]] == ["dense"] * 7
+    assert explorer.desk.left_alone == ""
 
 
 def test_the_desk_agrees_with_the_summary(explorer):
@@ -74,17 +74,41 @@ def test_an_error_is_shown_in_place(explorer):
 
 def test_the_layer_figure_follows_method_and_selection(explorer):
     figure = explorer.layer_view.figure
-    assert [bool(t.visible) for t in figure.data] == [True, True, False, False, False]
+    assert [i for i, t in enumerate(figure.data) if t.visible] == [0, 1]
     send(explorer, "select", layer=3)
     assert len(figure.data[0].z[0]) == 64
     send(explorer, "method", layer=3, family="tucker2")
-    assert [bool(t.visible) for t in figure.data] == [False, False, True, True, True]
+    assert [i for i, t in enumerate(figure.data) if t.visible] == [2, 3, 4]
     choice = explorer.plan["conv4"]
     assert (figure.data[4].y[0], figure.data[4].x[0]) == (choice.r_out, choice.r_in)
     send(explorer, "slide by", by="rank")
     send(explorer, "move", layer=3, values=[0.0, 1.0], gesture="1:2")
     assert explorer.plan["conv4"] == gx.Tucker2(1, 64)
     assert (figure.data[4].y[0], figure.data[4].x[0]) == (1, 64)
+
+
+@pytest.mark.parametrize("one", ["svd", "spatial"])
+def test_an_svd_is_shown_by_rank(explorer, one):
+    figure = explorer.layer_view.figure
+    send(explorer, "select", layer=3)
+    send(explorer, "method", layer=3, family=one)
+    assert [i for i, t in enumerate(figure.data) if t.visible] == [5, 6, 7]
+    send(explorer, "slide by", by="rank")
+    send(explorer, "number", layer=3, texts=["17"])
+    assert explorer.plan["conv4"].rank == 17
+    layer = explorer.summary.layers["conv4"]
+    assert list(figure.data[7].x) == [17, 17]
+    assert figure.data[7].y[0] == pytest.approx(layer.error / layer.energy, abs=1e-4)
+    assert figure.data[7].y[1] == pytest.approx(layer.macs / layer.dense_macs, abs=1e-3)
+
+
+def test_a_linear_layer_has_a_strip(explorer):
+    methods = explorer.desk.strips[6]["methods"]
+    assert [one for one, _, why in methods if why is None] == ["dense", "svd"]
+    send(explorer, "select", layer=6)
+    send(explorer, "method", layer=6, family="svd")
+    assert isinstance(explorer.plan["fc"], gx.SVD)
+    assert explorer.session.selected == "fc"
 
 
 def test_kept_cells_are_lit(explorer):

@@ -1,0 +1,301 @@
+"""One matrix SVD of a convolution or linear layer: two layers in a row instead of one.
+
+Channel SVD keeps the kernel's space whole: K×K to r channels, then 1×1 to M (Zhang et al.,
+"Accelerating Very Deep Convolutional Networks", 2016, without their data). Spatial SVD divides
+it: Kh×1 to r channels, then 1×Kw to M (Jaderberg et al., "Speeding up Convolutional Neural
+Networks with Low Rank Expansions", BMVC 2014, scheme 2). Of a 1×1 convolution or a linear layer,
+the channel SVD is the plain SVD. By Eckart and Young each is the best of its rank.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+from gdws_explorer.errors import ModelError
+from gdws_explorer.factorize.geometry import (
+    bias_of,
+    conv2d,
+    geometry_of,
+    one_thread,
+    rank_of,
+    weight_of,
+)
+
+Kind = TypeVar("Kind", bound="MatrixSpectrum")
+# From this size on a Gram matrix gives only eigenvalues until a layer is built.
+LARGE = 600
+
+
+class TwoLayers(nn.Module):
+    """Two layers in a row; the last one carries the bias."""
+
+    def __init__(self, first: nn.Module, last: nn.Module) -> None:
+        super().__init__()
+        self.first = first
+        self.last = last
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the layer it stands for."""
+        return self.last(self.first(x))  # type: ignore[no-any-return]
+
+
+class SVDConv2d(TwoLayers):
+    """K×K to r channels per group, with stride, padding and dilation, then 1×1 to M."""
+
+    first: nn.Conv2d
+    last: nn.Conv2d
+
+    def dense(self) -> nn.Conv2d:
+        """One nn.Conv2d with the same input and output: the rebuilt kernel."""
+        groups = self.first.groups
+        first = self.first.weight.detach()
+        last = self.last.weight.detach()[:, :, 0, 0]
+        kernel = torch.einsum(
+            "gmr,grchw->gmchw",
+            last.reshape(groups, -1, *last.shape[1:]),
+            first.reshape(groups, -1, *first.shape[1:]),
+        ).flatten(0, 1)
+        return conv2d(kernel, bias_of(self.last), groups=groups, **geometry_of(self.first))
+
+
+class SpatialSVDConv2d(TwoLayers):
+    """Kh×1 to r channels, with the vertical geometry, then 1×Kw to M, with the horizontal one."""
+
+    first: nn.Conv2d
+    last: nn.Conv2d
+
+    def dense(self) -> nn.Conv2d:
+        """One nn.Conv2d with the same input and output: the rebuilt kernel."""
+        first = self.first.weight.detach()[:, :, :, 0]
+        last = self.last.weight.detach()[:, :, 0]
+        kernel = torch.einsum("mrj,rci->mcij", last, first)
+        vertical, horizontal = geometry_of(self.first), geometry_of(self.last)
+        geometry = {
+            key: value if isinstance(value, str) else (value[0], horizontal[key][1])
+            for key, value in vertical.items()
+        }
+        return conv2d(kernel, bias_of(self.last), **geometry)
+
+
+class SVDLinear(TwoLayers):
+    """C to r, then r to M."""
+
+    first: nn.Linear
+    last: nn.Linear
+
+    def dense(self) -> nn.Linear:
+        """One nn.Linear with the same input and output."""
+        return linear(self.last.weight.detach() @ self.first.weight.detach(), self.last.bias)
+
+
+def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """An nn.Linear that carries `weight` `(M, C)` and `bias` `(M,)`; draws no random numbers."""
+    layer = skip_init(  # type: ignore[no-untyped-call]
+        nn.Linear,
+        weight.shape[1],
+        weight.shape[0],
+        bias=bias is not None,
+        device=weight.device,
+        dtype=weight.dtype,
+    )
+    assert isinstance(layer, nn.Linear)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        if bias is not None:
+            layer.bias.copy_(bias)
+    return layer
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixSpectrum(ABC):
+    """The SVD of the matrices `(g, p, q)` that a weight is read as, one per group.
+
+    weight : `(M, C / g, Kh, Kw)`, or `(M, C)` of a linear layer.
+    energy : squared singular values, largest first, `(g, R)` with R = min(p, q), float64.
+    like : the layer the weight is from, whose geometry and bias `conv` carries over.
+    """
+
+    weight: Tensor
+    energy: NDArray[np.float64]
+    like: nn.Conv2d | nn.Linear | None
+
+    @property
+    def full(self) -> int:
+        """The rank at which the approximation is exact."""
+        return int(self.energy.shape[1])
+
+    @cached_property
+    def errors(self) -> NDArray[np.float64]:
+        """Squared error at rank r of every group, at `[r - 1]`, `(R,)`."""
+        tails = np.cumsum(self.energy.sum(0)[:0:-1])[::-1]
+        return np.append(tails, 0.0)
+
+    def error(self, rank: int) -> float:
+        """The squared error `Σ_{i > r} σ_i²`, summed over the groups."""
+        return float(self.errors[rank_of("rank", rank, self.full) - 1])
+
+    def kernel(self, rank: int, dtype: torch.dtype | None = None) -> Tensor:
+        """The rebuilt weight, in its own type or `dtype`."""
+        left, right = self._factors(rank)
+        return self._weight_of(left @ right).to(self.weight.device, dtype or self.weight.dtype)
+
+    def conv(self, rank: int, like: nn.Conv2d | nn.Linear | None = None) -> TwoLayers:
+        """The approximation as a module, with the geometry and bias of `like`."""
+        left, right = (
+            part.to(self.weight.device, self.weight.dtype) for part in self._factors(rank)
+        )
+        return self._module(left, right, like if like is not None else self.like)
+
+    def _factors(self, rank: int) -> tuple[Tensor, Tensor]:
+        """`(g, p, r)` and `(g, r, q)`, float64, whose product is the best of that rank."""
+        rank = rank_of("rank", rank, self.full)
+        matrices, vectors = _matrices(self), self._vectors
+        if matrices.shape[1] <= matrices.shape[2]:
+            left = vectors[:, :, :rank]
+            return left, left.mT @ matrices
+        right = vectors[:, :, :rank]
+        return matrices @ right, right.mT
+
+    @cached_property
+    def _vectors(self) -> Tensor:
+        """Singular vectors of the smaller side, `(g, min(p, q), R)`, largest energy first."""
+        matrices = _matrices(self)
+        with one_thread():
+            vectors: Tensor = torch.linalg.eigh(_gram(matrices)).eigenvectors
+            # Where eigenvalues have lost their digits, so has their order.
+            order = _energies(matrices, vectors).argsort(dim=1, descending=True)
+            return vectors.take_along_dim(order[:, None], 2)
+
+    @abstractmethod
+    def _matrix(self, weight: Tensor) -> Tensor:
+        """The weight as matrices `(g, p, q)`."""
+
+    @abstractmethod
+    def _weight_of(self, matrices: Tensor) -> Tensor:
+        """The inverse of `_matrix`."""
+
+    @abstractmethod
+    def _module(self, left: Tensor, right: Tensor, like: Any) -> TwoLayers:
+        """The two layers that `left` `(g, p, r)` and `right` `(g, r, q)` make."""
+
+
+class SVDSpectrum(MatrixSpectrum):
+    """Channel SVD: the weight of each group read as `(M / g, C·K² / g)`."""
+
+    @property
+    def _groups(self) -> int:
+        return self.like.groups if isinstance(self.like, nn.Conv2d) else 1
+
+    def _matrix(self, weight: Tensor) -> Tensor:
+        return weight.reshape(self._groups, len(weight) // self._groups, -1)
+
+    def _weight_of(self, matrices: Tensor) -> Tensor:
+        return matrices.reshape(self.weight.shape)
+
+    def _module(self, left: Tensor, right: Tensor, like: Any) -> TwoLayers:
+        groups = left.shape[0]
+        last = left.flatten(0, 1)
+        first = right.flatten(0, 1)
+        if self.weight.ndim == 2:
+            bias = None if like is None or like.bias is None else like.bias.detach()
+            return SVDLinear(linear(first, None), linear(last, bias))
+        return SVDConv2d(
+            conv2d(first.reshape(-1, *self.weight.shape[1:]), groups=groups, **geometry_of(like)),
+            conv2d(last[:, :, None, None], bias_of(like), groups=groups),
+        )
+
+
+class SpatialSVDSpectrum(MatrixSpectrum):
+    """Spatial SVD: the weight read as `(C·Kh, M·Kw)`."""
+
+    def _matrix(self, weight: Tensor) -> Tensor:
+        out, channels, height, width = weight.shape
+        return weight.permute(1, 2, 0, 3).reshape(1, channels * height, out * width)
+
+    def _weight_of(self, matrices: Tensor) -> Tensor:
+        out, channels, height, width = self.weight.shape
+        return matrices.reshape(channels, height, out, width).permute(2, 0, 1, 3)
+
+    def _module(self, left: Tensor, right: Tensor, like: Any) -> TwoLayers:
+        out, channels, height, width = self.weight.shape
+        first = left[0].T.reshape(-1, channels, height, 1)
+        last = right[0].reshape(-1, out, width).permute(1, 0, 2)[:, :, None]
+        vertical, horizontal = split_geometry(geometry_of(like))
+        return SpatialSVDConv2d(
+            conv2d(first, **vertical), conv2d(last, bias_of(like), **horizontal)
+        )
+
+
+def split_geometry(geometry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The vertical and the horizontal part of a convolution's geometry."""
+    neutral = {"stride": 1, "dilation": 1, "padding": 0}
+    vertical, horizontal = dict(geometry), dict(geometry)
+    for key, nothing in neutral.items():
+        value = geometry.get(key, nothing)
+        if not isinstance(value, str):
+            high, wide = value if isinstance(value, tuple) else (value, value)
+            vertical[key], horizontal[key] = (high, nothing), (nothing, wide)
+    return vertical, horizontal
+
+
+def spectrum(weight: Tensor | nn.Conv2d | nn.Linear) -> SVDSpectrum:
+    """Channel SVD of a kernel `(M, C, Kh, Kw)`, an nn.Conv2d (per group), or an nn.Linear.
+
+    Errors: ModelError.
+    """
+    if isinstance(weight, nn.Linear):
+        values, _ = weight_of(weight.weight[:, :, None, None])
+        return _decomposed(SVDSpectrum, values[:, :, 0, 0], weight)
+    if isinstance(weight, nn.Conv2d):
+        values, _ = weight_of(weight.weight)
+        return _decomposed(SVDSpectrum, values, weight)
+    values, _ = weight_of(weight)
+    return _decomposed(SVDSpectrum, values, None)
+
+
+def spatial_spectrum(weight: Tensor | nn.Conv2d) -> SpatialSVDSpectrum:
+    """Spatial SVD of a kernel `(M, C, Kh, Kw)` or an nn.Conv2d. Errors: ModelError."""
+    values, like = weight_of(weight)
+    if values.shape[2:] == (1, 1):
+        raise ModelError("a 1×1 kernel has no space to divide; use the channel SVD.")
+    return _decomposed(SpatialSVDSpectrum, values, like)
+
+
+def _decomposed(kind: type[Kind], weight: Tensor, like: Any) -> Kind:
+    """A spectrum of this kind, with its energies."""
+    bare = kind(weight, np.empty((0, 0)), like)
+    matrices = _matrices(bare)
+    size = min(matrices.shape[1:])
+    with one_thread():
+        if size >= LARGE:
+            values = torch.linalg.eigvalsh(_gram(matrices)).flip(1).clamp(min=0).numpy()
+            return kind(weight, values, like)
+        # The energies by their vectors keep the digits that small eigenvalues lose.
+        energy = _energies(matrices, bare._vectors)
+    return kind(weight, energy.numpy(), like)
+
+
+def _matrices(spectrum: MatrixSpectrum) -> Tensor:
+    return spectrum._matrix(spectrum.weight.to("cpu", torch.float64))
+
+
+def _gram(matrices: Tensor) -> Tensor:
+    """The smaller Gram matrix of each, `(g, min(p, q), min(p, q))`."""
+    left = matrices.shape[1] <= matrices.shape[2]
+    return matrices @ matrices.mT if left else matrices.mT @ matrices
+
+
+def _energies(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """The energy of each matrix `(g, p, q)` along each vector of its smaller side, `(g, R)`."""
+    left = matrices.shape[1] <= matrices.shape[2]
+    moved = vectors.mT @ matrices if left else matrices @ vectors
+    return moved.square().sum(2 if left else 1)

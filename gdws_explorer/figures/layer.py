@@ -1,0 +1,88 @@
+"""One layer under one choice: the picture that suits its family, all in one figure.
+
+A live view keeps one figure and shows the picture it needs: the triplets of GDWS ("cells"), the
+error table of Tucker-2 ("grid"), or the errors of an SVD by rank ("curve").
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from gdws_explorer.figures import kernel, theme
+from gdws_explorer.network.families import FAMILIES
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plan import GDWS, Choice, Dense, family, ranks
+
+# Where each picture's traces stand in the figure, and which of them move with the ranks.
+TRACES = {"cells": (0, 1), "grid": (2, 3, 4), "curve": (5, 6, 7)}
+MOVING = {"cells": (0, 1), "grid": (4,), "curve": (7,)}
+
+
+def shown_family(network: Network, name: str, choice: Choice) -> str:
+    """The family whose picture is shown: a dense layer has that of its first family, all kept."""
+    return network.layer(name).families[0] if isinstance(choice, Dense) else family(choice)
+
+
+def picture(one: str) -> str:
+    """The picture of a family: "cells", "grid" or "curve"."""
+    return {"gdws": "cells", "tucker2": "grid"}.get(one, "curve")
+
+
+def traces(network: Network, name: str, choice: Choice) -> list[Any]:
+    """The traces of the layer's picture, in the order of TRACES."""
+    one = shown_family(network, name, choice)
+    spectrum = network.spectrum(name, one)
+    if isinstance(choice, Dense):
+        choice = FAMILIES[one].choice(*FAMILIES[one].most(spectrum))
+    if isinstance(choice, GDWS):
+        counts = network.counts(name, choice).numpy()
+        return [*kernel.spectrum_traces(kernel.spectrum_info(spectrum, counts))]
+    layer = network.layer(name)
+    if one == "tucker2":
+        return [*kernel.grid_traces(kernel.grid_info(layer, spectrum, *ranks(choice)))]
+    return [*kernel.curve_traces(kernel.curve_info(layer, one, spectrum, *ranks(choice)))]
+
+
+def figure(network: Network, name: str, choice: Choice, height: int = 300) -> go.Figure:
+    """All pictures in one figure, of which the layer's own is shown; the others wait, empty."""
+    wanted = picture(shown_family(network, name, choice))
+    filled = {**_waiting(), wanted: traces(network, name, choice)}
+    places = [("x", "y"), ("x2", "y2"), *[("x3", "y3")] * 3, *[("x4", "y4")] * 3]
+    made = [trace for each in TRACES for trace in filled[each]]
+    for i, (trace, (x, y)) in enumerate(zip(made, places, strict=True)):
+        trace.update(xaxis=x, yaxis=y, visible=i in TRACES[wanted])
+    legend = {"orientation": "h", "y": 1.15}
+    return go.Figure(made, theme.layout(height, legend=legend)).update_layout(axes(wanted))
+
+
+def axes(wanted: str) -> dict[str, Any]:
+    """The layout when a picture is shown: the other pictures' axes are hidden."""
+    cells, grid, curve = (wanted == each for each in TRACES)
+    return {
+        "showlegend": curve,
+        "xaxis": theme.axis("input channel c", domain=[0.0, 0.58], visible=cells),
+        "yaxis": theme.axis("triplet i", autorange="reversed", visible=cells),
+        "xaxis2": {"visible": False, "domain": [0.62, 1.0], "anchor": "y2"},
+        "yaxis2": {
+            "visible": False, "autorange": "reversed", "scaleanchor": "x2", "anchor": "x2",
+        },
+        "xaxis3": theme.axis("r_in: input rank", domain=[0.0, 0.92], anchor="y3", visible=grid),
+        "yaxis3": theme.axis("r_out: output rank", anchor="x3", visible=grid),
+        "xaxis4": theme.axis("rank", anchor="y4", visible=curve),
+        "yaxis4": theme.axis("share", anchor="x4", visible=curve, tickformat=".0%",
+                             rangemode="tozero"),
+    }  # fmt: skip
+
+
+def _waiting() -> dict[str, list[Any]]:
+    """The traces of every picture, styled, with next to nothing in them."""
+    cell, rank = np.zeros((1, 1)), np.ones(1, dtype=np.int64)
+    kept = np.ones((1, 1), dtype=bool)
+    return {
+        "cells": kernel.spectrum_traces(kernel.SpectrumInfo(cell, kept, cell[None], kept[0])),
+        "grid": kernel.grid_traces(kernel.GridInfo(cell, cell, rank, rank, 1, 1)),
+        "curve": kernel.curve_traces(kernel.CurveInfo(cell[0], cell[0], 1)),
+    }
