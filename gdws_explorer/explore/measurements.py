@@ -50,6 +50,7 @@ class Measurements:
         self._images = "" if data is None else data_fingerprint(*data)
         self._bundled = tuple(bundled)
         self._store = Store() if store is None else store
+        self._known: tuple[Setting, tuple[Record, ...]] | None = None
 
     @property
     def setting(self) -> Setting:
@@ -65,10 +66,12 @@ class Measurements:
 
     def records(self) -> tuple[Record, ...]:
         """The records of the present setting, bundled ones first; a plan's latest wins."""
-        setting = self.setting
-        bundled = [r for r in self._bundled if r.setting.key == setting.key]
-        latest = {r.plan.hash: r for r in (*bundled, *self._store.records(setting))}
-        return tuple(latest.values())
+        setting, known = self.setting, self._known
+        if known is None or known[0] != setting:  # asked at every move of a fader: looked up once
+            bundled = [r for r in self._bundled if r.setting.key == setting.key]
+            latest = {r.plan.hash: r for r in (*bundled, *self._store.records(setting))}
+            known = self._known = setting, tuple(latest.values())
+        return known[1]
 
     def others(self) -> int:
         """How many records of this network were measured in other settings."""
@@ -105,6 +108,7 @@ class Measurements:
             summary = self._network.summary(plan)
             record = record_of(plan, summary, report, data=self._images, parent=parent)
             self._store.add(record)
+            self._known = None
             return record
 
         return measure

@@ -116,7 +116,7 @@ def ghost(cost: float, percent: float, *, outwards: str = "right") -> dict[str, 
         "line": {"color": theme.PURPLE, "width": 2.5},
         "label": {
             "text": f"predicted {percent:.0f} %", "textposition": f"middle {outwards}",
-            "xanchor": other, "padding": 4, "font": {"size": 11},
+            "xanchor": other, "padding": 10, "font": {"size": 11},
         },
     }  # fmt: skip
 

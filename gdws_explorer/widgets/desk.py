@@ -54,10 +54,10 @@ class DeskWidget(anywidget.AnyWidget):
 
     def _received(self, _widget: Any, message: dict[str, Any], _buffers: Any) -> None:
         session = self._session
+        self._seq = int(message.get("seq", self._seq))
         with session.told():
             HANDLERS[message["type"]](session, message)
         # The answer also releases the next move, so it is sent even where nothing changed.
-        self._seq = int(message.get("seq", self._seq))
         self.refresh()
 
 

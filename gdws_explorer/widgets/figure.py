@@ -26,6 +26,9 @@ class Figure(go.FigureWidget):
 
     _esm = (Path(__file__).parent / "figure.js").read_text(encoding="utf-8")  # as in desk.py
     _plotly = traitlets.Bytes().tag(sync=True)
+    # figure.js sends nothing back that these would number.
+    _last_layout_edit_id = traitlets.Integer(0)
+    _last_trace_edit_id = traitlets.Integer(0)
     _brings = False
     _complete = False
 
@@ -39,6 +42,12 @@ class Figure(go.FigureWidget):
     def _code(self) -> bytes:
         # As bytes it travels beside the message: no JSON to write and read, a third of the size.
         return gzip.compress(str(go.FigureWidget._esm).encode(), 1) if self._brings else b""
+
+    def send_state(self, key: Any = None) -> None:
+        """Send what changed; not that a message to the page was said and is over."""
+        over = isinstance(key, str) and key.startswith("_py2js_") and getattr(self, key) is None
+        if not over:
+            super().send_state(key)
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
         """The widget's state, with data and layout as they are now."""

@@ -25,7 +25,7 @@ def head(session: Session) -> str:
     return (
         f'<span class="gx-head">{escape(session.title)}</span> '
         f'<span class="gx-unit">{millions(network.params)} parameters · '
-        f"{millions(network.macs)} MACs per image · {len(network.names)} convolutions</span>"
+        f"{millions(network.macs)} MACs per image · {len(network.names)} layers</span>"
     )
 
 
