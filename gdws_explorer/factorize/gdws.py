@@ -26,6 +26,7 @@ from gdws_explorer.factorize.geometry import (
     rank_of,
     weight_of,
 )
+from gdws_explorer.factorize.moments import RIDGE, roots
 
 CACHED = 1 << 17  # numbers: 1 MB in float64
 EXACT = 1e-6  # of the largest eigenvalue: down to here the others have ten right digits
@@ -109,12 +110,16 @@ class GDWSSpectrum:
         R = min(M, K²), float64.
     basis : right singular vectors, `(C, R, K²)`, float64: the depthwise kernels.
     like : the convolution the weight is from, whose geometry and bias `conv` carries over.
+    dual : where the spectrum is data-aware, what `W_c` is multiplied with for the pointwise
+        weights, `(C, K², R)`; energies are then squared errors of the layer's output, and the
+        rows of `basis` have length 1 but are not orthogonal. None for `basis` transposed.
     """
 
     weight: Tensor
     energy: NDArray[np.float64]
     basis: NDArray[np.float64]
     like: nn.Conv2d | None = None
+    dual: NDArray[np.float64] | None = None
 
     @property
     def full(self) -> int:
@@ -160,7 +165,7 @@ class GDWSSpectrum:
         """The rebuilt dense kernel `(M, C, Kh, Kw)`, in the weight's type or `dtype`."""
         kept = torch.from_numpy(self.basis * self._kept(counts)[:, :, None])
         blocks = self._blocks()  # (C, M, K²)
-        kernel = blocks @ kept.transpose(1, 2) @ kept
+        kernel = blocks @ self._dual() @ kept
         like = self.weight
         return kernel.transpose(0, 1).reshape(like.shape).to(like.device, dtype or like.dtype)
 
@@ -174,12 +179,16 @@ class GDWSSpectrum:
         kept = torch.from_numpy(self._kept(counts))
         basis = torch.from_numpy(self.basis)
         depthwise = basis[kept].reshape(-1, 1, *self.weight.shape[2:])
-        pointwise = (self._blocks() @ basis.transpose(1, 2)).transpose(1, 2)[kept].T
+        pointwise = (self._blocks() @ self._dual()).transpose(1, 2)[kept].T
         return GDWSConv2d(
             kept.sum(1),
             conv2d(depthwise.to(self.weight), groups=len(depthwise), **geometry_of(like)),
             conv2d(pointwise[:, :, None, None].to(self.weight), bias_of(like)),
         )
+
+    def _dual(self) -> Tensor:
+        dual = self.basis.transpose(0, 2, 1) if self.dual is None else self.dual
+        return torch.from_numpy(dual)
 
     def _blocks(self) -> Tensor:
         return torch.from_numpy(_blocks(self.weight))
@@ -221,19 +230,43 @@ class GDWSSpectrum:
         return Ladder(order // rank, error, channels)
 
 
-def spectrum(weight: Tensor | nn.Conv2d) -> GDWSSpectrum:
+def spectrum(
+    weight: Tensor | nn.Conv2d, moments: Tensor | None = None, *, ridge: float = RIDGE
+) -> GDWSSpectrum:
     """Decompose a kernel `(M, C, Kh, Kw)`, or an nn.Conv2d, once.
+
+    moments : second moments `Σ_c` of the input patches of every channel, `(C, K², K²)`; with them
+    the blocks are measured in the output, `‖(W_c − Q_c) Σ_c^½‖²` (ours). ridge : see
+    `factorize.moments.roots`.
 
     One batched symmetric eigenproblem: the C Gram matrices `W_cᵀ W_c` `(K², K²)` in float64.
     Their eigenvalues are the squared singular values, their eigenvectors the depthwise kernels.
     Errors: ModelError.
     """
     kernel, like = weight_of(weight)
+    if moments is not None:
+        return _data_aware(kernel, like, moments, ridge)
     # A few channels at a time: their blocks stay in the processor's cache.
     step = max(1, CACHED // kernel[:, 0].numel())
     parts = [_triplets(_blocks(part)) for part in torch.split(kernel, step, dim=1)]
     energy, basis = (np.concatenate(part) for part in zip(*parts, strict=True))
     return GDWSSpectrum(kernel, energy, basis, like)
+
+
+def _data_aware(
+    kernel: Tensor, like: nn.Conv2d | None, moments: Tensor, ridge: float
+) -> GDWSSpectrum:
+    """The triplets of `W_c S_c`; kernels come back through `S_c⁻¹`."""
+    blocks = _blocks(kernel)
+    channels, _, area = blocks.shape
+    root, inverse = roots(moments, (channels, area, area), ridge)
+    energy, basis = _triplets(blocks @ root)
+    depthwise, dual = basis @ inverse, root @ basis.transpose(0, 2, 1)
+    # Unit depthwise kernels: `S⁻¹` spreads them over decades, which float16 could not hold.
+    length = np.linalg.norm(depthwise, axis=2)
+    return GDWSSpectrum(
+        kernel, energy, depthwise / length[:, :, None], like, dual * length[:, None, :]
+    )
 
 
 def _triplets(blocks: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

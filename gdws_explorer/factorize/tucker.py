@@ -22,6 +22,7 @@ from gdws_explorer.factorize.geometry import (
     rank_of,
     weight_of,
 )
+from gdws_explorer.factorize.moments import RIDGE, roots
 
 
 class Tucker2Conv2d(nn.Module):
@@ -61,6 +62,9 @@ class Tucker2Spectrum:
     u_out, u_in : orthogonal factors `(M, M)` and `(C, C)`, float64, largest energy first.
     errors : squared error at ranks (r_out, r_in), at `[r_out - 1, r_in - 1]`, `(M, C)`, float64.
     like : the convolution the weight is from, whose geometry and bias `conv` carries over.
+    back : where the spectrum is data-aware, the inverse roots `(C, C)` and `(K², K²)` of the
+        inputs' moments, through which kernels come back; core, factors and errors are then those
+        of the kernel times the roots, so that errors are in the layer's output.
     """
 
     weight: Tensor
@@ -69,6 +73,7 @@ class Tucker2Spectrum:
     u_in: Tensor
     errors: NDArray[np.float64]
     like: nn.Conv2d | None = None
+    back: tuple[Tensor, Tensor] | None = None
 
     @property
     def full(self) -> tuple[int, int]:
@@ -104,26 +109,59 @@ class Tucker2Spectrum:
 
     def _truncated(self, r_out: int, r_in: int) -> tuple[Tensor, Tensor, Tensor]:
         r_out, r_in = self._ranks(r_out, r_in)
-        return self.u_out[:, :r_out], self.core[:r_out, :r_in], self.u_in[:, :r_in]
+        core, u_in = self.core[:r_out, :r_in], self.u_in[:, :r_in]
+        if self.back is not None:
+            channels, space = self.back
+            core = (core.flatten(2) @ space).reshape(core.shape)
+            # Orthonormal again: an inverse root spreads the first factor over decades.
+            u_in, rest = torch.linalg.qr(channels.T @ u_in)
+            core = torch.einsum("oihw,ji->ojhw", core, rest)
+        return self.u_out[:, :r_out], core, u_in
 
     def _ranks(self, r_out: int, r_in: int) -> tuple[int, int]:
         most_out, most_in = self.errors.shape
         return rank_of("r_out", r_out, most_out), rank_of("r_in", r_in, most_in)
 
 
-def spectrum(weight: Tensor | nn.Conv2d) -> Tucker2Spectrum:
+def spectrum(
+    weight: Tensor | nn.Conv2d,
+    moments: tuple[Tensor, Tensor] | None = None,
+    *,
+    ridge: float = RIDGE,
+) -> Tucker2Spectrum:
     """Decompose a kernel `(M, C, Kh, Kw)`, or an nn.Conv2d, once.
 
+    moments : second moment of the input channels, `(C, C)`, and of the positions under the
+    kernel, `(K², K²)`, of trace 1; with them the kernel is measured in the output, the patches'
+    moment being taken for the Kronecker product of the two (ours). ridge : see
+    `factorize.moments.roots`.
+
     Two symmetric eigenproblems in float64, of the Gram matrices `(M, M)` and `(C, C)` of the two
-    unfoldings, and one two-dimensional cumulative sum. Errors: ModelError.
+    unfoldings, and one two-dimensional cumulative sum. Errors: ModelError, DataError.
     """
     kernel, like = weight_of(weight)
     numbers = kernel.to("cpu", torch.float64)
+    back = None
     with one_thread():
+        if moments is not None:
+            numbers, back = _in_output_units(numbers, moments, ridge)
         u_out = _factor(numbers.flatten(1))
         u_in = _factor(numbers.transpose(0, 1).flatten(1))
         core = torch.einsum("mo,mchw,ci->oihw", u_out, numbers, u_in)
-    return Tucker2Spectrum(kernel, core, u_out, u_in, _errors(core.square().sum((2, 3))), like)
+        energy = core.square().sum((2, 3))
+    return Tucker2Spectrum(kernel, core, u_out, u_in, _errors(energy), like, back)
+
+
+def _in_output_units(
+    kernel: Tensor, moments: tuple[Tensor, Tensor], ridge: float
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The kernel times the roots of the two moments, and the inverse roots."""
+    _, channels, *size = kernel.shape
+    area = size[0] * size[1]
+    root, inverse = map(torch.from_numpy, roots(moments[0], (channels, channels), ridge))
+    root_k, inverse_k = map(torch.from_numpy, roots(moments[1], (area, area), ridge))
+    moved = torch.einsum("mck,cd,kl->mdl", kernel.flatten(2), root, root_k)
+    return moved.reshape(kernel.shape), (inverse, inverse_k)
 
 
 def _factor(unfolding: Tensor) -> Tensor:

@@ -110,13 +110,16 @@ def ghost(cost: float, percent: float, *, outwards: str = "right") -> dict[str, 
     outwards : on which side of the ring its label stands.
     """
     other = "left" if outwards == "right" else "right"
+    text = f"predicted {percent:.0f} %"
+    room = "\u2002"  # beside the ring; plotly's own padding goes the other way
     return {
         "type": "circle", "xsizemode": "pixel", "ysizemode": "pixel",
         "xanchor": cost, "yanchor": percent, "x0": -7, "x1": 7, "y0": -7, "y1": 7,
         "line": {"color": theme.PURPLE, "width": 2.5},
         "label": {
-            "text": f"predicted {percent:.0f} %", "textposition": f"middle {outwards}",
-            "xanchor": other, "padding": 10, "font": {"size": 11},
+            "text": room + text if outwards == "right" else text + room,
+            "textposition": f"middle {outwards}", "xanchor": other, "yanchor": "top",
+            "padding": 0, "font": {"size": 11},
         },
     }  # fmt: skip
 

@@ -1,0 +1,41 @@
+"""Square roots of second moments: errors in the units of a layer's output.
+
+With inputs of second moment Σ the expected squared error of an output is `tr((W − Q) Σ (W − Q)ᵀ)
+= ‖(W − Q) S‖²` for any root `Σ = S Sᵀ`: truncating `W S` and multiplying by `S⁻¹` is the best
+approximation in that metric. Ours; the idea is that of data-aware low-rank compression (Zhang et
+al., "Accelerating very deep convolutional networks", TPAMI 2016).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gdws_explorer.errors import DataError
+
+Floats = NDArray[np.float64]
+
+RIDGE = 1e-6  # of a channel's mean eigenvalue, added to all of them
+DEAD = 1e-6  # a channel below this share of the mean one gets the ridge of that share
+
+
+def roots(moments: Tensor, shape: tuple[int, ...], ridge: float = RIDGE) -> tuple[Floats, Floats]:
+    """`S` and `S⁻¹` of every moment, `(…, n, n)` float64 each, with `S Sᵀ = Σ + ridge`.
+
+    moments : symmetric, positive semidefinite, `shape`. A batch of one matrix per channel, or a
+    single matrix. ridge : added to the eigenvalues, as a share of their mean, so that directions
+    the data never took stay invertible. Raises DataError for anything else.
+    """
+    numbers = moments.detach().double().cpu().numpy()
+    if numbers.shape != shape or not np.isfinite(numbers).all():
+        raise DataError(
+            f"the moments have shape {numbers.shape}; expected finite numbers of shape {shape}."
+        )
+    values, vectors = np.linalg.eigh((numbers + numbers.swapaxes(-1, -2)) / 2)
+    values = np.maximum(values, 0.0)  # rounding
+    mean = values.mean(-1, keepdims=True)
+    least = DEAD * float(mean.mean()) or 1.0  # all inputs zero: any metric will do
+    values = values + ridge * np.maximum(mean, least)
+    scale = np.sqrt(values)
+    return vectors * scale[..., None, :], (vectors / scale[..., None, :]).swapaxes(-1, -2)
