@@ -6,7 +6,6 @@
 
 VENV     := .venv
 BIN      := $(VENV)/bin
-NOTEBOOK := notebooks/01_first_look.ipynb
 INSTALL   = $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
 # The machine's own python3 where it is new enough, else a newer one beside it.
@@ -30,7 +29,7 @@ help:
 install: $(VENV)/.lab
 
 lab: $(VENV)/.lab
-	$(BIN)/jupyter lab $(NOTEBOOK) $(AS_ROOT) $(LAB_ARGS)
+	$(BIN)/gdws-explorer lab $(AS_ROOT) $(LAB_ARGS)
 
 # pytest last: its summary line ends the output.
 test: lint chromium
