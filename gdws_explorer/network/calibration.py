@@ -206,7 +206,7 @@ def calibrate(
         for turn, met in enumerate(margin_gradients(mine, batch, layers, margin_floor, cancel)):
             for name, seen in met.items():
                 _add(sums, name, seen, inputs_too=turn == 0)
-                positions[name] = sum(g[0, 0, 0].numel() for g in seen.gradients)
+                positions[name] = seen.positions
         if progress is not None:
             progress(min(1.0, (start + batch_size) / len(images)))
     means = {n: _means(sums[n], len(images), positions[n]) for n in layers if n in sums}
@@ -230,10 +230,9 @@ def _add(sums: dict[str, list[Tensor]], name: str, seen: Seen, *, inputs_too: bo
             patch += columns @ columns.mT
             channels = x.transpose(0, 1).flatten(1).double()
             inputs += channels @ channels.T
-    positions = sum(g[0, 0, 0].numel() for g in seen.gradients)
-    for g in seen.gradients:
-        rows = g.flatten(3).permute(2, 0, 1, 3).flatten(1)  # (M, N·J·P)
-        gradients += (rows @ rows.T).double() / positions
+    for g in (g for call in seen.gradients for g in call):
+        rows = g.transpose(0, 1).flatten(1)  # (M, N·P)
+        gradients += (rows @ rows.T).double() / seen.positions
 
 
 def _widths(module: nn.Conv2d) -> tuple[int, int]:

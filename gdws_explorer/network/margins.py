@@ -25,7 +25,7 @@ Cancel = Callable[[], bool] | threading.Event | None
 Progress = Callable[[float], None] | None
 
 MEMORY = 1 << 26  # numbers in the gradients held at once: 256 MB in float32
-BATCH = 32
+BATCH = 16  # larger ones leave the cache
 
 
 class Attack(Protocol):
@@ -39,13 +39,19 @@ class Attack(Protocol):
 class Seen:
     """What one layer met in one batch, a list entry for every call of it.
 
-    inputs : `(N, C, H, W)`. gradients : of J margins at its output, `(N, J, M, H', W')`.
+    inputs : `(N, C, H, W)`. outputs : `(N, M, H', W')`. gradients : of J margins at the output,
+    J tensors `(N, M, H', W')`.
     """
 
     module: nn.Conv2d
     inputs: list[Tensor] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
-    gradients: list[Tensor] = field(default_factory=list)
+    gradients: list[list[Tensor]] = field(default_factory=list)
+
+    @property
+    def positions(self) -> int:
+        """Of the output, summed over the calls."""
+        return sum(call[0][0, 0].numel() for call in self.gradients)
 
 
 def watched(model: nn.Module, names: Collection[str] | None) -> dict[str, nn.Conv2d]:
@@ -88,7 +94,7 @@ def differentiable() -> Iterator[None]:
 
 def frozen(model: nn.Module) -> nn.Module:
     """A copy in eval mode whose parameters need no gradient."""
-    return own_copy(model)
+    return own_copy(model).to(memory_format=torch.channels_last)  # type: ignore[no-any-return,call-overload]
 
 
 def attacked(
@@ -165,9 +171,9 @@ def margin_gradients(
                     sums[j], outputs, retain_graph=j + 1 < len(sums), materialize_grads=True
                 )
             )
-        stacked = iter([torch.stack(same, 1) for same in zip(*rows, strict=True)])
+        by_call = iter([list(same) for same in zip(*rows, strict=True)])
         for seen in met.values():
-            seen.gradients = [next(stacked) for _ in seen.outputs]
+            seen.gradients = [next(by_call) for _ in seen.outputs]
         yield met
 
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from gdws_explorer.errors import DataError
 from gdws_explorer.network.margins import (
     BATCH,
-    MEMORY,
     Attack,
     Cancel,
     Progress,
@@ -29,6 +28,7 @@ from gdws_explorer.network.margins import (
     watched,
 )
 
+CACHED = 1 << 19  # numbers worked on at once: they stay in the processor's cache
 MARGIN = 0.1  # logits closer than this count as this far apart: 1/margin² has no bound
 
 
@@ -87,7 +87,7 @@ def alpha(
     }
 
 
-def block_squares(seen: Seen, memory: int = MEMORY) -> Tensor:
+def block_squares(seen: Seen, memory: int = CACHED) -> Tensor:
     """`Σ_j ‖∂ margin_j/∂W_c‖²` for every image and input channel, `(N, C)`, float64.
 
     The gradient of a block is `Σ_p g_p ⊗ patch_p` over the positions p. Its squared norm is taken
@@ -97,30 +97,34 @@ def block_squares(seen: Seen, memory: int = MEMORY) -> Tensor:
     module = seen.module
     out, per_group, *kernel = module.weight.shape
     groups, area = module.groups, kernel[0] * kernel[1]
-    g = torch.cat([part.flatten(3) for part in seen.gradients], 3)  # (N, J, M, P)
-    n, classes, _, positions = g.shape
-    g = (
-        g.reshape(n, classes, groups, -1, positions).transpose(1, 2).flatten(2, 3)
-    )  # (N, groups, J·M/groups, P)
+    n, classes, positions = len(seen.inputs[0]), len(seen.gradients[0]), seen.positions
     rows = classes * out // groups
     explicit = rows * per_group * area * positions
     gram = positions**2 * (rows + per_group * area)
     largest = max(per_group * area * max(rows, positions), positions**2 * (1 + per_group))
-    step = max(1, memory // max(1, groups * largest))
+    step = max(1, memory // (groups * largest))
     found = []
     for start in range(0, n, step):
         part = slice(start, start + step)
-        columns = torch.cat([patches(module, x[part]) for x in seen.inputs], 3)
+        each = [torch.stack([g[part] for g in call], 1).flatten(3) for call in seen.gradients]
+        g = _joined(each).reshape(-1, classes, groups, out // groups, positions)
+        g = g.transpose(1, 2).flatten(2, 3)  # (N, groups, J·M/groups, P)
+        columns = _joined([patches(module, x[part]) for x in seen.inputs])
         columns = columns.reshape(-1, groups, per_group, area, positions)
         if explicit <= gram:
-            gradient = g[part] @ columns.flatten(2, 3).mT  # (N, groups, J·M/groups, C/groups·K²)
+            gradient = g @ columns.flatten(2, 3).mT  # (N, groups, J·M/groups, C/groups·K²)
             squares = gradient.square_().sum(2).reshape(-1, groups, per_group, area).sum(3)
         else:
-            ours = (g[part].mT @ g[part]).flatten(2)  # (N, groups, P²)
+            ours = (g.mT @ g).flatten(2)  # (N, groups, P²)
             theirs = (columns.mT @ columns).flatten(3)  # (N, groups, C/groups, P²)
             squares = (theirs @ ours[..., None])[..., 0]
         found.append(squares.flatten(1).double())
     return torch.cat(found)
+
+
+def _joined(calls: list[Tensor]) -> Tensor:
+    """The positions of all calls of a layer, one after the other; no copy of a single one."""
+    return calls[0] if len(calls) == 1 else torch.cat(calls, 3)
 
 
 def _block(module: nn.Conv2d) -> int:

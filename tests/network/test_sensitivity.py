@@ -103,7 +103,7 @@ def test_memory_bounds_change_nothing(model, x, memory):
 def test_both_ways_to_the_squares_agree_with_the_gradient(size):
     conv = nn.Conv2d(16, 8, 3, padding=1)
     x, g = torch.randn(3, 16, size, size), torch.randn(3, 5, 8, size, size)
-    squares = block_squares(Seen(conv, [x], [], [g]))
+    squares = block_squares(Seen(conv, [x], [], [list(g.unbind(1))]))
     for image in range(3):
         columns = patches(conv, x[image : image + 1])[0].double()  # (C, K², P)
         gradient = torch.einsum("jmp,ckp->jmck", g[image].flatten(2).double(), columns)
