@@ -23,7 +23,7 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(out)
         self.downsample: nn.Module | None = None
-        if stride != 1:
+        if stride != 1 or width != out:
             self.downsample = nn.Sequential(
                 nn.Conv2d(width, out, 1, stride, bias=False), nn.BatchNorm2d(out)
             )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from gdws_explorer.factorize.gdws import GDWSSpectrum
 from gdws_explorer.factorize.geometry import bound_of
 from gdws_explorer.factorize.tucker import Tucker2Spectrum
 from gdws_explorer.network.allocate import Table
+from gdws_explorer.network.budgets import Budgets, Optimum, Weights, at_most, check_fraction
 from gdws_explorer.network.build import with_layers
 from gdws_explorer.network.cost import cost, gdws_cost
 from gdws_explorer.network.families import FAMILIES, counts_of
@@ -21,23 +21,6 @@ from gdws_explorer.network.layers import Layer, fingerprint, one_example, own_co
 from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan, family
 from gdws_explorer.network.summary import LayerSummary, Summary
 from gdws_explorer.network.tables import Spectra, Tables
-
-
-class Optimum(NamedTuple):
-    """A plan under a budget: found ≥ the best there is ≥ bound.
-
-    plan : what `Network.budget` returns. found : its total error (weighed), or its MACs under an
-    error budget. bound : no plan of these families is below it.
-    """
-
-    plan: Plan
-    found: float
-    bound: float
-
-    @property
-    def gap(self) -> float:
-        """How far the plan may be from the best, as a fraction of it; 0 where it is proven."""
-        return 0.0 if self.found <= self.bound else (self.found - self.bound) / self.found
 
 
 class Network:
@@ -78,7 +61,10 @@ class Network:
         self.fingerprint = fingerprint(self.model, self.layers, self.input_shape)
         self.skip = frozenset(self._ends() if skip is None else self._known(skip))
         self._spectra = Spectra(self.model, self._by_name)
-        self._tables = Tables(self._spectra, tuple(self._by_name[n] for n in self.names))
+        able = tuple(self._by_name[n] for n in self.names)
+        self._tables = Tables(self._spectra, able)
+        totals = {"macs": self.macs, "params": self.params}
+        self._budgets = Budgets(self._spectra, self._tables, able, totals)
 
     # -- layers ----------------------------------------------------------------------
 
@@ -185,11 +171,11 @@ class Network:
         fraction : of a layer's dense MACs, in (0, 1]; at least one kernel always stays. alpha,
         skip, fixed : as in `lego`.
         """
-        _check_fraction("the MACs fraction", fraction)
+        check_fraction("the MACs fraction", fraction)
 
         def choose(name: str) -> Choice:
             spectrum, layer = self.gdws(name), self.layer(name)
-            affordable = _at_most(fraction, layer.macs) // gdws_cost(layer, 1).macs
+            affordable = at_most(fraction, layer.macs) // gdws_cost(layer, 1).macs
             kernels = min(max(1, affordable), spectrum.full)
             weights = self._weights(name, alpha)
             if weights is None:
@@ -207,7 +193,7 @@ class Network:
         families: Collection[str] | None = None,
         skip: Collection[str] | None = None,
         fixed: Mapping[str, Choice] | None = None,
-        weights: Mapping[str, float] | Literal["relative"] | None = None,
+        weights: Weights = None,
         exact: bool = True,
     ) -> Plan:
         """One budget for the whole network, spent where it removes the most error.
@@ -242,7 +228,7 @@ class Network:
         families: Collection[str] | None = None,
         skip: Collection[str] | None = None,
         fixed: Mapping[str, Choice] | None = None,
-        weights: Mapping[str, float] | Literal["relative"] | None = None,
+        weights: Weights = None,
         exact: bool = True,
     ) -> Optimum:
         """The plan of `budget`, with what it reached and what no plan can beat."""
@@ -251,29 +237,9 @@ class Network:
         if len(budgets) != 1:
             raise BudgetError("give exactly one of macs=, params= and error=.")
         ((measure, fraction),) = budgets.items()
-        _check_fraction(f"the {measure} budget", fraction)
-        held, shares = self._held(skip, fixed), self._layer_weights(weights)
-        if measure == "error":
-            allocator = self._tables.allocator("macs", families, held, shares)
-            energy = sum(self.energy(name) * shares[name] for name in self.names) or 1.0
-            if allocator.least_error / energy > fraction:
-                raise BudgetError(
-                    f"an error of {fraction:.3g} cannot be met: the fixed layers alone have "
-                    f"{allocator.least_error / energy:.3g}."
-                )
-            made = allocator.under_error(_most(fraction, energy), exact=exact)
-            rest = self._total_and_rest("macs")[1]
-            return Optimum(self.plan(made.choices), made.found + rest, made.bound + rest)
-        allocator = self._tables.allocator(measure, families, held, shares)
-        total, rest = self._total_and_rest(measure)
-        least = rest + allocator.least_cost
-        whole = _at_most(fraction, total)
-        if whole < least:
-            raise BudgetError(
-                f"a budget of {fraction:.2%} of the {_WORDS[measure]} cannot be met: with these "
-                f"families, skipped and fixed layers the cheapest plan needs {least / total:.2%}."
-            )
-        made = allocator.under_cost(whole - rest, exact=exact)
+        check_fraction(f"the {measure} budget", fraction)
+        held = self._held(skip, fixed)
+        made = self._budgets.optimum(measure, fraction, families, held, weights, exact)
         return Optimum(self.plan(made.choices), made.found, made.bound)
 
     def least(
@@ -283,16 +249,10 @@ class Network:
         families: Collection[str] | None = None,
         skip: Collection[str] | None = None,
         fixed: Mapping[str, Choice] | None = None,
-        weights: Mapping[str, float] | Literal["relative"] | None = None,
+        weights: Weights = None,
     ) -> float:
         """The smallest fraction of MACs, parameters or error ("error") that `budget` can reach."""
-        held, shares = self._held(skip, fixed), self._layer_weights(weights)
-        if measure == "error":
-            energy = sum(self.energy(name) * shares[name] for name in self.names) or 1.0
-            return self._tables.allocator("macs", families, held, shares).least_error / energy
-        allocator = self._tables.allocator(measure, families, held, shares)
-        total, rest = self._total_and_rest(measure)
-        return (rest + allocator.least_cost) / total
+        return self._budgets.least(measure, families, self._held(skip, fixed), weights)
 
     # -- what a plan is ---------------------------------------------------------------
 
@@ -390,27 +350,6 @@ class Network:
     def _energy(self) -> float:
         return self._spectra.total_energy or 1.0  # all weights may be zero
 
-    def _layer_weights(
-        self, weights: Mapping[str, float] | Literal["relative"] | None
-    ) -> dict[str, float]:
-        """What each layer's squared error counts."""
-        if weights == "relative":
-            return {name: 1 / (self.energy(name) or 1.0) for name in self.names}
-        if weights is None:
-            return dict.fromkeys(self.names, 1.0)
-        if isinstance(weights, str):
-            raise BudgetError(f'weights is {weights!r}; expected "relative" or a mapping.')
-        for name, weight in weights.items():
-            self.layer(name)
-            if not 0 < weight < math.inf:
-                raise BudgetError(f"the weight of {name} is {weight}; expected a number > 0.")
-        return {name: float(weights.get(name, 1.0)) for name in self.names}
-
-    def _total_and_rest(self, measure: str) -> tuple[int, int]:
-        """The dense network's cost, and the part of it that no plan can change."""
-        total = int(getattr(self, measure))
-        return total, total - sum(int(getattr(self._by_name[n], measure)) for n in self.names)
-
     def _held(
         self, skip: Collection[str] | None, fixed: Mapping[str, Choice] | None
     ) -> dict[str, Choice]:
@@ -435,27 +374,3 @@ class Network:
         for key in alpha:
             self.layer(key)
         return alpha.get(name)
-
-
-_WORDS = {"macs": "MACs", "params": "parameters"}
-
-
-def _check_fraction(what: str, fraction: float) -> None:
-    if isinstance(fraction, str) or not 0 < fraction <= 1:
-        raise BudgetError(f"{what} is {fraction}; expected a fraction of the dense one in (0, 1].")
-
-
-def _at_most(fraction: float, total: int) -> int:
-    """The largest whole n with `n / total ≤ fraction`, so that a plan's own fraction finds it."""
-    near = round(fraction * total)
-    return near if near / total <= fraction else near - 1
-
-
-def _most(fraction: float, total: float) -> float:
-    """The largest x with `x / total ≤ fraction`, rounding included, within a few steps."""
-    most = fraction * total
-    while most / total > fraction:
-        most = math.nextafter(most, 0.0)
-    while math.nextafter(most, math.inf) / total <= fraction:
-        most = math.nextafter(most, math.inf)
-    return most

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import Cancelled, ModelError
+from gdws_explorer.network.layers import copied
 
 Cancel = Callable[[], bool] | threading.Event | None
 
@@ -21,7 +21,7 @@ def own_copy(model: object) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise ModelError(f"the model is {type(model).__name__}; expected a torch.nn.Module.")
     try:
-        mine = copy.deepcopy(model)
+        mine = copied(model)
     except Exception as error:
         raise ModelError(
             f"the model cannot be copied ({error}); detach the tensors that it stores as "

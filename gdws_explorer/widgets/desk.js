@@ -69,6 +69,7 @@ function courier(model, busy) {
 function render({ model, el: root }) {
   const post = courier(model, (yes) => root.setAttribute("aria-busy", yes));
   let gesture = 0;
+  const hand = Math.random().toString(36).slice(2); // a page that reloads begins to count again
   let held = null; // the input under the hand: the kernel's echo must not move it
   let editing = null; // the number that is being typed: nor may it replace that
 
@@ -94,7 +95,7 @@ function render({ model, el: root }) {
     input.addEventListener("input", () => {
       const single = held !== input; // set by a program: a gesture of its own
       if (single) gesture += 1;
-      send(input.valueAsNumber, `${model.model_id || ""}:${gesture}`);
+      send(input.valueAsNumber, `${hand}:${gesture}`);
     });
     return input;
   }

@@ -142,11 +142,13 @@ class Session:
         """Move a layer's fader; moves of one gesture are one step of undo."""
         choice = self.dials[name].choice(self._family(name), self.slide_by, positions)
         self._aims[name] = (self.slide_by, tuple(positions))
+        self.select(name)
         self._put(self.desk.choose(name, choice), gesture)
 
     def type_numbers(self, name: str, numbers: Sequence[float]) -> None:
         """Set a layer by the numbers beside its fader."""
         choice = self.dials[name].typed(self._family(name), self.slide_by, numbers)
+        self.select(name)
         self._put(self.desk.choose(name, choice))
 
     def set_method(self, name: str, one: str) -> None:
@@ -155,6 +157,7 @@ class Session:
         if one != "dense" and one not in layer.families:
             why = layer.reasons.get(one, "there is no such family")
             raise PlanError(f"{name} cannot be approximated by {one}: {why}.")
+        self.select(name)
         old = self.plan[name]
         if family(old) == one:
             return

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from gdws_explorer.errors import Cancelled, DataError, ModelError
 from gdws_explorer.factorize import gdws, tucker
@@ -348,3 +349,15 @@ def test_an_attack_that_helps_by_accident_proves_nothing(data):
     report = evaluate(Contrary(), (images, ones), ATTACK)
     assert (report.clean_correct, report.robust_correct) == (0, 0)
     assert evaluate(Contrary(), (images + 0.1, ones), ATTACK).robust == 1
+
+
+def test_a_network_whose_weights_are_computed_is_measured_too(data):
+    """copy.deepcopy refuses what the older weight norm and pruning leave on a module."""
+    torch.manual_seed(0)
+    first = nn.Conv2d(data[0].shape[1], 4, 3)
+    prune.l1_unstructured(first, "weight", amount=0.5)
+    model = nn.Sequential(first, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    model(data[0][:1])
+    report = evaluate(model, data, ATTACK, n=12)
+    assert report.n == 12
+    assert report.robust_correct <= report.clean_correct

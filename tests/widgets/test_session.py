@@ -60,6 +60,18 @@ def test_a_fader_stays_where_the_hand_left_it_until_something_else_moves_it(sess
     assert session.positions("conv2") == (0.5011,)
 
 
+def test_the_hand_on_a_layer_chooses_it(session):
+    for name, touch in (
+        ("conv5", lambda: session.move("conv5", [0.5])),
+        ("conv3", lambda: session.set_method("conv3", "svd")),
+        ("conv4", lambda: session.type_numbers("conv4", [40])),
+    ):
+        touch()
+        assert session.selected == name
+    session.move_network("macs", 0.4)
+    assert session.selected == "conv4"
+
+
 def test_the_network_fader_says_what_the_plan_is(session):
     session.move_network("macs", 0.45)
     assert session.summary.macs <= 0.45 * session.network.macs
