@@ -1,7 +1,12 @@
-"""One layer's approximations as pictures: its GDWS spectrum and kernels, its Tucker-2 errors."""
+"""One layer's approximations as pictures: its GDWS spectrum and kernels, its Tucker-2 errors.
+
+What a layer can be is drawn once, as traces; what it is under a choice, as shapes above them:
+plotly moves a shape in a few milliseconds, where a changed trace draws the whole figure again.
+"""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,15 +25,13 @@ Floats = NDArray[np.floating[Any]]
 TILES = 40  # depthwise kernels shown as small images, the strongest first
 TILE_COLUMNS = 10
 _NONE = "rgba(128,128,128,0)"
-CELL_COLOURS = [  # dropped triplets grey, kept ones blue; see `cells`
-    [0.0, "rgba(128,128,128,0.08)"], [4 / 9, "rgba(128,128,128,0.5)"],
-    [4 / 9, "rgba(86,180,233,0.35)"], [5 / 9, "rgba(86,180,233,0.35)"],
-    [7 / 9, "rgb(44,147,206)"], [1.0, theme.BLUE],
+VEIL = {"layer": "above", "line": {"width": 0}, "fillcolor": "rgba(150,150,150,0.8)"}
+CELL_COLOURS = [  # the strength of a triplet, from -4 to 0
+    [0.0, "rgba(86,180,233,0.35)"], [0.5, "rgb(44,147,206)"], [1.0, theme.BLUE],
 ]  # fmt: skip
-KERNEL_COLOURS = [  # kept kernels from orange to blue, faded where dropped; see `mosaic`
-    [0.0, theme.VERMILION], [0.2, "rgba(128,128,128,0.10)"], [0.4, theme.BLUE],
-    [0.4, _NONE], [0.6, _NONE],
-    [0.6, "rgba(213,94,0,0.25)"], [0.8, "rgba(128,128,128,0.06)"], [1.0, "rgba(0,114,178,0.25)"],
+KERNEL_COLOURS = [  # weights from -1 to 1, and nothing at 1.5; see `mosaic`
+    [0.0, theme.VERMILION], [0.4, "rgba(128,128,128,0.10)"], [0.8, theme.BLUE],
+    [0.8, _NONE], [1.0, _NONE],
 ]  # fmt: skip
 
 
@@ -78,9 +81,8 @@ def curve_info(layer: Layer, one: str, spectrum: MatrixSpectrum, rank: int) -> C
 
 
 def curve_traces(data: CurveInfo) -> list[go.Scatter]:
-    """Error and MACs against the rank, and the chosen one."""
+    """Error and MACs against the rank."""
     ranks = np.arange(1, len(data.error) + 1)
-    at = data.rank - 1
     line = {"mode": "lines", "hovertemplate": "rank %{x}: %{y:.1%}<extra>%{fullData.name}</extra>"}
     return [
         go.Scatter(
@@ -90,12 +92,13 @@ def curve_traces(data: CurveInfo) -> list[go.Scatter]:
             x=ranks, y=data.macs, name="share of the MACs",
             line={"color": theme.GREEN, "dash": "dash"}, **line,
         ),
-        go.Scatter(
-            x=[data.rank] * 2, y=[data.error[at], data.macs[at]], mode="markers", name="chosen",
-            hoverinfo="skip",
-            marker={"symbol": "circle-open", "size": 13, "color": theme.GREY, "line": {"width": 3}},
-        ),
     ]  # fmt: skip
+
+
+def curve_shapes(data: CurveInfo) -> list[dict[str, Any]]:
+    """Rings at the chosen rank."""
+    ends = (data.error[data.rank - 1], data.macs[data.rank - 1])
+    return [_ring(data.rank, float(y), 6, theme.GREY) for y in ends]
 
 
 def spectrum_info(spectrum: GDWSSpectrum, counts: NDArray[np.int64]) -> SpectrumInfo:
@@ -134,6 +137,7 @@ def spectrum_figure(data: SpectrumInfo, height: int = 300) -> go.Figure:
     """Left: every triplet of every channel, the kept ones lit. Right: the strongest kernels."""
     figure = go.Figure(spectrum_traces(data), theme.layout(height, showlegend=False))
     figure.update_layout(
+        shapes=spectrum_shapes(data),
         xaxis=theme.axis("input channel c", domain=[0.0, 0.6]),
         yaxis=theme.axis("triplet i", autorange="reversed"),
         xaxis2={"visible": False, "domain": [0.66, 1.0], "anchor": "y2"},
@@ -146,45 +150,71 @@ def grid_figure(data: GridInfo, height: int = 300) -> go.Figure:
     """The error of every rank pair as colour, lines of equal MACs, and the chosen pair."""
     figure = go.Figure(grid_traces(data), theme.layout(height, showlegend=False))
     figure.update_layout(
-        xaxis=theme.axis("r_in: input rank"), yaxis=theme.axis("r_out: output rank")
+        xaxis=theme.axis("r_in: input rank"),
+        yaxis=theme.axis("r_out: output rank"),
+        shapes=grid_shapes(data),
     )
     return figure
 
 
 def spectrum_traces(data: SpectrumInfo) -> list[go.Heatmap]:
-    """All triplets, the kept ones lit; the strongest kernels, the dropped ones faded."""
+    """All triplets by their strength; the strongest kernels."""
     return [
         go.Heatmap(
-            z=cells(data), y0=1, zmin=-9, zmax=0, colorscale=CELL_COLOURS, showscale=False,
-            xgap=1, ygap=1, hovertemplate="channel %{x} · triplet %{y}<extra></extra>",
+            z=np.round(data.strength, 2), y0=1, zmin=-4, zmax=0, colorscale=CELL_COLOURS,
+            showscale=False, xgap=1, ygap=1,
+            hovertemplate="channel %{x} · triplet %{y}<extra></extra>",
         ),
         go.Heatmap(
-            z=mosaic(data), zmin=-1, zmax=4, colorscale=KERNEL_COLOURS, showscale=False,
+            z=mosaic(data), zmin=-1, zmax=1.5, colorscale=KERNEL_COLOURS, showscale=False,
             hoverinfo="skip", xaxis="x2", yaxis="y2",
         ),
     ]  # fmt: skip
 
 
-def cells(data: SpectrumInfo) -> Floats:
-    """One picture of kept and dropped: strengths from -4 to 0, 5 less where dropped `(R, C)`."""
-    return np.round(data.strength - 5.0 * ~data.kept, 2)
+def spectrum_shapes(data: SpectrumInfo) -> list[dict[str, Any]]:
+    """Veils over what is dropped: the triplets below each channel's last, and their kernels."""
+    rank, channels = data.kept.shape
+    counts = data.kept.sum(0)
+    edges = np.flatnonzero(np.diff(counts, prepend=-1, append=-1))
+    steps = " ".join(
+        f"L{left - 0.5:g},{counts[left] + 0.5:g} L{right - 0.5:g},{counts[left] + 0.5:g}"
+        for left, right in itertools.pairwise(edges)
+    )
+    cells = f"M-0.5,{rank + 0.5:g} {steps} L{channels - 0.5:g},{rank + 0.5:g} Z"
+    _, height, width = data.kernels.shape
+    tiles = " ".join(
+        f"M{left - 0.5:g},{top - 0.5:g} h{width} v{height} h-{width} Z"
+        for kept, (top, left) in zip(data.kernels_kept, _corners(data), strict=True)
+        if not kept
+    )
+    return [
+        {"type": "path", "path": cells, "xref": "x", "yref": "y", **VEIL},
+        {"type": "path", "path": tiles or "M0,0 Z", "xref": "x2", "yref": "y2", **VEIL},
+    ]
 
 
 def mosaic(data: SpectrumInfo) -> Floats:
-    """Small images side by side: weights from -1 to 1, 3 more where dropped, 1.5 between."""
-    count, height, width = data.kernels.shape
-    tiles = np.round(data.kernels + 3.0 * ~data.kernels_kept[:, None, None], 2)
-    columns = min(TILE_COLUMNS, count)
-    rows = -(-count // columns)
-    canvas = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), 1.5)
-    for i, tile in enumerate(tiles):
-        top, left = i // columns * (height + 1), i % columns * (width + 1)
+    """Small images side by side: weights from -1 to 1, 1.5 between them."""
+    _, height, width = data.kernels.shape
+    corners = _corners(data)
+    bottom, right = corners[-1][0] + height, max(left for _, left in corners) + width
+    canvas = np.full((bottom, right), 1.5)
+    for (top, left), tile in zip(corners, np.round(data.kernels, 2), strict=True):
         canvas[top : top + height, left : left + width] = tile
     return canvas
 
 
-def grid_traces(data: GridInfo) -> list[go.Heatmap | go.Contour | go.Scatter]:
-    """The errors, the lines of equal MACs, the chosen pair."""
+def _corners(data: SpectrumInfo) -> list[tuple[int, int]]:
+    """Top and left of every small image."""
+    count, height, width = data.kernels.shape
+    return [
+        (i // TILE_COLUMNS * (height + 1), i % TILE_COLUMNS * (width + 1)) for i in range(count)
+    ]
+
+
+def grid_traces(data: GridInfo) -> list[go.Heatmap | go.Contour]:
+    """The errors, and the lines of equal MACs."""
     errors = go.Heatmap(
         x=data.columns, y=data.rows, z=data.error, zmin=-2.5, zmax=0, colorscale=theme.ERROR,
         customdata=data.macs,
@@ -203,13 +233,21 @@ def grid_traces(data: GridInfo) -> list[go.Heatmap | go.Contour | go.Scatter]:
         },
         line={"color": "white", "width": 1},
     )  # fmt: skip
-    chosen = go.Scatter(
-        x=[data.r_in], y=[data.r_out], mode="markers", hoverinfo="skip",
-        marker={
-            "symbol": "circle-open", "size": 15, "color": "white", "line": {"width": 4},
-        },
-    )  # fmt: skip
-    return [errors, macs, chosen]
+    return [errors, macs]
+
+
+def grid_shapes(data: GridInfo) -> list[dict[str, Any]]:
+    """A ring at the chosen pair."""
+    return [_ring(data.r_in, data.r_out, 8, "white")]
+
+
+def _ring(x: float, y: float, radius: int, colour: str) -> dict[str, Any]:
+    """A circle of `radius` pixels."""
+    return {
+        "type": "circle", "xsizemode": "pixel", "ysizemode": "pixel", "xanchor": x, "yanchor": y,
+        "x0": -radius, "x1": radius, "y0": -radius, "y1": radius,
+        "line": {"color": colour, "width": 3},
+    }  # fmt: skip
 
 
 def _occurrence(channels: NDArray[np.int64]) -> NDArray[np.int64]:

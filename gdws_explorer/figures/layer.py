@@ -16,9 +16,9 @@ from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import GDWS, Choice, Dense, family, ranks
 
-# Where each picture's traces stand in the figure, and which of them move with the ranks.
-TRACES = {"cells": (0, 1), "grid": (2, 3, 4), "curve": (5, 6, 7)}
-MOVING = {"cells": (0, 1), "grid": (4,), "curve": (7,)}
+# Where each picture's traces stand in the figure, and the axes they are drawn on.
+TRACES = {"cells": (0, 1), "grid": (2, 3), "curve": (4, 5)}
+AXES = {"cells": ("x", "y"), "grid": ("x3", "y3"), "curve": ("x4", "y4")}
 
 
 def shown_family(network: Network, name: str, choice: Choice) -> str:
@@ -31,31 +31,35 @@ def picture(one: str) -> str:
     return {"gdws": "cells", "tucker2": "grid"}.get(one, "curve")
 
 
-def traces(network: Network, name: str, choice: Choice) -> list[Any]:
-    """The traces of the layer's picture, in the order of TRACES."""
-    one = shown_family(network, name, choice)
+def traces(network: Network, name: str, one: str) -> list[Any]:
+    """The traces of a layer's picture in a family, in the order of TRACES."""
     spectrum = network.spectrum(name, one)
+    most = FAMILIES[one].most(spectrum)
+    return [*_DRAWN[picture(one)][0](_info(network, name, FAMILIES[one].choice(*most)))]
+
+
+def shapes(network: Network, name: str, choice: Choice) -> list[dict[str, Any]]:
+    """What the choice is, above the traces."""
+    one = shown_family(network, name, choice)
     if isinstance(choice, Dense):
-        choice = FAMILIES[one].choice(*FAMILIES[one].most(spectrum))
-    if isinstance(choice, GDWS):
-        counts = network.counts(name, choice).numpy()
-        return [*kernel.spectrum_traces(kernel.spectrum_info(spectrum, counts))]
-    layer = network.layer(name)
-    if one == "tucker2":
-        return [*kernel.grid_traces(kernel.grid_info(layer, spectrum, *ranks(choice)))]
-    return [*kernel.curve_traces(kernel.curve_info(layer, one, spectrum, *ranks(choice)))]
+        choice = FAMILIES[one].choice(*FAMILIES[one].most(network.spectrum(name, one)))
+    x, y = AXES[picture(one)]
+    place = {"xref": x, "yref": y}
+    return [place | shape for shape in _DRAWN[picture(one)][1](_info(network, name, choice))]
 
 
 def figure(network: Network, name: str, choice: Choice, height: int = 300) -> go.Figure:
     """All pictures in one figure, of which the layer's own is shown; the others wait, empty."""
-    wanted = picture(shown_family(network, name, choice))
-    filled = {**_waiting(), wanted: traces(network, name, choice)}
-    places = [("x", "y"), ("x2", "y2"), *[("x3", "y3")] * 3, *[("x4", "y4")] * 3]
+    one = shown_family(network, name, choice)
+    wanted = picture(one)
+    filled = {**_waiting(), wanted: traces(network, name, one)}
+    places = [("x", "y"), ("x2", "y2"), *[AXES["grid"]] * 2, *[AXES["curve"]] * 2]
     made = [trace for each in TRACES for trace in filled[each]]
     for i, (trace, (x, y)) in enumerate(zip(made, places, strict=True)):
         trace.update(xaxis=x, yaxis=y, visible=i in TRACES[wanted])
     legend = {"orientation": "h", "y": 1.15}
-    return go.Figure(made, theme.layout(height, legend=legend)).update_layout(axes(wanted))
+    drawn = go.Figure(made, theme.layout(height, legend=legend))
+    return drawn.update_layout(axes(wanted), shapes=shapes(network, name, choice))
 
 
 def axes(wanted: str) -> dict[str, Any]:
@@ -75,6 +79,25 @@ def axes(wanted: str) -> dict[str, Any]:
         "yaxis4": theme.axis("share", anchor="x4", visible=curve, tickformat=".0%",
                              rangemode="tozero"),
     }  # fmt: skip
+
+
+_DRAWN: dict[str, tuple[Any, Any]] = {
+    "cells": (kernel.spectrum_traces, kernel.spectrum_shapes),
+    "grid": (kernel.grid_traces, kernel.grid_shapes),
+    "curve": (kernel.curve_traces, kernel.curve_shapes),
+}
+
+
+def _info(network: Network, name: str, choice: Choice) -> Any:
+    """The arrays of a choice's picture."""
+    one = family(choice)
+    spectrum = network.spectrum(name, one)
+    if isinstance(choice, GDWS):
+        return kernel.spectrum_info(spectrum, network.counts(name, choice).numpy())
+    layer = network.layer(name)
+    if one == "tucker2":
+        return kernel.grid_info(layer, spectrum, *ranks(choice))
+    return kernel.curve_info(layer, one, spectrum, *ranks(choice))
 
 
 def _waiting() -> dict[str, list[Any]]:

@@ -32,20 +32,24 @@ class LayerView:
         """Show the chosen layer under the present plan; only what changed is sent."""
         self._caption.value = words.layer(self._session)
         wanted = self._wanted()
-        picture = layer.picture(wanted[1])
-        places = layer.TRACES[picture]
-        fresh = dict(zip(places, layer.traces(self._session.network, *self._chosen()), strict=True))
-        changed = places if wanted != self._shown else layer.MOVING[picture]
+        shapes = layer.shapes(self._session.network, *self._chosen())
         with self.figure.batch_update():
-            if layer.picture(self._shown[1]) != picture:
-                for i, trace in enumerate(self.figure.data):
-                    trace.visible = i in places
-                self.figure.update_layout(layer.axes(picture))
-            for i in changed:
-                new = fresh[i]
-                given = {key: new[key] for key in ARRAYS if key in new and new[key] is not None}
-                self.figure.data[i].update(given)
+            if wanted != self._shown:
+                self._draw(*wanted)
+            self.figure.layout.shapes = shapes
         self._shown = wanted
+
+    def _draw(self, name: str, one: str) -> None:
+        """Put another layer's or another family's traces into the figure."""
+        picture = layer.picture(one)
+        places = layer.TRACES[picture]
+        if layer.picture(self._shown[1]) != picture:
+            for i, trace in enumerate(self.figure.data):
+                trace.visible = i in places
+            self.figure.update_layout(layer.axes(picture))
+        for i, new in zip(places, layer.traces(self._session.network, name, one), strict=True):
+            given = {key: new[key] for key in ARRAYS if key in new and new[key] is not None}
+            self.figure.data[i].update(given)
 
     def _chosen(self) -> tuple[str, Choice]:
         return self._session.selected, self._session.plan[self._session.selected]

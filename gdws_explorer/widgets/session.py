@@ -142,14 +142,12 @@ class Session:
         """Move a layer's fader; moves of one gesture are one step of undo."""
         choice = self.dials[name].choice(self._family(name), self.slide_by, positions)
         self._aims[name] = (self.slide_by, tuple(positions))
-        self.select(name)
-        self._put(self.desk.choose(name, choice), gesture)
+        self._put(self.desk.choose(name, choice), gesture, touched=name)
 
     def type_numbers(self, name: str, numbers: Sequence[float]) -> None:
         """Set a layer by the numbers beside its fader."""
         choice = self.dials[name].typed(self._family(name), self.slide_by, numbers)
-        self.select(name)
-        self._put(self.desk.choose(name, choice))
+        self._put(self.desk.choose(name, choice), touched=name)
 
     def set_method(self, name: str, one: str) -> None:
         """Change a layer's family, at about the MACs that it has now."""
@@ -157,12 +155,13 @@ class Session:
         if one != "dense" and one not in layer.families:
             why = layer.reasons.get(one, "there is no such family")
             raise PlanError(f"{name} cannot be approximated by {one}: {why}.")
-        self.select(name)
         old = self.plan[name]
         if family(old) == one:
+            self.select(name)
             return
         place = (0.5,) if isinstance(old, Dense) else self.dials[name].positions(old, "macs")
-        self._put(self.desk.choose(name, self.dials[name].choice(one, "macs", place)))
+        choice = self.dials[name].choice(one, "macs", place)
+        self._put(self.desk.choose(name, choice), touched=name)
 
     def move_network(self, by: str, position: float, gesture: object = None) -> None:
         """Move the network's fader: all layers that are neither locked nor skipped follow."""
@@ -288,11 +287,16 @@ class Session:
         one = family(self.plan[name])
         return self.network.layer(name).families[0] if one == "dense" else one
 
-    def _put(self, desk: Desk, gesture: object = None) -> None:
+    def _put(self, desk: Desk, gesture: object = None, touched: str | None = None) -> None:
+        """Put a desk in place; the layer that was touched for it is the chosen one."""
         with self.lock:
+            chosen = touched or self.selected
+            again, self.selected = chosen != self.selected, chosen
             if desk != self.desk:
                 self.history.put(desk, gesture)
                 self._tell("desk")
+            elif again:
+                self._tell("view")
 
     def _parent(self) -> str | None:
         """The last measured plan on the way to the present one."""

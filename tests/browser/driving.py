@@ -127,7 +127,7 @@ class Kernel:
 
 
 # What the page shows, as it stands in the document: texts, and what plotly was told to draw.
-LOOK = """() => {
+LOOK = r"""() => {
   const root = document.querySelector(".gx-explorer");
   const text = (node) => (node ? node.innerText.trim() : "");
   const visible = (node) => !node.hidden;
@@ -151,15 +151,19 @@ LOOK = """() => {
   for (const total of root.querySelectorAll(".gx-total"))
     totals[total.dataset.total] = text(total.querySelector("strong"));
   const [layer, front] = root.querySelectorAll(".js-plotly-plot");
-  // A picture that was never shown holds its numbers packed, which is none of a list.
-  const rows = (z) => (Array.isArray(z) ? [...z].map((row) => [...row]) : []);
+  // Cells that no veil covers: the area of its path, taken from all of them.
+  const lit = ({ z }, { type, path }) => {
+    if (type !== "path") return null;
+    const points = path.match(/-?[\d.]+,-?[\d.]+/g).map((point) => point.split(",").map(Number));
+    const next = [...points.slice(1), points[0]];
+    const veiled = points.map(([x, y], i) => (x * next[i][1] - y * next[i][0]) / 2);
+    return z.length * z[0].length - Math.abs(veiled.reduce((sum, part) => sum + part));
+  };
   const figures = layer && front && layer._fullData && front._fullData ? {
     picture: layer._fullData.map((trace) => trace.visible === true),
-    lit: rows(layer.data[0].z).flat().filter((value) => value >= -4).length,
-    ring: [layer.data[4].y[0], layer.data[4].x[0]],
-    drawn: [...layer.querySelectorAll(".heatmaplayer image")].map((i) => i.href.baseVal.length
-      + i.href.baseVal.slice(-200)),
-    ringAt: layer.querySelector(".scatterlayer .point")?.getAttribute("transform") ?? null,
+    lit: lit(layer.data[0], layer._fullLayout.shapes[0]),
+    ring: [layer._fullLayout.shapes[0].yanchor, layer._fullLayout.shapes[0].xanchor],
+    drawn: [...layer.querySelectorAll(".shapelayer path")].map((path) => path.getAttribute("d")),
     cursor: front._fullLayout.shapes.map((shape) => shape.x0)[0],
     cursorAt: front.querySelector(".shapelayer path")?.getAttribute("d") ?? null,
     ghost: front._fullLayout.shapes.slice(1).map((shape) => shape.xanchor),
@@ -330,8 +334,8 @@ def disagreements(shown: dict[str, Any], truth: dict[str, Any]) -> Iterator[str]
     if figures["cursor"] != truth["macs"]:
         yield f"the front's cursor is at {figures['cursor']}, the plan at {truth['macs']}"
     grid = truth["picture"] == "grid"
-    places = {"cells": range(2), "grid": range(2, 5), "curve": range(5, 8)}[truth["picture"]]
-    if figures["picture"] != [i in places for i in range(8)]:
+    places = {"cells": (0, 1), "grid": (2, 3), "curve": (4, 5)}[truth["picture"]]
+    if figures["picture"] != [i in places for i in range(6)]:
         yield f"the layer's picture shows traces {figures['picture']}"
     if grid and figures["ring"] != truth["ranks"]:
         yield f"the ring is at {figures['ring']}, the ranks are {truth['ranks']}"

@@ -125,7 +125,7 @@ def test_tucker_2_shows_its_grid_and_two_faders_for_its_ranks(explorer):
     explorer.strip("conv5").locator("select").select_option("tucker2")
     shown, first = explorer.agrees()
     assert first["layers"]["conv5"][1].startswith("Tucker-2")
-    assert shown["figures"]["ringAt"]
+    assert shown["figures"]["drawn"]
     assert len(shown["strips"]["conv5"]["faders"]) == 1
 
     explorer.choose("what the layer faders mean", "rank")
@@ -137,7 +137,7 @@ def test_tucker_2_shows_its_grid_and_two_faders_for_its_ranks(explorer):
     assert r_out == pytest.approx(1 + 0.25 * 127, abs=3)
     assert r_in == pytest.approx(1 + 0.75 * 63, abs=3)
     assert moved["strips"]["conv5"]["numbers"] == [str(r_out), str(r_in)]
-    assert moved["figures"]["ringAt"] != shown["figures"]["ringAt"]
+    assert moved["figures"]["drawn"] != shown["figures"]["drawn"]
     assert truth["steps"][0] == 3, "the method, and one step for each drag"
 
 

@@ -78,13 +78,14 @@ def test_the_layer_figure_follows_method_and_selection(explorer):
     send(explorer, "select", layer=3)
     assert len(figure.data[0].z[0]) == 64
     send(explorer, "method", layer=3, family="tucker2")
-    assert [i for i, t in enumerate(figure.data) if t.visible] == [2, 3, 4]
-    choice = explorer.plan["conv4"]
-    assert (figure.data[4].y[0], figure.data[4].x[0]) == (choice.r_out, choice.r_in)
+    assert [i for i, t in enumerate(figure.data) if t.visible] == [2, 3]
+    choice, ring = explorer.plan["conv4"], figure.layout.shapes[0]
+    assert (ring.yanchor, ring.xanchor) == (choice.r_out, choice.r_in)
     send(explorer, "slide by", by="rank")
     send(explorer, "move", layer=3, values=[0.0, 1.0], gesture="1:2")
     assert explorer.plan["conv4"] == gx.Tucker2(1, 64)
-    assert (figure.data[4].y[0], figure.data[4].x[0]) == (1, 64)
+    ring = figure.layout.shapes[0]
+    assert (ring.yanchor, ring.xanchor, ring.xref) == (1, 64, "x3")
 
 
 @pytest.mark.parametrize("one", ["svd", "spatial"])
@@ -92,14 +93,15 @@ def test_an_svd_is_shown_by_rank(explorer, one):
     figure = explorer.layer_view.figure
     send(explorer, "select", layer=3)
     send(explorer, "method", layer=3, family=one)
-    assert [i for i, t in enumerate(figure.data) if t.visible] == [5, 6, 7]
+    assert [i for i, t in enumerate(figure.data) if t.visible] == [4, 5]
     send(explorer, "slide by", by="rank")
     send(explorer, "number", layer=3, texts=["17"])
     assert explorer.plan["conv4"].rank == 17
     layer = explorer.summary.layers["conv4"]
-    assert list(figure.data[7].x) == [17, 17]
-    assert figure.data[7].y[0] == pytest.approx(layer.error / layer.energy, abs=1e-4)
-    assert figure.data[7].y[1] == pytest.approx(layer.macs / layer.dense_macs, abs=1e-3)
+    error, macs = figure.layout.shapes
+    assert error.xanchor == macs.xanchor == 17
+    assert error.yanchor == pytest.approx(layer.error / layer.energy, abs=1e-4)
+    assert macs.yanchor == pytest.approx(layer.macs / layer.dense_macs, abs=1e-3)
 
 
 def test_a_linear_layer_has_a_strip(explorer):
@@ -114,9 +116,22 @@ def test_a_linear_layer_has_a_strip(explorer):
 def test_kept_cells_are_lit(explorer):
     send(explorer, "slide by", by="rank")
     send(explorer, "method", layer=1, family="gdws")
-    send(explorer, "number", layer=1, texts=["50"])
-    cells = explorer.layer_view.figure.data[0].z
-    assert sum(value >= -4 for row in cells for value in row) == 50
+    send(explorer, "number", layer=1, texts=["20"])
+    figure = explorer.layer_view.figure
+    veil, kernels = (shape.path for shape in figure.layout.shapes)
+    cells = len(figure.data[0].z) * len(figure.data[0].z[0])
+    assert cells - area(veil) == 20
+    kept = explorer.network.counts("conv2", explorer.plan["conv2"])
+    strongest = explorer.network.gdws("conv2").uniform.channel[:40]
+    rank = [list(strongest[:i]).count(c) for i, c in enumerate(strongest)]
+    assert kernels.count("M") == sum(r >= kept[c] for r, c in zip(rank, strongest, strict=True))
+
+
+def area(path):
+    """Of a polygon `M x,y L x,y … Z`."""
+    points = [tuple(map(float, p.split(","))) for p in path.strip("MZ ").split(" L")]
+    ends = zip(points, [*points[1:], points[0]], strict=True)
+    return abs(sum(x * v - y * u for (x, y), (u, v) in ends)) / 2
 
 
 def test_the_cursor_and_the_ghost_follow_the_plan(explorer):
@@ -132,7 +147,7 @@ def test_figures_keep_their_present_state_for_a_page_that_opens_later(explorer):
     send(explorer, "method", layer=1, family="tucker2")
     send(explorer, "select", layer=1)
     state = explorer.layer_view.figure.get_state()
-    assert state["_widget_data"][4]["x"][0] == explorer.plan["conv2"].r_in
+    assert state["_widget_layout"]["shapes"][0]["xanchor"] == explorer.plan["conv2"].r_in
     assert state["_widget_layout"]["xaxis3"]["visible"] is True
     assert state["_config"]["showSendToCloud"] is False
 
