@@ -69,3 +69,46 @@ def cifar10(part: str, n: int) -> tuple[Tensor, Tensor]:
     with np.load(SHARED / "cifar10" / f"{part}.npz") as file:
         x, y = file["x"][:n], file["y"][:n]
     return torch.from_numpy(x).float() / 255, torch.from_numpy(y).long()
+
+
+class WideBlock(nn.Module):
+    """BatchNorm and ReLU before each of two 3×3 convolutions (Zagoruyko & Komodakis, 2016)."""
+
+    def __init__(self, width: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv1 = nn.Conv2d(width, out, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        same = stride == 1 and width == out
+        self.shortcut = None if same else nn.Conv2d(width, out, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = F.relu(self.bn1(x))
+        shortcut = x if self.shortcut is None else self.shortcut(inner)
+        return self.conv2(F.relu(self.bn2(self.conv1(inner)))) + shortcut
+
+
+def wide_resnet(depth: int, factor: int) -> nn.Module:
+    """WRN-depth-factor for 32×32 images, random weights."""
+    blocks: list[nn.Module] = [nn.Conv2d(3, 16, 3, padding=1, bias=False)]
+    width = 16
+    for group, out in enumerate((16 * factor, 32 * factor, 64 * factor)):
+        for layer in range((depth - 4) // 6):
+            blocks.append(WideBlock(width, out, 2 if group and not layer else 1))
+            width = out
+    head = [nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*blocks, *head, nn.Linear(width, 10))
+
+
+def vgg16() -> nn.Module:
+    """VGG-16 with BatchNorm for 32×32 images, random weights."""
+    layers: list[nn.Module] = []
+    width = 3
+    for out in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
+        if not out:
+            layers.append(nn.MaxPool2d(2))
+            continue
+        layers += [nn.Conv2d(width, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+        width = out
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width, 10))

@@ -28,6 +28,7 @@ def explore(
     title: str | None = None,
     skip: Collection[str] | None = None,
     storage: str | os.PathLike[str] | None = None,
+    cache: bool | str | os.PathLike[str] = True,
     state: str | None = None,
 ) -> Explorer:
     """Open the explorer in a notebook.
@@ -43,6 +44,8 @@ def explore(
     title : the headline; by default the bench's, or the model's class.
     skip : layers that budgets leave dense; None skips the first convolution.
     storage : an SQLite file that keeps the records; None keeps them in memory.
+    cache : where the tables of large networks are kept for the next time, as in
+        `Network.prepare`.
     state : the string that `Explorer.state` gave.
 
     Returns
@@ -56,6 +59,7 @@ def explore(
         with quick_plotly():
             from gdws_explorer.widgets import state as states
             from gdws_explorer.widgets.explorer import Explorer
+            from gdws_explorer.widgets.waiting import waiting
     except ModuleNotFoundError as error:
         raise ExplorerError(
             f'the explorer needs {error.name}; install it with: pip install "gdws-explorer[lab]"'
@@ -90,7 +94,9 @@ def explore(
         example = checked[0][:1]
     if attack is None and checked is not None:
         attack = PGD(8 / 255 if eps is None else eps)
-    network = Network(model, example, skip=skip).prepare()
+    network = Network(model, example, skip=skip)
+    with waiting("decomposing every layer") as progress:
+        network.prepare(progress, cache=cache)
     records = bench.records if isinstance(bench, Bench) else ()
     session = Session(
         network,

@@ -247,31 +247,43 @@ def split_geometry(geometry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
     return vertical, horizontal
 
 
-def spectrum(weight: Tensor | nn.Conv2d | nn.Linear) -> SVDSpectrum:
+def spectrum(
+    weight: Tensor | nn.Conv2d | nn.Linear, *, energy: NDArray[np.float64] | None = None
+) -> SVDSpectrum:
     """Channel SVD of a kernel `(M, C, Kh, Kw)`, an nn.Conv2d (per group), or an nn.Linear.
 
+    energy : what an earlier call found for this very weight; nothing is decomposed then.
     Errors: ModelError.
     """
     if isinstance(weight, nn.Linear):
         values, _ = weight_of(weight.weight[:, :, None, None])
-        return _decomposed(SVDSpectrum, values[:, :, 0, 0], weight)
+        return _decomposed(SVDSpectrum, values[:, :, 0, 0], weight, energy)
     if isinstance(weight, nn.Conv2d):
         values, _ = weight_of(weight.weight)
-        return _decomposed(SVDSpectrum, values, weight)
+        return _decomposed(SVDSpectrum, values, weight, energy)
     values, _ = weight_of(weight)
-    return _decomposed(SVDSpectrum, values, None)
+    return _decomposed(SVDSpectrum, values, None, energy)
 
 
-def spatial_spectrum(weight: Tensor | nn.Conv2d) -> SpatialSVDSpectrum:
-    """Spatial SVD of a kernel `(M, C, Kh, Kw)` or an nn.Conv2d. Errors: ModelError."""
+def spatial_spectrum(
+    weight: Tensor | nn.Conv2d, *, energy: NDArray[np.float64] | None = None
+) -> SpatialSVDSpectrum:
+    """Spatial SVD of a kernel `(M, C, Kh, Kw)` or an nn.Conv2d; energy as in `spectrum`.
+
+    Errors: ModelError.
+    """
     values, like = weight_of(weight)
     if values.shape[2:] == (1, 1):
         raise ModelError("a 1×1 kernel has no space to divide; use the channel SVD.")
-    return _decomposed(SpatialSVDSpectrum, values, like)
+    return _decomposed(SpatialSVDSpectrum, values, like, energy)
 
 
-def _decomposed(kind: type[Kind], weight: Tensor, like: Any) -> Kind:
+def _decomposed(
+    kind: type[Kind], weight: Tensor, like: Any, energy: NDArray[np.float64] | None
+) -> Kind:
     """A spectrum of this kind, with its energies."""
+    if energy is not None:
+        return kind(weight, energy, like)
     bare = kind(weight, np.empty((0, 0)), like)
     matrices = _matrices(bare)
     size = min(matrices.shape[1:])
@@ -280,8 +292,8 @@ def _decomposed(kind: type[Kind], weight: Tensor, like: Any) -> Kind:
             values = torch.linalg.eigvalsh(_gram(matrices)).flip(1).clamp(min=0).numpy()
             return kind(weight, values, like)
         # The energies by their vectors keep the digits that small eigenvalues lose.
-        energy = _energies(matrices, bare._vectors)
-    return kind(weight, energy.numpy(), like)
+        energies = _energies(matrices, bare._vectors)
+    return kind(weight, energies.numpy(), like)
 
 
 def _matrices(spectrum: MatrixSpectrum) -> Tensor:

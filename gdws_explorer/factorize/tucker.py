@@ -7,7 +7,9 @@ channels, K×K to r_out, 1×1 back to M. Here by truncated higher-order SVD (De 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -53,27 +55,59 @@ class Tucker2Conv2d(nn.Module):
         return f"r_out={self.core.out_channels}, r_in={self.core.in_channels}"
 
 
+class Roots(NamedTuple):
+    """Roots of the moments of a layer's inputs, `(C, C)` and `(K², K²)`, and their inverses."""
+
+    channels: Tensor
+    channels_inverse: Tensor
+    space: Tensor
+    space_inverse: Tensor
+
+    @classmethod
+    def of(
+        cls, moments: tuple[Tensor, Tensor], shape: Sequence[int], ridge: float = RIDGE
+    ) -> Roots:
+        """Of the moments that `spectrum` takes, for a kernel of this shape."""
+        _, channels, *kernel = shape
+        area = int(np.prod(kernel))
+        pairs = (
+            roots(moments[0], (channels, channels), ridge),
+            roots(moments[1], (area, area), ridge),
+        )
+        return cls(*(torch.from_numpy(part) for pair in pairs for part in pair))
+
+    def applied(self, kernel: Tensor) -> Tensor:
+        """The kernel `(M, C, Kh, Kw)` times both roots: what it does to whitened inputs."""
+        moved = torch.einsum("mck,cd,kl->mdl", kernel.flatten(2), self.channels, self.space)
+        return moved.reshape(kernel.shape)
+
+
 @dataclass(frozen=True, eq=False)
 class Tucker2Spectrum:
     """Every truncated HOSVD of one kernel, as tables.
 
     weight : the kernel `(M, C, Kh, Kw)`.
-    core : `U_outᵀ · W · U_in`, `(M, C, Kh, Kw)`, float64.
     u_out, u_in : orthogonal factors `(M, M)` and `(C, C)`, float64, largest energy first.
     errors : squared error at ranks (r_out, r_in), at `[r_out - 1, r_in - 1]`, `(M, C)`, float64.
+    energy : the squared norm that the errors are parts of.
     like : the convolution the weight is from, whose geometry and bias `conv` carries over.
-    back : where the spectrum is data-aware, the inverse roots `(C, C)` and `(K², K²)` of the
-        inputs' moments, through which kernels come back; core, factors and errors are then those
-        of the kernel times the roots, so that errors are in the layer's output.
+    back : where the spectrum is data-aware, the roots of the inputs' moments and their inverses;
+        core, factors and errors are then those of the kernel times the roots, so that errors are
+        in the layer's output.
     """
 
     weight: Tensor
-    core: Tensor
     u_out: Tensor
     u_in: Tensor
     errors: NDArray[np.float64]
+    energy: float
     like: nn.Conv2d | None = None
-    back: tuple[Tensor, Tensor] | None = None
+    back: Roots | None = None
+
+    @property
+    def core(self) -> Tensor:
+        """`U_outᵀ · W · U_in`, `(M, C, Kh, Kw)`, float64, computed at every call."""
+        return self._core(*self.errors.shape)
 
     @property
     def full(self) -> tuple[int, int]:
@@ -109,14 +143,19 @@ class Tucker2Spectrum:
 
     def _truncated(self, r_out: int, r_in: int) -> tuple[Tensor, Tensor, Tensor]:
         r_out, r_in = self._ranks(r_out, r_in)
-        core, u_in = self.core[:r_out, :r_in], self.u_in[:, :r_in]
+        core, u_in = self._core(r_out, r_in), self.u_in[:, :r_in]
         if self.back is not None:
-            channels, space = self.back
-            core = (core.flatten(2) @ space).reshape(core.shape)
+            core = (core.flatten(2) @ self.back.space_inverse).reshape(core.shape)
             # Orthonormal again: an inverse root spreads the first factor over decades.
-            u_in, rest = torch.linalg.qr(channels.T @ u_in)
+            u_in, rest = torch.linalg.qr(self.back.channels_inverse.T @ u_in)
             core = torch.einsum("oihw,ji->ojhw", core, rest)
         return self.u_out[:, :r_out], core, u_in
+
+    def _core(self, r_out: int, r_in: int) -> Tensor:
+        numbers = self.weight.to("cpu", torch.float64)
+        if self.back is not None:
+            numbers = self.back.applied(numbers)
+        return _contracted(numbers, self.u_out[:, :r_out], self.u_in[:, :r_in])
 
     def _ranks(self, r_out: int, r_in: int) -> tuple[int, int]:
         most_out, most_in = self.errors.shape
@@ -141,27 +180,18 @@ def spectrum(
     """
     kernel, like = weight_of(weight)
     numbers = kernel.to("cpu", torch.float64)
-    back = None
     with one_thread():
-        if moments is not None:
-            numbers, back = _in_output_units(numbers, moments, ridge)
+        back = None if moments is None else Roots.of(moments, numbers.shape, ridge)
+        if back is not None:
+            numbers = back.applied(numbers)
         u_out = _factor(numbers.flatten(1))
         u_in = _factor(numbers.transpose(0, 1).flatten(1))
-        core = torch.einsum("mo,mchw,ci->oihw", u_out, numbers, u_in)
-        energy = core.square().sum((2, 3))
-    return Tucker2Spectrum(kernel, core, u_out, u_in, _errors(energy), like, back)
+        energy = _contracted(numbers, u_out, u_in).square_().sum((2, 3))
+    return Tucker2Spectrum(kernel, u_out, u_in, _errors(energy), float(energy.sum()), like, back)
 
 
-def _in_output_units(
-    kernel: Tensor, moments: tuple[Tensor, Tensor], ridge: float
-) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """The kernel times the roots of the two moments, and the inverse roots."""
-    _, channels, *size = kernel.shape
-    area = size[0] * size[1]
-    root, inverse = map(torch.from_numpy, roots(moments[0], (channels, channels), ridge))
-    root_k, inverse_k = map(torch.from_numpy, roots(moments[1], (area, area), ridge))
-    moved = torch.einsum("mck,cd,kl->mdl", kernel.flatten(2), root, root_k)
-    return moved.reshape(kernel.shape), (inverse, inverse_k)
+def _contracted(kernel: Tensor, u_out: Tensor, u_in: Tensor) -> Tensor:
+    return torch.einsum("mo,mchw,ci->oihw", u_out, kernel, u_in)
 
 
 def _factor(unfolding: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ def grid_info(layer: Layer, spectrum: Tucker2Spectrum, r_out: int, r_in: int) ->
     most_out, most_in = spectrum.full
     rows = np.unique(np.linspace(1, most_out, min(64, most_out)).round().astype(np.int64))
     columns = np.unique(np.linspace(1, most_in, min(64, most_in)).round().astype(np.int64))
-    energy = float(spectrum.core.square().sum()) or 1.0
+    energy = spectrum.energy or 1.0
     errors = spectrum.errors[np.ix_(rows - 1, columns - 1)] / energy
     macs = tucker2_cost(layer, rows[:, None], columns[None, :]).macs / layer.macs
     return GridInfo(

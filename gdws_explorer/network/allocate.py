@@ -43,6 +43,11 @@ class Options:
         make: Callable[..., Choice] = self.family
         return make(*map(int, self.ranks[index]))
 
+    def undominated(self) -> Options:
+        """Those that no other beats: rising cost, falling error."""
+        keep = _undominated(self.cost, self.error)
+        return replace(self, cost=self.cost[keep], error=self.error[keep], ranks=self.ranks[keep])
+
 
 @dataclass(frozen=True, eq=False)
 class Fixed:
@@ -79,9 +84,7 @@ class Table:
         error = np.concatenate([o.error for o in options])
         source = np.repeat(np.arange(len(options)), [len(o.cost) for o in options])
         index = np.concatenate([np.arange(len(o.cost)) for o in options])
-        order = np.lexsort((error, cost))
-        best_before = np.minimum.accumulate(np.append(np.inf, error[order[:-1]]))
-        keep = order[error[order] < best_before]
+        keep = _undominated(cost, error)
         cost, error = cost[keep], error[keep]
         return cls(options, cost, error, source[keep], index[keep], _hull(cost, error))
 
@@ -233,6 +236,14 @@ def _worthwhile(better: Callable[[int], tuple[int, float]], layers: int) -> list
     """Layers that the slack can improve, the greatest gain first."""
     gains = [(better(i)[1], i) for i in range(layers)]
     return [i for gain, i in sorted(gains, key=lambda pair: -pair[0]) if gain > 0]
+
+
+def _undominated(cost: Ints, error: Floats) -> Ints:
+    """Positions of what nothing of less cost or error beats, by rising cost."""
+    order = np.lexsort((error, cost))
+    best_before = np.minimum.accumulate(np.append(np.inf, error[order[:-1]]))
+    kept: Ints = order[error[order] < best_before]
+    return kept
 
 
 def _hull(cost: Ints, error: Floats) -> Ints:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import BudgetError
 from gdws_explorer.factorize import gdws, svd, tucker
-from gdws_explorer.factorize.geometry import bias_of, conv2d, geometry_of, rank_of
+from gdws_explorer.factorize.geometry import bias_of, conv2d, geometry_of, rank_of, weight_of
 from gdws_explorer.network.cost import Cost, gdws_cost, spatial_cost, svd_cost, tucker2_cost
 from gdws_explorer.network.plan import GDWS, SVD, Choice, SpatialSVD, Tucker2
 
@@ -46,6 +46,14 @@ class Family(ABC):
     @abstractmethod
     def decompose(self, module: Any) -> Any:
         """The module's spectrum."""
+
+    def parts(self, spectrum: Any) -> dict[str, Tensor]:
+        """What `of_parts` makes the spectrum of again; empty where decomposing is as quick."""
+        return {}
+
+    def of_parts(self, module: Any, parts: dict[str, Tensor]) -> Any:
+        """The module's spectrum from its `parts`, which are not empty."""
+        raise NotImplementedError
 
     @abstractmethod
     def most(self, spectrum: Any) -> tuple[int, ...]:
@@ -141,6 +149,19 @@ class _Tucker2(Family):
     def decompose(self, module: nn.Conv2d) -> tucker.Tucker2Spectrum:
         return tucker.spectrum(module)
 
+    def parts(self, spectrum: tucker.Tucker2Spectrum) -> dict[str, Tensor]:
+        return {
+            "u_out": spectrum.u_out,
+            "u_in": spectrum.u_in,
+            "errors": torch.from_numpy(spectrum.errors),
+            "energy": torch.tensor(spectrum.energy, dtype=torch.float64),
+        }
+
+    def of_parts(self, module: nn.Conv2d, parts: dict[str, Tensor]) -> tucker.Tucker2Spectrum:
+        kernel, like = weight_of(module)
+        u_out, u_in, errors = parts["u_out"], parts["u_in"], parts["errors"].numpy()
+        return tucker.Tucker2Spectrum(kernel, u_out, u_in, errors, float(parts["energy"]), like)
+
     def most(self, spectrum: tucker.Tucker2Spectrum) -> tuple[int, ...]:
         return spectrum.full
 
@@ -173,6 +194,9 @@ class _Matrix(Family):
 
     ranks = ("rank",)
 
+    def parts(self, spectrum: svd.MatrixSpectrum) -> dict[str, Tensor]:
+        return {"energy": torch.from_numpy(spectrum.energy)}
+
     def most(self, spectrum: svd.MatrixSpectrum) -> tuple[int, ...]:
         return (spectrum.full,)
 
@@ -198,6 +222,9 @@ class _SVD(_Matrix):
 
     def decompose(self, module: nn.Conv2d | nn.Linear) -> svd.SVDSpectrum:
         return svd.spectrum(module)
+
+    def of_parts(self, module: nn.Conv2d | nn.Linear, parts: dict[str, Tensor]) -> svd.SVDSpectrum:
+        return svd.spectrum(module, energy=parts["energy"].numpy())
 
     def cost(self, layer: Layer, *ranks: Any) -> Cost:
         return svd_cost(layer, *ranks)
@@ -232,6 +259,9 @@ class _SpatialSVD(_Matrix):
 
     def decompose(self, module: nn.Conv2d) -> svd.SpatialSVDSpectrum:
         return svd.spatial_spectrum(module)
+
+    def of_parts(self, module: nn.Conv2d, parts: dict[str, Tensor]) -> svd.SpatialSVDSpectrum:
+        return svd.spatial_spectrum(module, energy=parts["energy"].numpy())
 
     def cost(self, layer: Layer, *ranks: Any) -> Cost:
         return spatial_cost(layer, *ranks)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gdws_explorer.errors import BudgetError, Cancelled, PlanError
+from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.factorize.gdws import GDWSSpectrum
 from gdws_explorer.factorize.geometry import bound_of
 from gdws_explorer.factorize.tucker import Tucker2Spectrum
@@ -19,6 +20,7 @@ from gdws_explorer.network.cost import cost, gdws_cost
 from gdws_explorer.network.families import FAMILIES, counts_of
 from gdws_explorer.network.layers import Layer, fingerprint, one_example, own_copy, trace
 from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan, family
+from gdws_explorer.network.prepare import prepare
 from gdws_explorer.network.summary import LayerSummary, Summary
 from gdws_explorer.network.tables import Spectra, Tables
 
@@ -114,15 +116,17 @@ class Network:
         self,
         progress: Callable[[float], None] | None = None,
         cancel: Callable[[], bool] | None = None,
+        *,
+        cache: bool | str | os.PathLike[str] = False,
     ) -> Network:
-        """Compute every spectrum and table now, with progress from 0 to 1; returns itself."""
-        for done, name in enumerate(self.names):
-            if cancel is not None and cancel():
-                raise Cancelled
-            # What `budget` walks; the spectra come with it.
-            self._tables.table(self.layer(name), tuple(FAMILIES), "macs", dense=True)
-            if progress is not None:
-                progress((done + 1) / len(self.names))
+        """Compute every spectrum and table now, with progress from 0 to 1; returns itself.
+
+        As many layers at a time as torch has threads. cache : a folder that keeps the tables under
+        the network's fingerprint, so that the next time takes a fraction of a second; True for
+        the user's cache folder (from two million weights on). A damaged file is made again.
+        """
+        able = tuple(self._by_name[name] for name in self.names)
+        prepare(self._spectra, self._tables, able, self.fingerprint, cache, progress, cancel)
         return self
 
     # -- plans -----------------------------------------------------------------------

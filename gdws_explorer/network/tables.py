@@ -7,10 +7,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.network.allocate import Allocator, Fixed, Options, Table
+from gdws_explorer.network.cache import Cache
 from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.layers import Layer
@@ -27,6 +29,7 @@ class Spectra:
         self._layers = layers
         self._spectra: dict[tuple[str, str], Any] = {}
         self._energy: dict[str, float] = {}
+        self.cache: Cache | None = None
 
     def get(self, name: str, one: str) -> Any:
         """The spectrum of a layer in a family, computed at its first use."""
@@ -37,8 +40,20 @@ class Spectra:
             if why is not None:
                 raise PlanError(f"{name} cannot be approximated by {one}: {why}.")
             module = self._model.get_submodule(name)
-            self._spectra[name, one] = FAMILIES[one].decompose(module)
+            parts = None if self.cache is None else self.cache.get(f"{name}/{one}")
+            self._spectra[name, one] = (
+                FAMILIES[one].decompose(module)
+                if parts is None
+                else FAMILIES[one].of_parts(module, parts)
+            )
         return self._spectra[name, one]
+
+    def parts(self, wanted: Collection[tuple[Layer, str]]) -> dict[str, dict[str, Tensor]]:
+        """What a cache keeps of these layers' spectra, by entry."""
+        return {
+            f"{layer.name}/{one}": FAMILIES[one].parts(self.get(layer.name, one))
+            for layer, one in wanted
+        }
 
     def error(self, name: str, choice: Choice) -> float:
         """The squared error of a layer's weights under a choice; a wrong rank names the layer."""
@@ -71,6 +86,7 @@ class Tables:
     def __init__(self, spectra: Spectra, layers: tuple[Layer, ...]) -> None:
         self._spectra = spectra
         self._layers = layers
+        self._options: dict[tuple[str, str, str], Options] = {}
         self._tables: dict[object, Table] = {}
         self._allocators: dict[object, Allocator] = {}
 
@@ -80,7 +96,7 @@ class Tables:
         """The non-dominated choices of one layer; `dense` adds the layer as it is."""
         key = (layer.name, families, measure, dense)
         if key not in self._tables:
-            able = [self._options(layer, one, measure) for one in families if one in layer.families]
+            able = [self.options(layer, one, measure) for one in families if one in layer.families]
             if not able and not dense:
                 raise PlanError(f"{layer.name} cannot be approximated by {' or '.join(families)}.")
             as_it_is = [self._fixed(layer, Dense(), measure)] if dense else []
@@ -126,8 +142,33 @@ class Tables:
         worth = getattr(cost(layer, choice), measure)
         return Fixed(choice, np.array([worth]), np.array([self._spectra.error(layer.name, choice)]))
 
-    def _options(self, layer: Layer, one: str, measure: str) -> Options:
-        method = FAMILIES[one]
-        ranks, errors = method.table(self._spectra.get(layer.name, one))
-        worth = getattr(method.cost(layer, *ranks.T), measure)
-        return Options(method.kind, np.asarray(worth), errors, ranks)
+    def options(self, layer: Layer, one: str, measure: str) -> Options:
+        """A layer's choices in a family that no other of them dominates."""
+        if not self.known(layer, one, measure):
+            method = FAMILIES[one]
+            ranks, errors = method.table(self._spectra.get(layer.name, one))
+            worth = np.asarray(getattr(method.cost(layer, *ranks.T), measure))
+            options = Options(method.kind, worth, errors, ranks)
+            self._options[layer.name, one, measure] = options.undominated()
+        return self._options[layer.name, one, measure]
+
+    def known(self, layer: Layer, one: str, measure: str) -> bool:
+        """Whether `options` are at hand, from an earlier call or from the cache."""
+        key, cache = (layer.name, one, measure), self._spectra.cache
+        if key not in self._options and cache is not None:
+            parts = cache.get("/".join(key))
+            if parts is not None:
+                arrays = (parts[part].numpy() for part in ("cost", "error", "ranks"))
+                self._options[key] = Options(FAMILIES[one].kind, *arrays)
+        return key in self._options
+
+    def parts(self, wanted: Collection[tuple[Layer, str]]) -> dict[str, dict[str, Tensor]]:
+        """What a cache keeps of these layers' choices, by entry."""
+        return {
+            f"{layer.name}/{one}/{measure}": {
+                part: torch.from_numpy(getattr(self.options(layer, one, measure), part))
+                for part in ("cost", "error", "ranks")
+            }
+            for layer, one in wanted
+            for measure in MEASURES
+        }

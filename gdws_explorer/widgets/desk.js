@@ -178,12 +178,15 @@ function render({ model, el: root }) {
   let rows = [];
   function build() {
     rows = model.get("strips").map((strip, i) => {
-      const select = el("button", {
-        class: "gx-name",
-        title: `${strip.name}: look at this layer`,
-        onclick: () => post.send({ type: "select", layer: i }),
-        text: strip.name,
-      });
+      const select = el(
+        "button",
+        {
+          class: "gx-name",
+          title: `${strip.name}: look at this layer`,
+          onclick: () => post.send({ type: "select", layer: i }),
+        },
+        el("bdi", { text: strip.name }), // a long name loses its beginning, not its order
+      );
       const kept = el("div", { class: "gx-kept" });
       const method = el("select", { "aria-label": `${strip.name}: method` });
       method.addEventListener("change", () =>

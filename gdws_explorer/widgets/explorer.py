@@ -86,7 +86,7 @@ class Explorer(w.VBox):
         if not sys or sys.is_finalizing():  # ipywidgets closes what is left when Python itself ends
             return
         self.session.close()
-        for widget in _inside(self):
+        for widget in inside(self):
             widget.close()
         super().close()
 
@@ -294,10 +294,10 @@ class Taking:
         self._state.value = states.encode(self._session)
 
 
-def _inside(widget: w.Widget) -> Iterator[w.Widget]:
+def inside(widget: w.Widget) -> Iterator[w.Widget]:
     """All widgets in a widget, which ipywidgets would keep for ever."""
     for child in getattr(widget, "children", ()):
-        yield from _inside(child)
+        yield from inside(child)
         yield child
     for name in ("layout", "style"):
         if isinstance(owned := getattr(widget, name, None), w.Widget):

@@ -1,0 +1,73 @@
+"""Tables and factors of a network on disk, so that it opens at once the next time."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gdws_explorer import files
+
+SCHEMA = 1  # another way to compute an entry wants another number
+NETWORKS = 12  # files kept in a folder, the newest
+
+
+def default_folder() -> Path:
+    """The user's cache folder for this package."""
+    return Path(platformdirs.user_cache_dir("gdws-explorer"))
+
+
+class Cache:
+    """Named tensors of one network, in one safetensors file.
+
+    Tensors are mapped into memory and read when they are asked for. A file that is damaged, of
+    another schema or missing holds nothing; an entry whose checksum is wrong is not there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._tensors: Mapping[str, Tensor] = {}
+        self._sums: Mapping[str, int] = {}
+        try:
+            with safe_open(self.path, "pt") as file:
+                head = json.loads(file.metadata()["cache"])
+            if head["schema"] == SCHEMA:
+                self._tensors, self._sums = load_file(self.path), head["sums"]
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return
+        self.path.touch()
+
+    def get(self, entry: str) -> dict[str, Tensor] | None:
+        """The tensors of an entry by their names, None where it is missing or damaged."""
+        found = {
+            key.removeprefix(f"{entry}:"): tensor
+            for key, tensor in self._tensors.items()
+            if key.startswith(f"{entry}:")
+        }
+        whole = all(_sum(t) == self._sums.get(f"{entry}:{part}") for part, t in found.items())
+        return found if found and whole else None
+
+    def write(self, entries: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Write these entries instead of all there were, atomically; the oldest files go."""
+        tensors = {
+            f"{entry}:{part}": tensor.contiguous()
+            for entry, parts in entries.items()
+            for part, tensor in parts.items()
+        }
+        head = {"schema": SCHEMA, "sums": {key: _sum(t) for key, t in tensors.items()}}
+        with files.atomic(self.path) as temporary:
+            save_file(tensors, temporary, {"cache": json.dumps(head)})
+        kept = sorted(self.path.parent.glob("*.safetensors"), key=lambda p: -p.stat().st_mtime)
+        for old in kept[NETWORKS:]:
+            old.unlink(missing_ok=True)
+
+
+def _sum(tensor: Tensor) -> int:
+    return zlib.crc32(tensor.contiguous().numpy().data)

@@ -1,0 +1,89 @@
+"""All tables of a network at once: several layers side by side, and kept on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
+
+import torch
+
+from gdws_explorer.errors import Cancelled, ExplorerError
+from gdws_explorer.factorize.geometry import one_thread
+from gdws_explorer.network.cache import Cache, default_folder
+from gdws_explorer.network.families import FAMILIES
+from gdws_explorer.network.layers import Layer
+from gdws_explorer.network.tables import MEASURES, Spectra, Tables
+
+# Rough work per weight, to begin with what takes longest.
+WORK = {"gdws": 1, "svd": 8, "tucker2": 12, "spatial": 20}
+WORTH = 2_000_000  # weights: below, decomposing takes less than a second
+
+
+def prepare(
+    spectra: Spectra,
+    tables: Tables,
+    layers: tuple[Layer, ...],
+    fingerprint: str,
+    cache: bool | str | os.PathLike[str],
+    progress: Callable[[float], None] | None,
+    cancel: Callable[[], bool] | None,
+) -> None:
+    """Compute what `Network.prepare` says."""
+    spectra.cache = _opened(cache, fingerprint, layers)
+    jobs = [(layer, one) for layer in layers for one in layer.families]
+    jobs.sort(key=lambda job: -_work(*job))
+    missing = [job for job in jobs if not _read(*job, tables)]
+    whole, done = sum(_work(*job) for job in missing) or 1.0, 0.0
+
+    def compute(job: tuple[Layer, str]) -> float:
+        layer, one = job
+        for measure in MEASURES:
+            tables.options(layer, one, measure)
+        return _work(layer, one)
+
+    workers = torch.get_num_threads()
+    with one_thread(), ThreadPoolExecutor(workers, initializer=_one_thread) as pool:
+        waiting = {pool.submit(compute, job) for job in missing}
+        while waiting:
+            if cancel is not None and cancel():
+                for future in waiting:
+                    future.cancel()
+                raise Cancelled
+            ready, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+            done += sum(future.result() for future in ready)
+            if progress is not None and ready:
+                progress(done / whole)
+    for layer in layers:  # what `budget` walks
+        tables.table(layer, tuple(FAMILIES), "macs", dense=True)
+    if progress is not None and not missing:
+        progress(1.0)
+    if spectra.cache is not None and missing:
+        try:
+            spectra.cache.write({**spectra.parts(jobs), **tables.parts(jobs)})
+        except (ExplorerError, OSError):
+            if cache is not True:  # a folder that somebody named
+                raise
+
+
+def _opened(
+    cache: bool | str | os.PathLike[str], fingerprint: str, layers: tuple[Layer, ...]
+) -> Cache | None:
+    if cache is False or (cache is True and sum(layer.params for layer in layers) < WORTH):
+        return None
+    folder = default_folder() if cache is True else Path(cache)
+    return Cache(folder / f"{fingerprint}.safetensors")
+
+
+def _read(layer: Layer, one: str, tables: Tables) -> bool:
+    """Whether a layer's choices in a family are on disk; they are then in the tables."""
+    return all(tables.known(layer, one, measure) for measure in MEASURES)
+
+
+def _work(layer: Layer, one: str) -> float:
+    return float(layer.params * WORK[one])
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
