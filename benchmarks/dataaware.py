@@ -97,7 +97,7 @@ class Case:
 
     @cached_property
     def tucker(self) -> dict[str, tucker.Tucker2Spectrum]:
-        return {n: tucker.spectrum(self.conv(n), self.clean[n].tucker) for n in self.names}
+        return {n: tucker.spectrum(self.conv(n), self.clean[n].kronecker) for n in self.names}
 
     def spent(self, choices: dict[str, Choice]) -> float:
         """Share of the layers' dense MACs."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from gdws_explorer.bench import Bench, load
@@ -22,6 +23,7 @@ def explore(
     target: Bench | str | nn.Module | None = None,
     *,
     data: tuple[Any, Any] | None = None,
+    calibration: Any = None,
     eps: float | None = None,
     attack: Attack | None = None,
     example: Tensor | None = None,
@@ -38,6 +40,8 @@ def explore(
     target : a bench (`gx.load("digits")`), the name of one, or any nn.Module. None with a state
         opens the bench that the state names, else "digits".
     data : images `(N, C, H, W)` in [0, 1] and labels `(N,)`; a bench brings its own.
+    calibration : images `(N, C, H, W)` in [0, 1], or (images, labels), for approximations made
+        from data; not those of `data`. A bench brings its training images.
     eps : radius of the ℓ∞ ball for PGD-20; 8/255 unless the bench says otherwise.
     attack : `gx.PGD(…)` or `gx.FGSM(…)` instead of eps.
     example : one batch `(N, C, H, W)`, where there are no data.
@@ -79,6 +83,7 @@ def explore(
     if isinstance(bench, Bench):
         model, example = bench.model, bench.example
         data = bench.data if data is None else data
+        calibration = bench.train_data if calibration is None else calibration
         attack = attack or (bench.attack if eps is None else PGD(eps))
         title = title or bench.title
     elif isinstance(bench, nn.Module):
@@ -103,7 +108,17 @@ def explore(
         Measurements(network, checked, attack, records, Store(storage)),
         title=title,
         bench=bench.name if isinstance(bench, Bench) else None,
+        calibration=None if calibration is None else _images(calibration),
+        cache=cache,
     )
     if raw is not None:
         states.restore(session, raw)
     return Explorer(session)
+
+
+def _images(given: Any) -> tuple[Tensor, Tensor | None]:
+    """Images to calibrate on, with labels or without."""
+    if isinstance(given, tuple | list):
+        return check_data((given[0], given[1]))
+    images = torch.as_tensor(given)
+    return check_data((images, torch.zeros(len(images), dtype=torch.int64)))[0], None

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 from gdws_explorer.errors import BudgetError
-from gdws_explorer.explore.dial import network_number
+from gdws_explorer.explore.dial import RULES, network_number
+from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Choice, Dense, Plan
+from gdws_explorer.network.plan import Choice, Dense, Plan, family
 
 WEIGHINGS = ("relative", "squared")
 
@@ -72,12 +73,11 @@ class Desk:
     def under(self, network: Network, budget: Budget) -> Desk:
         """The desk after the network's fader moved; a budget out of reach gives the cheapest."""
         number = network_number(network, budget.by, budget.position)
-        if budget.by == "beta":
+        if budget.by in RULES:
             plan = network.lego(number, **self.held)
         else:
-            least = network.least(
-                budget.by, families=self.families, weights=self._weights, **self.held
-            )
+            weights = weighed(network, self.weighing)
+            least = network.least(budget.by, families=self.families, weights=weights, **self.held)
             plan = self.bounded(network, budget.by, max(number, least))
         return replace(self, plan=plan, budget=budget)
 
@@ -89,7 +89,7 @@ class Desk:
             params=params,
             error=error,
             families=self.families,
-            weights=self._weights,
+            weights=weighed(network, self.weighing),
             exact=False,  # a slider moves sixty times a second
             **self.held,
         )
@@ -107,9 +107,32 @@ class Desk:
     def _again(self, network: Network) -> Desk:
         return self if self.budget is None else self.under(network, self.budget)
 
-    @property
-    def _weights(self) -> Literal["relative"] | None:
-        return "relative" if self.weighing == "relative" else None
+    def on(self, network: Network) -> Desk:
+        """The same desk for the same network from another source.
+
+        The network's fader makes its plan anew where it made the present one; otherwise choices
+        stay, and what the source cannot make becomes what it can at no more MACs.
+        """
+        choices = {name: _nearest(network, name, choice) for name, choice in self.plan}
+        moved = replace(self, plan=network.plan(choices))
+        if moved.budget is not None and moved.budget.by == "alpha":  # α weighs plain errors only
+            return replace(moved, budget=None)
+        return moved._again(network)
+
+
+def weighed(network: Network, weighing: str) -> Literal["relative"] | None:
+    """How a budget compares errors; a calibrated network knows it from its images."""
+    return "relative" if weighing == "relative" and network.calibration is None else None
+
+
+def _nearest(network: Network, name: str, choice: Choice) -> Choice:
+    layer = network.layer(name)
+    if family(choice) in ("dense", *layer.families):
+        return choice
+    if not layer.families:
+        return Dense()
+    table = network.table(name, layer.families)
+    return table.choice(table.best(cost(layer, choice).macs))
 
 
 def _with(names: frozenset[str], name: str, on: bool) -> frozenset[str]:

@@ -14,11 +14,12 @@ from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.network.cost import break_even, cost
 from gdws_explorer.network.families import FAMILIES, Family
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Choice, Dense, family, ranks
+from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan, family, ranks
 from gdws_explorer.network.summary import Summary
 
 MEANINGS = ("error", "macs", "rank")
-NETWORK_MEANINGS = ("macs", "params", "error", "beta")
+NETWORK_MEANINGS = ("macs", "params", "error", "beta", "alpha")
+RULES = ("beta", "alpha")  # one bound for every layer, as in the paper
 DECADES = 5.0  # of squared error, from the kernel's whole energy downwards
 ROUNDING = 1e-9  # of an error
 
@@ -128,33 +129,28 @@ def network_number(network: Network, by: str, position: float) -> float:
     """The budget at a position of the network's fader.
 
     "macs", "params": the fraction itself. "error": a fraction of the kernels' squared norms.
-    "beta": one squared error for every layer, as in the paper.
+    "beta", "alpha": one squared error for every layer, as in the paper; for "alpha" the network
+    is one that weighs errors by α (`Network.weighted`).
     """
     place = min(1.0, max(0.0, position))
     if by in ("macs", "params"):
         return place
     share = 10.0 ** (-DECADES * place)
-    return float(share * _largest(network) if by == "beta" else share)
+    return float(share * network.most_error() if by in RULES else share)
 
 
 def network_position(network: Network, by: str, number: float) -> float:
     """The position of a budget; the inverse of `network_number`."""
     if by in ("macs", "params"):
         return min(1.0, max(0.0, number))
-    share = number / _largest(network) if by == "beta" else number
+    share = number / network.most_error() if by in RULES else number
     return min(1.0, max(0.0, -math.log10(share) / DECADES)) if share > 0 else 1.0
 
 
-def network_share(summary: Summary, by: str) -> float:
+def network_share(network: Network, plan: Plan, summary: Summary, by: str) -> float:
     """The budget that a plan keeps to: the number that `network_position` takes."""
     if by == "macs":
         return summary.macs / summary.dense_macs
     if by == "params":
         return summary.params / summary.dense_params
-    if by == "beta":
-        return max((layer.error for layer in summary.layers.values()), default=0.0)
-    return summary.relative_error
-
-
-def _largest(network: Network) -> float:
-    return max(network.energy(name) for name in network.names)
+    return network.beta_of(plan) if by in RULES else summary.relative_error

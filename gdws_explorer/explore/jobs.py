@@ -74,6 +74,12 @@ class Jobs:
         """How many jobs have not begun."""
         return len(self._waiting)
 
+    @property
+    def all(self) -> tuple[Job, ...]:
+        """The running job and those that wait."""
+        running = self.running
+        return (*(() if running is None else (running,)), *self._waiting)
+
     def cancel(self) -> None:
         """Cancel the running job and drop those that wait."""
         with self._lock:

@@ -24,6 +24,7 @@ from gdws_explorer.robust.attacks import Attack
 from gdws_explorer.robust.evaluate import evaluate
 
 SAMPLE = 360  # images measured unless the user says otherwise
+REFIT = 0.3  # of a measurement's progress, where layers are solved for first
 
 
 class Measurements:
@@ -83,29 +84,41 @@ class Measurements:
         """The record of a plan in the present setting, if there is one."""
         return next((r for r in self.records() if r.plan == plan), None)
 
-    def predicted(self, plan: Plan, metric: str) -> float | None:
-        """Where an unmeasured plan should land, judged by the records."""
-        return predict(self.records(), self._network.summary(plan).relative_error, metric)
+    def predicted(self, plan: Plan, error: float, metric: str) -> float | None:
+        """Where an unmeasured plan of this relative error should land.
+
+        Judged by the records of plans made from the same source: errors in weights and in outputs
+        are not the same.
+        """
+        alike = (r for r in self.records() if r.plan.calibration == plan.calibration)
+        return predict(alike, error, metric)
 
     def task(
-        self, plan: Plan, parent: str | None = None
+        self, plan: Plan, network: Network, parent: str | None = None
     ) -> Callable[[Callable[[float], None], Callable[[], bool]], Record]:
-        """A function that measures `plan` in the setting of this moment and keeps the record."""
+        """A function that measures `plan` in the setting of this moment and keeps the record.
+
+        network : the one the plan is made for.
+        """
         data, attack, n, seed = self.data, self.attack, self.n, self.seed
         if data is None:
             raise DataError("there are no images to measure on; open with data=(images, labels).")
 
         def measure(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Record:
+            making = 0.0 if plan.calibration is None else REFIT
+            built = network.build(
+                plan, progress=lambda fraction: progress(making * fraction), cancel=cancelled
+            )
             report = evaluate(
-                self._network.build(plan),
+                built,
                 data,
                 attack,
                 n=n,
                 seed=seed,
-                progress=lambda fraction, _partial: progress(fraction),
+                progress=lambda fraction, _partial: progress(making + (1 - making) * fraction),
                 cancel=cancelled,
             )
-            summary = self._network.summary(plan)
+            summary = network.summary(plan)
             record = record_of(plan, summary, report, data=self._images, parent=parent)
             self._store.add(record)
             self._known = None

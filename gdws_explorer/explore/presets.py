@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from gdws_explorer.explore.desk import weighed
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan
 
@@ -24,8 +25,9 @@ def _budget(share: float, *families: str) -> Maker:
         allowed = families or None
         least = network.least("macs", families=allowed, skip=skip, fixed=fixed)
         return network.budget(
-            macs=max(share, least), families=allowed, skip=skip, fixed=fixed, weights="relative"
-        )
+            macs=max(share, least), families=allowed, skip=skip, fixed=fixed,
+            weights=weighed(network, "relative"),
+        )  # fmt: skip
 
     return make
 

@@ -8,7 +8,12 @@ al., "Accelerating very deep convolutional networks", TPAMI 2016).
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -39,3 +44,30 @@ def roots(moments: Tensor, shape: tuple[int, ...], ridge: float = RIDGE) -> tupl
     values = values + ridge * np.maximum(mean, least)
     scale = np.sqrt(values)
     return vectors * scale[..., None, :], (vectors / scale[..., None, :]).swapaxes(-1, -2)
+
+
+class Roots(NamedTuple):
+    """Roots of the moments of a layer's inputs, `(C, C)` and `(K², K²)`, and their inverses."""
+
+    channels: Tensor
+    channels_inverse: Tensor
+    space: Tensor
+    space_inverse: Tensor
+
+    @classmethod
+    def of(
+        cls, moments: tuple[Tensor, Tensor], shape: Sequence[int], ridge: float = RIDGE
+    ) -> Roots:
+        """Of moments `(C, C)` and `(K², K²)`, for a kernel of this shape `(M, C, Kh, Kw)`."""
+        _, channels, *kernel = shape
+        area = math.prod(kernel)
+        pairs = (
+            roots(moments[0], (channels, channels), ridge),
+            roots(moments[1], (area, area), ridge),
+        )
+        return cls(*(torch.from_numpy(part) for pair in pairs for part in pair))
+
+    def applied(self, kernel: Tensor) -> Tensor:
+        """The kernel `(M, C, Kh, Kw)` times both roots: what it does to whitened inputs."""
+        moved = torch.einsum("mck,cd,kl->mdl", kernel.flatten(2), self.channels, self.space)
+        return moved.reshape(kernel.shape)

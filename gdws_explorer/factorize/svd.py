@@ -158,7 +158,7 @@ class MatrixSpectrum(ABC):
     def _factors(self, rank: int) -> tuple[Tensor, Tensor]:
         """`(g, p, r)` and `(g, r, q)`, float64, whose product is the best of that rank."""
         rank = rank_of("rank", rank, self.full)
-        matrices, vectors = _matrices(self), self._vectors
+        matrices, vectors = matrices_of(self), self._vectors
         if matrices.shape[1] <= matrices.shape[2]:
             left = vectors[:, :, :rank]
             return left, left.mT @ matrices
@@ -168,7 +168,7 @@ class MatrixSpectrum(ABC):
     @cached_property
     def _vectors(self) -> Tensor:
         """Singular vectors of the smaller side, `(g, min(p, q), R)`, largest energy first."""
-        matrices = _matrices(self)
+        matrices = matrices_of(self)
         with one_thread():
             vectors: Tensor = torch.linalg.eigh(_gram(matrices)).eigenvectors
             # Where eigenvalues have lost their digits, so has their order.
@@ -285,7 +285,7 @@ def _decomposed(
     if energy is not None:
         return kind(weight, energy, like)
     bare = kind(weight, np.empty((0, 0)), like)
-    matrices = _matrices(bare)
+    matrices = matrices_of(bare)
     size = min(matrices.shape[1:])
     with one_thread():
         if size >= LARGE:
@@ -296,7 +296,8 @@ def _decomposed(
     return kind(weight, energies.numpy(), like)
 
 
-def _matrices(spectrum: MatrixSpectrum) -> Tensor:
+def matrices_of(spectrum: MatrixSpectrum) -> Tensor:
+    """The matrices `(g, p, q)` of a spectrum's weight, float64."""
     return spectrum._matrix(spectrum.weight.to("cpu", torch.float64))
 
 

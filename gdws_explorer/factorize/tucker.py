@@ -7,9 +7,7 @@ channels, K×K to r_out, 1×1 back to M. Here by truncated higher-order SVD (De 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +22,7 @@ from gdws_explorer.factorize.geometry import (
     rank_of,
     weight_of,
 )
-from gdws_explorer.factorize.moments import RIDGE, roots
+from gdws_explorer.factorize.moments import RIDGE, Roots
 
 
 class Tucker2Conv2d(nn.Module):
@@ -53,33 +51,6 @@ class Tucker2Conv2d(nn.Module):
     def extra_repr(self) -> str:
         """What repr shows of it."""
         return f"r_out={self.core.out_channels}, r_in={self.core.in_channels}"
-
-
-class Roots(NamedTuple):
-    """Roots of the moments of a layer's inputs, `(C, C)` and `(K², K²)`, and their inverses."""
-
-    channels: Tensor
-    channels_inverse: Tensor
-    space: Tensor
-    space_inverse: Tensor
-
-    @classmethod
-    def of(
-        cls, moments: tuple[Tensor, Tensor], shape: Sequence[int], ridge: float = RIDGE
-    ) -> Roots:
-        """Of the moments that `spectrum` takes, for a kernel of this shape."""
-        _, channels, *kernel = shape
-        area = int(np.prod(kernel))
-        pairs = (
-            roots(moments[0], (channels, channels), ridge),
-            roots(moments[1], (area, area), ridge),
-        )
-        return cls(*(torch.from_numpy(part) for pair in pairs for part in pair))
-
-    def applied(self, kernel: Tensor) -> Tensor:
-        """The kernel `(M, C, Kh, Kw)` times both roots: what it does to whitened inputs."""
-        moved = torch.einsum("mck,cd,kl->mdl", kernel.flatten(2), self.channels, self.space)
-        return moved.reshape(kernel.shape)
 
 
 @dataclass(frozen=True, eq=False)

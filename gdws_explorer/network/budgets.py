@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from gdws_explorer.errors import BudgetError, PlanError
@@ -37,6 +38,7 @@ class Budgets:
     """Budgets of one network.
 
     layers : those that can be approximated. totals : the whole dense network's MACs and parameters.
+    weights : what a layer's squared error counts where nobody says, by name; None for 1.
     """
 
     def __init__(
@@ -45,11 +47,14 @@ class Budgets:
         tables: Tables,
         layers: tuple[Layer, ...],
         totals: Mapping[str, int],
+        weights: Mapping[str, float] | None = None,
     ) -> None:
         self._spectra = spectra
         self._tables = tables
         self._layers = {layer.name: layer for layer in layers}
         self._totals = totals
+        known = weights or {}
+        self.weights = {name: known.get(name, 1.0) for name in self._layers}
 
     def optimum(
         self,
@@ -104,7 +109,7 @@ class Budgets:
         if weights == "relative":
             return {name: 1 / (self._spectra.energy(name) or 1.0) for name in self._layers}
         if weights is None:
-            return dict.fromkeys(self._layers, 1.0)
+            return self.weights
         if isinstance(weights, str):
             raise BudgetError(f'weights is {weights!r}; expected "relative" or a mapping.')
         for name, weight in weights.items():
@@ -116,6 +121,11 @@ class Budgets:
             if not 0 < weight < math.inf:
                 raise BudgetError(f"the weight of {name} is {weight}; expected a number > 0.")
         return {name: float(weights.get(name, 1.0)) for name in self._layers}
+
+    @cached_property
+    def energy(self) -> float:
+        """The total error of dropping everything, by the default weights."""
+        return self._energy(self.weights)
 
     def _energy(self, shares: Mapping[str, float]) -> float:
         """The weighed squared norms of all layers: the error of dropping everything."""

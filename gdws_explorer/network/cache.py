@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import platformdirs
@@ -16,12 +16,20 @@ from torch import Tensor
 from gdws_explorer import files
 
 SCHEMA = 1  # another way to compute an entry wants another number
-NETWORKS = 12  # files kept in a folder, the newest
+FILES = 24  # kept in a folder, the newest
+WORTH = 2_000_000  # weights: below, decomposing takes less than a second
 
 
 def default_folder() -> Path:
     """The user's cache folder for this package."""
     return Path(platformdirs.user_cache_dir("gdws-explorer"))
+
+
+def folder_of(cache: bool | str | os.PathLike[str], weights: int) -> Path | None:
+    """The folder that somebody named, or the default one for a network of so many weights."""
+    if cache is False or (cache is True and weights < WORTH):
+        return None
+    return default_folder() if cache is True else Path(cache)
 
 
 class Cache:
@@ -65,9 +73,25 @@ class Cache:
         with files.atomic(self.path) as temporary:
             save_file(tensors, temporary, {"cache": json.dumps(head)})
         kept = sorted(self.path.parent.glob("*.safetensors"), key=lambda p: -p.stat().st_mtime)
-        for old in kept[NETWORKS:]:
+        for old in kept[FILES:]:
             old.unlink(missing_ok=True)
 
 
 def _sum(tensor: Tensor) -> int:
     return zlib.crc32(tensor.contiguous().numpy().data)
+
+
+def remembered(
+    key: str,
+    compute: Callable[[], dict[str, Tensor]],
+    memory: dict[str, dict[str, Tensor]],
+    folder: Path | None,
+) -> dict[str, Tensor]:
+    """What `compute` gives, from memory or a file of this key in `folder` where it was before."""
+    if key not in memory:
+        file = None if folder is None else Cache(folder / f"{key}.safetensors")
+        known = None if file is None else file.get(key)
+        memory[key] = compute() if known is None else known
+        if file is not None and known is None:
+            file.write({key: memory[key]})
+    return memory[key]

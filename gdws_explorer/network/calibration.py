@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,20 @@ class Moments:
         """Mean squared gradient of the normalised margins at one number of the output."""
         return float(self.gradients.trace()) / len(self.gradients)
 
+    def energy(self, weight: Tensor) -> float:
+        """Squared norm of the output of a kernel `(M, C / groups, Kh, Kw)`, float64.
+
+        Summed over channels as if these were uncorrelated, as the GDWS spectrum sees them.
+        """
+        out, per_group = weight.shape[:2]
+        groups = len(self.patches) // per_group
+        blocks = weight.reshape(groups, out // groups, per_group, -1)
+        moments = self.patches.reshape(groups, per_group, *self.patches.shape[1:])
+        return float(torch.einsum("gmck,gckl,gmcl->", blocks, moments, blocks))
+
     @property
-    def tucker(self) -> tuple[Tensor, Tensor]:
-        """The moments that `tucker.spectrum` takes: `(C, C)`, and `(K², K²)` of trace 1."""
+    def kronecker(self) -> tuple[Tensor, Tensor]:
+        """Moments whose product stands for the whole patch's: `(C, C)`, `(K², K²)` of trace 1."""
         space = self.patches.sum(0)
         trace = float(space.trace())
         return self.inputs, space / trace if trace else torch.eye(len(space)).double() / len(space)
@@ -102,6 +113,16 @@ class Calibration:
         positions are given too little, which costs robust accuracy (measured).
         """
         return {n: max(m.sensitivity * m.positions, 1e-30) for n, m in self.layers.items()}
+
+    def weighed_by(self, other: Calibration) -> Calibration:
+        """These inputs' moments with the gradients of another calibration of the same network."""
+        layers = {
+            name: replace(m, gradients=other[name].gradients, positions=other[name].positions)
+            for name, m in self.layers.items()
+        }
+        settings = {"inputs": dict(self.settings), "gradients": dict(other.settings)}
+        both = hashlib.sha256((self.fingerprint + other.fingerprint).encode()).hexdigest()
+        return Calibration(layers, self.n, settings, both)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file, atomically."""
@@ -228,7 +249,9 @@ def _add(sums: dict[str, list[Tensor]], name: str, seen: Seen, *, inputs_too: bo
         for x in seen.inputs:
             columns = patches(module, x).permute(1, 2, 0, 3).flatten(2).double()  # (C, K², N·P)
             patch += columns @ columns.mT
-            channels = x.transpose(0, 1).flatten(1).double()
+            # Under a 1×1 kernel the patches are the inputs that it meets, its stride included.
+            pointwise = columns.shape[1] == 1
+            channels = columns[:, 0] if pointwise else x.transpose(0, 1).flatten(1).double()
             inputs += channels @ channels.T
     for g in (g for call in seen.gradients for g in call):
         rows = g.transpose(0, 1).flatten(1)  # (M, N·P)

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gdws_explorer.errors import BudgetError
-from gdws_explorer.factorize import gdws, svd, tucker
+from gdws_explorer.factorize import gdws, output_svd, svd, tucker
 from gdws_explorer.factorize.geometry import bias_of, conv2d, geometry_of, rank_of, weight_of
 from gdws_explorer.network.cost import Cost, gdws_cost, spatial_cost, svd_cost, tucker2_cost
 from gdws_explorer.network.plan import GDWS, SVD, Choice, SpatialSVD, Tucker2
 
 if TYPE_CHECKING:
+    from gdws_explorer.network.calibration import Moments
     from gdws_explorer.network.layers import Layer
 
 Ints = NDArray[np.int64]
@@ -43,9 +44,13 @@ class Family(ABC):
     def why_not(self, module: nn.Conv2d | nn.Linear) -> str | None:
         """Why it cannot approximate this module, None where it can."""
 
+    def why_no_data(self, module: nn.Conv2d | nn.Linear) -> str | None:
+        """Why its errors cannot be taken in this module's output, None where they can."""
+        return f"{self.label} has no form from data yet"
+
     @abstractmethod
-    def decompose(self, module: Any) -> Any:
-        """The module's spectrum."""
+    def decompose(self, module: Any, moments: Moments | None = None) -> Any:
+        """The module's spectrum; with moments of its inputs, in the units of its output."""
 
     def parts(self, spectrum: Any) -> dict[str, Tensor]:
         """What `of_parts` makes the spectrum of again; empty where decomposing is as quick."""
@@ -101,8 +106,11 @@ class _GDWS(Family):
             return "a 1×1 kernel has no space to separate (the paper skips it too)"
         return None
 
-    def decompose(self, module: nn.Conv2d) -> gdws.GDWSSpectrum:
-        return gdws.spectrum(module)
+    def why_no_data(self, module: nn.Conv2d | nn.Linear) -> str | None:
+        return None
+
+    def decompose(self, module: nn.Conv2d, moments: Moments | None = None) -> gdws.GDWSSpectrum:
+        return gdws.spectrum(module, None if moments is None else moments.patches)
 
     def most(self, spectrum: gdws.GDWSSpectrum) -> tuple[int, ...]:
         return (spectrum.full,)
@@ -146,8 +154,13 @@ class _Tucker2(Family):
             return "a 1×1 kernel is one matrix; Tucker-2 would only add a layer to it"
         return None
 
-    def decompose(self, module: nn.Conv2d) -> tucker.Tucker2Spectrum:
-        return tucker.spectrum(module)
+    def why_no_data(self, module: nn.Conv2d | nn.Linear) -> str | None:
+        return None
+
+    def decompose(
+        self, module: nn.Conv2d, moments: Moments | None = None
+    ) -> tucker.Tucker2Spectrum:
+        return tucker.spectrum(module, None if moments is None else moments.kronecker)
 
     def parts(self, spectrum: tucker.Tucker2Spectrum) -> dict[str, Tensor]:
         return {
@@ -220,8 +233,18 @@ class _SVD(_Matrix):
             return "each of its matrices has rank 1 already"
         return None
 
-    def decompose(self, module: nn.Conv2d | nn.Linear) -> svd.SVDSpectrum:
-        return svd.spectrum(module)
+    def why_no_data(self, module: nn.Conv2d | nn.Linear) -> str | None:
+        if isinstance(module, nn.Linear) or module.groups != 1:
+            return "channel SVD has no form from data for linear layers and groups yet"
+        return None
+
+    def decompose(
+        self, module: nn.Conv2d | nn.Linear, moments: Moments | None = None
+    ) -> svd.SVDSpectrum:
+        if moments is None:
+            return svd.spectrum(module)
+        assert isinstance(module, nn.Conv2d)
+        return output_svd.output_spectrum(module, moments.kronecker)
 
     def of_parts(self, module: nn.Conv2d | nn.Linear, parts: dict[str, Tensor]) -> svd.SVDSpectrum:
         return svd.spectrum(module, energy=parts["energy"].numpy())
@@ -257,7 +280,9 @@ class _SpatialSVD(_Matrix):
             return "its kernel is one column wide; its channel SVD is the same"
         return None
 
-    def decompose(self, module: nn.Conv2d) -> svd.SpatialSVDSpectrum:
+    def decompose(
+        self, module: nn.Conv2d, moments: Moments | None = None
+    ) -> svd.SpatialSVDSpectrum:
         return svd.spatial_spectrum(module)
 
     def of_parts(self, module: nn.Conv2d, parts: dict[str, Tensor]) -> svd.SpatialSVDSpectrum:

@@ -7,7 +7,7 @@ import json
 import operator
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -142,11 +142,14 @@ class Plan:
     fingerprint : SHA-256 of the network's weights and layer shapes.
     input_shape : one example's shape, without the batch.
     layers : (name, choice) for every layer that can be approximated, in call order.
+    calibration : what its factors are made from beside the weights, as `Network.calibrated` names
+        it; None for the weights alone.
     """
 
     fingerprint: str
     input_shape: tuple[int, ...]
     layers: tuple[tuple[str, Choice], ...]
+    calibration: str | None = None
 
     def __getitem__(self, name: str) -> Choice:
         try:
@@ -167,7 +170,8 @@ class Plan:
         rest = len(self.layers) - len(changed)
         if not changed:
             return "all layers dense"
-        return ", ".join(changed) + (f"; {rest} dense" if rest else "")
+        source = "" if self.calibration is None else "from data: "
+        return source + ", ".join(changed) + (f"; {rest} dense" if rest else "")
 
     @cached_property
     def _choices(self) -> dict[str, Choice]:
@@ -188,7 +192,7 @@ class Plan:
             self[name]
             family(choice)
         merged = tuple((name, choices.get(name, old)) for name, old in self.layers)
-        return Plan(self.fingerprint, self.input_shape, merged)
+        return replace(self, layers=merged)
 
     # -- files -----------------------------------------------------------------------
 
@@ -245,6 +249,7 @@ class Plan:
             file.fingerprint,
             tuple(file.input_shape),
             tuple((name, entry.choice()) for name, entry in file.layers.items()),
+            file.calibration,
         )
         if plan._checksum() != file.checksum:
             raise PlanError(
@@ -254,9 +259,11 @@ class Plan:
         return plan
 
     def _content(self) -> dict[str, object]:
+        source = {} if self.calibration is None else {"calibration": self.calibration}
         return {
             "fingerprint": self.fingerprint,
             "input_shape": list(self.input_shape),
+            **source,
             "layers": {name: _entry(choice) for name, choice in self.layers},
         }
 
@@ -333,5 +340,6 @@ class _PlanFile(_Strict):
     schema_: Literal[1] = Field(alias="schema")
     fingerprint: str
     input_shape: list[int]
+    calibration: str | None = None
     layers: dict[str, _Entry]
     checksum: str

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from pathlib import Path
 
 import torch
 
 from gdws_explorer.errors import Cancelled, ExplorerError
 from gdws_explorer.factorize.geometry import one_thread
-from gdws_explorer.network.cache import Cache, default_folder
+from gdws_explorer.network.cache import Cache, folder_of
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.layers import Layer
 from gdws_explorer.network.tables import MEASURES, Spectra, Tables
 
 # Rough work per weight, to begin with what takes longest.
 WORK = {"gdws": 1, "svd": 8, "tucker2": 12, "spatial": 20}
-WORTH = 2_000_000  # weights: below, decomposing takes less than a second
 
 
 def prepare(
@@ -31,7 +29,9 @@ def prepare(
     cancel: Callable[[], bool] | None,
 ) -> None:
     """Compute what `Network.prepare` says."""
-    spectra.cache = _opened(cache, fingerprint, layers)
+    folder = folder_of(cache, sum(layer.params for layer in layers))
+    if folder is not None:
+        spectra.cache = Cache(folder / f"{fingerprint}.safetensors")
     jobs = [(layer, one) for layer in layers for one in layer.families]
     jobs.sort(key=lambda job: -_work(*job))
     missing = [job for job in jobs if not _read(*job, tables)]
@@ -65,15 +65,6 @@ def prepare(
         except (ExplorerError, OSError):
             if cache is not True:  # a folder that somebody named
                 raise
-
-
-def _opened(
-    cache: bool | str | os.PathLike[str], fingerprint: str, layers: tuple[Layer, ...]
-) -> Cache | None:
-    if cache is False or (cache is True and sum(layer.params for layer in layers) < WORTH):
-        return None
-    folder = default_folder() if cache is True else Path(cache)
-    return Cache(folder / f"{fingerprint}.safetensors")
 
 
 def _read(layer: Layer, one: str, tables: Tables) -> bool:

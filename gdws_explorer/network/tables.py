@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.network.allocate import Allocator, Fixed, Options, Table
 from gdws_explorer.network.cache import Cache
+from gdws_explorer.network.calibration import Calibration
 from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.layers import Layer
@@ -22,11 +22,21 @@ MEASURES = ("macs", "params")
 
 
 class Spectra:
-    """What every approximation of a network's layers errs by."""
+    """What every approximation of a network's layers errs by.
 
-    def __init__(self, model: nn.Module, layers: Mapping[str, Layer]) -> None:
+    calibration : where there is one, errors are in the layers' outputs, and a layer that it does
+        not know has none.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, Layer],
+        calibration: Calibration | None = None,
+    ) -> None:
         self._model = model
         self._layers = layers
+        self._calibration = calibration
         self._spectra: dict[tuple[str, str], Any] = {}
         self._energy: dict[str, float] = {}
         self.cache: Cache | None = None
@@ -41,8 +51,9 @@ class Spectra:
                 raise PlanError(f"{name} cannot be approximated by {one}: {why}.")
             module = self._model.get_submodule(name)
             parts = None if self.cache is None else self.cache.get(f"{name}/{one}")
+            moments = None if self._calibration is None else self._calibration[name]
             self._spectra[name, one] = (
-                FAMILIES[one].decompose(module)
+                FAMILIES[one].decompose(module, moments)
                 if parts is None
                 else FAMILIES[one].of_parts(module, parts)
             )
@@ -67,17 +78,18 @@ class Spectra:
             raise BudgetError(f"{name}: {error}") from None
 
     def energy(self, name: str) -> float:
-        """The squared norm of a layer's weight."""
+        """The squared norm of a layer's weight, or of its output: the error of a layer of zeros."""
         if name not in self._energy:
             weight = self._model.get_submodule(name).weight
             assert isinstance(weight, Tensor)
-            self._energy[name] = float(weight.detach().double().square().sum())
+            numbers = weight.detach().cpu().double()
+            if self._calibration is None:
+                self._energy[name] = float(numbers.square().sum())
+            elif name in self._calibration.layers:
+                self._energy[name] = self._calibration[name].energy(numbers)
+            else:
+                self._energy[name] = 0.0
         return self._energy[name]
-
-    @cached_property
-    def total_energy(self) -> float:
-        """The squared norms of all kernels that can be approximated, summed."""
-        return sum(self.energy(name) for name, layer in self._layers.items() if layer.families)
 
 
 class Tables:

@@ -131,6 +131,9 @@ function render({ model, el: root }) {
   weighing.addEventListener("change", () =>
     post.send({ type: "weighing", value: weighing.value }),
   );
+  const data = el("input", { type: "checkbox", "aria-label": "from data" });
+  data.addEventListener("change", () => post.send({ type: "data", on: data.checked }));
+  const dataText = el("span");
   const totals = el("div", { class: "gx-totals", "aria-live": "off" });
   const slideBy = el("select", { "aria-label": "what the layer faders mean" });
   slideBy.addEventListener("change", () => post.send({ type: "slide by", by: slideBy.value }));
@@ -156,6 +159,16 @@ function render({ model, el: root }) {
         el("span", { class: "gx-pair" }, masterNumber, unit),
         el("span", { class: "gx-pair" }, el("label", { class: "gx-unit", text: "families" }), families),
         el("span", { class: "gx-pair" }, el("label", { class: "gx-unit", text: "errors" }), weighing),
+        el(
+          "label",
+          {
+            class: "gx-pair gx-data",
+            title: "Errors in the layers' outputs, as some images drive them, instead of in the "
+              + "weights; before a plan is measured its last factors are solved for on the images",
+          },
+          data,
+          dataText,
+        ),
       ),
       totals,
       el(
@@ -262,6 +275,10 @@ function render({ model, el: root }) {
     options(by, state.network.meanings, state.network.by);
     options(families, state.network.families, state.network.family);
     options(weighing, state.network.weighings, state.network.weighing);
+    weighing.closest(".gx-pair").hidden = state.network.data; // the images say it
+    data.checked = state.network.data || state.network.reading;
+    data.disabled = state.network.reading;
+    dataText.textContent = state.network.reading ? "from data: reading the images …" : "from data";
     options(slideBy, state.meanings, state.by);
     put(master, state.network.position);
     put(masterNumber, state.network.number);

@@ -10,6 +10,7 @@ import anywidget
 import traitlets
 
 from gdws_explorer.errors import BudgetError, ExplorerError
+from gdws_explorer.explore.dial import RULES
 from gdws_explorer.figures.theme import millions
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.plan import family
@@ -26,7 +27,8 @@ NETWORK_LABELS = [
     ["macs", "MACs"],
     ["params", "parameters"],
     ["error", "error, shared out"],
-    ["beta", "one β per layer (paper)"],
+    ["beta", "one β per layer (paper, α = 1)"],
+    ["alpha", "one β per layer (paper, α of eq. 8)"],
 ]
 
 
@@ -43,6 +45,7 @@ class DeskWidget(anywidget.AnyWidget):
     def __init__(self, session: Session) -> None:
         self._session = session
         self._seq = 0
+        self._label = session.network.label
         super().__init__(
             strips=strips_of(session), left_alone=left_alone(session), state=state_of(session, 0)
         )
@@ -50,6 +53,10 @@ class DeskWidget(anywidget.AnyWidget):
 
     def refresh(self) -> None:
         """Show what the session says now."""
+        if self._session.network.label != self._label:  # other families, other reasons
+            self._label = self._session.network.label
+            self.strips = strips_of(self._session)
+            self.left_alone = left_alone(self._session)
         self.state = state_of(self._session, self._seq)
 
     def _received(self, _widget: Any, message: dict[str, Any], _buffers: Any) -> None:
@@ -91,7 +98,7 @@ def state_of(session: Session, seq: int) -> dict[str, Any]:
     summary, desk = session.summary, session.desk
     budget, number = session.budget(), session.budget_number()
     chosen = next((k for k, v in FAMILY_SETS.items() if v == desk.families), "any")
-    text, unit = _budget_text(budget.by, number)
+    text, unit = _budget_text(budget.by, number, session.norm)
     return {
         "seq": seq,
         "by": session.slide_by,
@@ -107,13 +114,15 @@ def state_of(session: Session, seq: int) -> dict[str, Any]:
             "families": FAMILY_LABELS,
             "weighing": desk.weighing,
             "weighings": WEIGHING_LABELS,
+            "data": desk.plan.calibration is not None,
+            "reading": session.reading,
         },
-        "totals": totals(summary),
+        "totals": totals(summary, session.norm),
         "rows": [_row(session, name, layer) for name, layer in summary.layers.items()],
     }
 
 
-def totals(summary: Summary) -> list[list[str]]:
+def totals(summary: Summary, norm: str) -> list[list[str]]:
     """The totals' line: label, before, after, share."""
 
     def line(label: str, before: int, after: int, unit: str = "") -> list[str]:
@@ -123,13 +132,13 @@ def totals(summary: Summary) -> list[list[str]]:
         line("MACs", summary.dense_macs, summary.macs),
         line("parameters", summary.dense_params, summary.params),
         line("size", summary.dense_bytes, summary.bytes, "B"),
-        ["squared error", "", f"{summary.error:.4g}", f"({summary.relative_error:.2%} of ‖W‖²)"],
+        ["squared error", "", f"{summary.error:.4g}", f"({summary.relative_error:.2%} of {norm})"],
     ]
 
 
 def _row(session: Session, name: str, layer: LayerSummary) -> dict[str, Any]:
     one = family(layer.choice)
-    dial = session.dials[name]
+    dial = session.dial(name)
     by = session.slide_by
     numbers = dial.numbers(layer.choice, by)
     formats = {"error": "{:.4g}", "macs": "{:.1f}", "rank": "{:.0f}"}
@@ -148,12 +157,12 @@ def _row(session: Session, name: str, layer: LayerSummary) -> dict[str, Any]:
     }
 
 
-def _budget_text(by: str, number: float) -> tuple[str, str]:
+def _budget_text(by: str, number: float, norm: str) -> tuple[str, str]:
     if by in ("macs", "params"):
         return f"{100 * number:.1f}", "% of dense"
     if by == "error":
-        return f"{100 * number:.3g}", "% of ‖W‖²"
-    return f"{number:.4g}", "squared error per layer"
+        return f"{100 * number:.3g}", f"% of {norm}"
+    return f"{number:.4g}", ("α-weighted " if by == "alpha" else "") + "squared error per layer"
 
 
 def _number(text: str) -> float:
@@ -170,7 +179,7 @@ def _layer(session: Session, message: dict[str, Any]) -> str:
 def _network_number(session: Session, message: dict[str, Any]) -> None:
     number = _number(message["text"])
     by = message["by"]
-    session.type_budget(by, number if by == "beta" else number / 100)
+    session.type_budget(by, number if by in RULES else number / 100)
 
 
 def _families(session: Session, message: dict[str, Any]) -> None:
@@ -194,6 +203,7 @@ HANDLERS: dict[str, Handler] = {
     "network number": _network_number,
     "families": _families,
     "weighing": lambda s, m: s.set_weighing(m["value"]),
+    "data": lambda s, m: s.use_data(bool(m["on"])),
     "undo": lambda s, _: s.undo(),
     "redo": lambda s, _: s.redo(),
     "walk": lambda s, m: s.walk(m["step"]),

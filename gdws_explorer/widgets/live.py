@@ -9,6 +9,7 @@ from ipywidgets import HTML, VBox
 
 from gdws_explorer.figures import front as fronts
 from gdws_explorer.figures import layer
+from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Choice
 from gdws_explorer.widgets import words
 from gdws_explorer.widgets.figure import Figure
@@ -24,7 +25,7 @@ class LayerView:
         self._session = session
         self._caption = HTML()
         self._shown = self._wanted()
-        self.figure = Figure(layer.figure(session.network, *self._chosen()))
+        self.figure = Figure(layer.figure(self._network, *self._chosen()))
         self.box = VBox([self._caption, self.figure])
         self.refresh()
 
@@ -32,10 +33,10 @@ class LayerView:
         """Show the chosen layer under the present plan; only what changed is sent."""
         self._caption.value = words.layer(self._session)
         wanted = self._wanted()
-        shapes = layer.shapes(self._session.network, *self._chosen())
+        shapes = layer.shapes(self._network, *self._chosen())
         with self.figure.batch_update():
             if wanted != self._shown:
-                self._draw(*wanted)
+                self._draw(*wanted[:2])
             self.figure.layout.shapes = shapes
         self._shown = wanted
 
@@ -47,16 +48,24 @@ class LayerView:
             for i, trace in enumerate(self.figure.data):
                 trace.visible = i in places
             self.figure.update_layout(layer.axes(picture))
-        for i, new in zip(places, layer.traces(self._session.network, name, one), strict=True):
+        for i, new in zip(places, layer.traces(self._network, name, one), strict=True):
             given = {key: new[key] for key in ARRAYS if key in new and new[key] is not None}
             self.figure.data[i].update(given)
 
     def _chosen(self) -> tuple[str, Choice]:
         return self._session.selected, self._session.plan[self._session.selected]
 
-    def _wanted(self) -> tuple[str, str]:
+    @property
+    def _network(self) -> Network:
+        """The network as the plan sees it; a layer that has no family there is shown plain."""
+        network = self._session.network
+        able = network.layer(self._session.selected).families
+        return network if able else self._session.sources.plain
+
+    def _wanted(self) -> tuple[str, str, str | None]:
+        """What the traces depend on: layer, family, source."""
         name, choice = self._chosen()
-        return name, layer.shown_family(self._session.network, name, choice)
+        return name, layer.shown_family(self._network, name, choice), self._network.label
 
 
 class FrontView:
@@ -114,7 +123,8 @@ class FrontView:
         shapes = [fronts.cursor(here)]
         if measured.of(session.plan) is None:
             side = "left" if here > 0.7 * self._right else "right"
-            values = [measured.predicted(session.plan, metric) for metric in self.metrics]
+            error = session.summary.relative_error
+            values = [measured.predicted(session.plan, error, m) for m in self.metrics]
             shapes += [fronts.ghost(here, 100 * v, outwards=side) for v in values if v is not None]
         return shapes
 

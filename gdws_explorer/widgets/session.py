@@ -6,27 +6,32 @@ to it; the sums are made in `network` and `explore`.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
+
 from gdws_explorer.errors import ExplorerError, PlanError
 from gdws_explorer.explore.desk import Budget, Desk
 from gdws_explorer.explore.dial import (
     MEANINGS,
     NETWORK_MEANINGS,
+    RULES,
     Dial,
     network_number,
     network_position,
     network_share,
 )
 from gdws_explorer.explore.history import History
-from gdws_explorer.explore.jobs import Job, Jobs
+from gdws_explorer.explore.jobs import Job, Jobs, Work
 from gdws_explorer.explore.line import neighbour
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.presets import PRESETS
+from gdws_explorer.explore.sources import Sources
 from gdws_explorer.export.bundle import export
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
@@ -34,6 +39,7 @@ from gdws_explorer.network.summary import Summary
 from gdws_explorer.robust.attacks import Attack
 
 Listener = Callable[[str], None]
+READING = "reading the images"
 
 
 class Session:
@@ -50,10 +56,12 @@ class Session:
         *,
         title: str,
         bench: str | None = None,
+        calibration: tuple[Tensor, Tensor | None] | None = None,
+        cache: bool | str | os.PathLike[str] = False,
     ) -> None:
         if not network.names:
             raise PlanError("no layer of this network can be approximated: " + _why_not(network))
-        self.network = network
+        self.sources = Sources(network, calibration, cache)
         self.measurements = measurements
         self.title = title
         self.bench = bench
@@ -62,7 +70,6 @@ class Session:
         self.selected = next((n for n in network.names if n not in skipped), network.names[0])
         self.slide_by = "macs"
         self.budget_by = "macs"
-        self.dials = {name: Dial(network, name) for name in network.names}
         self.message = ""
         self.failed = False
         self.jobs = Jobs(self._job_changed)
@@ -110,6 +117,20 @@ class Session:
         return self.desk.plan
 
     @property
+    def network(self) -> Network:
+        """The network as the plan sees it: plain, or calibrated on images."""
+        return self.sources.of(self.plan)
+
+    @property
+    def norm(self) -> str:
+        """What errors are parts of."""
+        return "‖W‖²" if self.plan.calibration is None else "the outputs"
+
+    def dial(self, name: str) -> Dial:
+        """What a layer's fader means."""
+        return Dial(self.network, name)
+
+    @property
     def summary(self) -> Summary:
         """Costs and error of the plan on the faders."""
         return self.network.summary(self.plan)
@@ -118,9 +139,9 @@ class Session:
         """Where a layer's fader stands: where the hand left it, while that is still its choice."""
         choice = self.plan[name]
         by, aim = self._aims.get(name, ("", ()))
-        own = self.dials[name].positions(choice, self.slide_by)
+        own = self.dial(name).positions(choice, self.slide_by)
         standing = by == self.slide_by and len(aim) == len(own)
-        if standing and self.dials[name].choice(family(choice), by, aim) == choice:
+        if standing and self.dial(name).choice(family(choice), by, aim) == choice:
             return aim
         return own
 
@@ -128,25 +149,26 @@ class Session:
         """Where the network's fader stands: as set, or as the plan happens to be."""
         if self.desk.budget is not None and self.desk.budget.by == self.budget_by:
             return self.desk.budget
-        now = network_share(self.summary, self.budget_by)
-        return Budget(self.budget_by, network_position(self.network, self.budget_by, now))
+        by, network = self.budget_by, self._weighing(self.budget_by)
+        now = network_share(network, self.plan, self.summary, by)
+        return Budget(by, network_position(network, by, now))
 
     def budget_number(self) -> float:
         """The number beside the network's fader."""
         budget = self.budget()
-        return network_number(self.network, budget.by, budget.position)
+        return network_number(self._weighing(budget.by), budget.by, budget.position)
 
     # -- moving ----------------------------------------------------------------------------
 
     def move(self, name: str, positions: Sequence[float], gesture: object = None) -> None:
         """Move a layer's fader; moves of one gesture are one step of undo."""
-        choice = self.dials[name].choice(self._family(name), self.slide_by, positions)
+        choice = self.dial(name).choice(self._family(name), self.slide_by, positions)
         self._aims[name] = (self.slide_by, tuple(positions))
         self._put(self.desk.choose(name, choice), gesture, touched=name)
 
     def type_numbers(self, name: str, numbers: Sequence[float]) -> None:
         """Set a layer by the numbers beside its fader."""
-        choice = self.dials[name].typed(self._family(name), self.slide_by, numbers)
+        choice = self.dial(name).typed(self._family(name), self.slide_by, numbers)
         self._put(self.desk.choose(name, choice), touched=name)
 
     def set_method(self, name: str, one: str) -> None:
@@ -159,31 +181,57 @@ class Session:
         if family(old) == one:
             self.select(name)
             return
-        place = (0.5,) if isinstance(old, Dense) else self.dials[name].positions(old, "macs")
-        choice = self.dials[name].choice(one, "macs", place)
+        place = (0.5,) if isinstance(old, Dense) else self.dial(name).positions(old, "macs")
+        choice = self.dial(name).choice(one, "macs", place)
         self._put(self.desk.choose(name, choice), touched=name)
 
     def move_network(self, by: str, position: float, gesture: object = None) -> None:
         """Move the network's fader: all layers that are neither locked nor skipped follow."""
         self.budget_by = _meaning(by, NETWORK_MEANINGS)
         budget = Budget(by, min(1.0, max(0.0, position)))
-        self._put(self.desk.under(self.network, budget), gesture)
+        self._put(self.desk.under(self._weighing(by), budget), gesture)
 
     def type_budget(self, by: str, number: float) -> None:
         """Set the network's budget by its number; out of reach is an error, not a clamp."""
-        if by == "beta":
-            self.network.lego(number, **self.desk.held)
+        network = self._weighing(by)
+        if by in RULES:
+            network.lego(number, **self.desk.held)
         else:
-            self.desk.bounded(self.network, by, number)
-        self.move_network(by, network_position(self.network, by, number))
+            self.desk.bounded(network, by, number)
+        self.move_network(by, network_position(network, by, number))
 
     def set_families(self, families: Sequence[str]) -> None:
         """Choose the families that the network's fader may use."""
-        self._put(self.desk.allow(self.network, tuple(families)))
+        self._put(self.desk.allow(self._weighing(self._by), tuple(families)))
 
     def set_weighing(self, weighing: str) -> None:
         """Choose how the network's fader compares the layers' errors."""
-        self._put(self.desk.weigh(self.network, weighing))
+        self._put(self.desk.weigh(self._weighing(self._by), weighing))
+
+    def use_data(self, on: bool) -> None:
+        """Take errors in the layers' outputs, from images, or in the weights again.
+
+        The first time the images are read, in the background; the plan changes when that is done.
+        """
+        attack = self.measurements.attack
+        if on == (self.plan.calibration is not None) or (on and self.reading):
+            return
+        known = self.sources.calibrated(attack) if on else self.sources.plain
+        if known is not None:
+            self._put(self.desk.on(known))
+            return
+
+        def read(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+            network = self.sources.calibrate(attack, progress, cancelled)
+            with self.told():
+                self._put(self.desk.on(network))
+
+        self._read(read)
+
+    @property
+    def reading(self) -> bool:
+        """Whether images are being read, or wait for it."""
+        return any(job.about == READING for job in self.jobs.all)
 
     def hold(self, name: str, on: bool) -> None:
         """Lock a layer as it is, or let it go."""
@@ -204,7 +252,7 @@ class Session:
 
     def put_desk(self, desk: Desk) -> None:
         """Put a whole desk in place: plan, locks, families, budget."""
-        self.network.check(desk.plan)
+        self.sources.of(desk.plan).check(desk.plan)
         if desk.budget is not None:
             self.budget_by = _meaning(desk.budget.by, NETWORK_MEANINGS)
         self._put(desk)
@@ -239,8 +287,23 @@ class Session:
         self._tell("view")
 
     def set_budget_by(self, by: str) -> None:
-        """Change what the network's fader means; the plan stays."""
-        self.budget_by = _meaning(by, NETWORK_MEANINGS)
+        """Change what the network's fader means; the plan stays.
+
+        For "alpha" the weights are computed first, in the background.
+        """
+        _meaning(by, NETWORK_MEANINGS)
+        attack = self.measurements.attack
+        if by == "alpha" and self.plan.calibration is not None:
+            raise PlanError("α weighs errors of the weights; switch “from data” off first.")
+        if by == "alpha" and not self.sources.knows_alpha(attack):
+
+            def weigh(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+                self.sources.weigh(attack, progress, cancelled)
+                self.budget_by = by
+
+            self._read(weigh)
+            return
+        self.budget_by = by
         self._tell("view")
 
     # -- measuring ---------------------------------------------------------------------------
@@ -258,7 +321,7 @@ class Session:
     def evaluate(self) -> Job:
         """Measure the plan on the faders in the background; several queue up."""
         plan = self.plan
-        measure = self.measurements.task(plan, self._parent())
+        measure = self.measurements.task(plan, self.network, self._parent())
 
         def work(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
             measure(progress, cancelled)
@@ -284,8 +347,29 @@ class Session:
 
     def _family(self, name: str) -> str:
         """A layer's family; touching the fader of a dense layer starts its first one."""
-        one = family(self.plan[name])
-        return self.network.layer(name).families[0] if one == "dense" else one
+        one, layer = family(self.plan[name]), self.network.layer(name)
+        if one == "dense" and not layer.families:
+            plain = self.sources.plain.layer(name).families
+            raise PlanError(f"{name} stays dense: {layer.reasons[plain[0]]}.")
+        return layer.families[0] if one == "dense" else one
+
+    @property
+    def _by(self) -> str:
+        """What the budget of the present plan limits."""
+        return "macs" if self.desk.budget is None else self.desk.budget.by
+
+    def _weighing(self, by: str) -> Network:
+        """The network that a budget of this meaning looks its errors up in."""
+        weighted = self.sources.weighted
+        if by != "alpha" or self.plan.calibration is not None or weighted is None:
+            return self.network
+        return weighted
+
+    def _read(self, work: Work) -> None:
+        """Learn something from the images in the background, once at a time."""
+        self.sources.check()
+        if not self.reading:
+            self.jobs.submit(READING, work)
 
     def _put(self, desk: Desk, gesture: object = None, touched: str | None = None) -> None:
         """Put a desk in place; the layer that was touched for it is the chosen one."""
@@ -306,7 +390,10 @@ class Session:
 
     def _job_changed(self, job: Job) -> None:
         if job.error is not None:
-            self.say(f"the measurement stopped: {job.error}", failed=True)
+            what = job.about if job.about == READING else "the measurement"
+            self.say(f"{what} stopped: {job.error}", failed=True)
+        if job.about == READING:
+            self._tell("view")
         self._tell("job")
 
     def _tell(self, what: str) -> None:

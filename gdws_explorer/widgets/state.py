@@ -30,6 +30,7 @@ def encode(session: Session) -> str:
         "skipped": sorted(desk.skipped),
         "families": desk.families,
         "weighing": desk.weighing,
+        "data": desk.plan.calibration is not None,
         "budget": None if desk.budget is None else [desk.budget.by, desk.budget.position],
         "selected": session.selected,
         "slide_by": session.slide_by,
@@ -75,6 +76,8 @@ def restore(session: Session, raw: dict[str, Any]) -> None:
     session.select(selected)
     if session.measurements.data is not None:
         session.measure_with(attack, n)
+    if raw.get("data"):
+        session.use_data(True)
 
 
 def _plan(network: Network, fingerprint: str, packed: str) -> Plan:

@@ -42,7 +42,7 @@ def layer(session: Session) -> str:
             f"({summary.macs / summary.dense_macs:.0%})",
             f"parameters {millions(summary.dense_params)} → {millions(summary.params)}",
             f"squared error {summary.error:.4g} ({summary.error / (summary.energy or 1):.2%} "
-            "of ‖W‖²)",
+            f"of {session.norm.replace('outputs', 'output')})",
         ]
     if summary.larger:
         parts.append('<b style="color:var(--gx-warn)">dearer than the dense layer</b>')
@@ -98,11 +98,12 @@ def job(session: Session) -> str:
     if running is None:
         return ""
     queue = f" · {waiting} waiting" if waiting else ""
+    what = f"{running.about} " if isinstance(running.about, str) else ""
     if running.cancelling:
         return f"stopping …{queue}"
     left = running.seconds_left
     time = "" if left is None else f" · {max(0.0, left):.0f} s left"
-    return f"{running.fraction:.0%}{time}{queue}"
+    return f"{what}{running.fraction:.0%}{time}{queue}"
 
 
 def message(session: Session) -> str:

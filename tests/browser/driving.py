@@ -177,6 +177,7 @@ LOOK = r"""() => {
       number: root.querySelector(".gx-network .gx-number").value,
     },
     message: text(root.querySelector(".gx-message")),
+    totals_line: text(root.querySelector(".gx-totals")),
   };
 }"""
 

@@ -247,3 +247,27 @@ def test_a_reload_finds_the_same_plan_and_figures(explorer, wait_idle):
     explorer.drag(explorer.fader("conv6"), 0.3)
     explorer.until(lambda: explorer.truth()["hash"] != truth["hash"], "it goes on after a reload")
     explorer.agrees()
+
+
+def test_from_data_is_switched_on_and_off(explorer, screenshot):
+    explorer.drag(explorer.master, 0.4)
+    plain, _ = explorer.agrees()
+    switch = explorer.root.get_by_label("from data", exact=True)
+    switch.check()
+    explorer.until(
+        lambda: "of the outputs" in explorer.look()["totals_line"], "errors in the outputs", 60
+    )
+    shown, truth = explorer.agrees()
+    assert truth["steps"][0] == 2
+    assert shown["network"]["position"] == plain["network"]["position"]
+    explorer.drag(explorer.fader("conv4"), 0.3)
+    moved, _ = explorer.agrees()
+    assert moved["figures"]["cursorAt"] != shown["figures"]["cursorAt"]
+    screenshot(explorer.page, "from-data")
+    switch.uncheck()
+    explorer.until(lambda: "of ‖W‖²" in explorer.look()["totals_line"], "errors in the weights")
+    explorer.agrees()
+    switch.check()
+    explorer.until(lambda: "of the outputs" in explorer.look()["totals_line"], "known images", 3)
+    switch.uncheck()
+    explorer.agrees()

@@ -1,6 +1,7 @@
 """What the position of a fader means."""
 
 import pytest
+import torch
 
 from gdws_explorer.bench import load
 from gdws_explorer.errors import BudgetError, PlanError
@@ -122,11 +123,31 @@ def test_network_positions_and_numbers_are_inverse(network, by):
 
 
 def test_the_share_of_a_plan(network):
-    summary = network.summary(network.budget(macs=0.5))
-    assert network_share(summary, "macs") == summary.macs / network.macs
-    assert network_share(summary, "error") == summary.relative_error
-    assert network_share(summary, "beta") == max(s.error for s in summary.layers.values())
-    assert network_share(network.summary(network.plan()), "params") == 1.0
+    plan = network.budget(macs=0.5)
+    summary = network.summary(plan)
+    assert network_share(network, plan, summary, "macs") == summary.macs / network.macs
+    assert network_share(network, plan, summary, "error") == summary.relative_error
+    largest = max(s.error for s in summary.layers.values())
+    assert network_share(network, plan, summary, "beta") == largest
+    dense = network.plan()
+    assert network_share(network, dense, network.summary(dense), "params") == 1.0
+
+
+def test_a_rule_weighed_by_alpha(network):
+    alpha = {"conv2": torch.linspace(0, 2, 32), "conv4": torch.full((64,), 3.0)}
+    weighed = network.weighted(alpha)
+    beta = network_number(weighed, "alpha", 0.2)
+    assert network_position(weighed, "alpha", beta) == pytest.approx(0.2)
+    plan = weighed.lego(beta)
+    assert plan == network.lego(beta, alpha)
+    share = network_share(weighed, plan, network.summary(plan), "alpha")
+    errors = {
+        name: network.gdws(name).error(network.counts(name, choice), alpha.get(name))
+        for name, choice in plan
+        if isinstance(choice, GDWS)
+    }
+    assert len(errors) >= 3
+    assert share == max(errors.values()) <= beta
 
 
 def test_dense_stands_at_the_top(network):

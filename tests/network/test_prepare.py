@@ -7,7 +7,6 @@ from safetensors.torch import load_file, save_file
 
 from gdws_explorer.errors import Cancelled, ExplorerError
 from gdws_explorer.network import cache as caches
-from gdws_explorer.network import prepare as preparing
 from gdws_explorer.network.cache import Cache
 from gdws_explorer.network.families import FAMILIES, Family
 from gdws_explorer.network.network import Network
@@ -20,9 +19,9 @@ def decomposed(monkeypatch):
     made = []
     for kind in {type(family) for family in FAMILIES.values()}:
 
-        def noted(self, module, old=kind.decompose):
+        def noted(self, module, moments=None, old=kind.decompose):
             made.append(self.name)
-            return old(self, module)
+            return old(self, module, moments)
 
         monkeypatch.setattr(kind, "decompose", noted)
     return made
@@ -127,19 +126,19 @@ def test_a_folder_that_cannot_be_written(resnet, images, tmp_path, monkeypatch):
     with pytest.raises(ExplorerError, match="taken"):
         Network(resnet, images).prepare(cache=taken)
     # Nobody named the default folder: nobody is told.
-    monkeypatch.setattr(preparing, "WORTH", 0)
-    monkeypatch.setattr(preparing, "default_folder", lambda: taken)
+    monkeypatch.setattr(caches, "WORTH", 0)
+    monkeypatch.setattr(caches, "default_folder", lambda: taken)
     assert Network(resnet, images).prepare(cache=True).budget(macs=0.5)
 
 
 def test_small_networks_leave_no_file_by_default(resnet, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparing, "default_folder", lambda: tmp_path)
+    monkeypatch.setattr(caches, "default_folder", lambda: tmp_path)
     Network(resnet, images).prepare(cache=True)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_oldest_files_go(tmp_path, monkeypatch):
-    monkeypatch.setattr(caches, "NETWORKS", 2)
+    monkeypatch.setattr(caches, "FILES", 2)
     for i in range(4):
         Cache(tmp_path / f"{i}.safetensors").write({"a": {"b": torch.ones(3) * i}})
     assert sorted(file.stem for file in tmp_path.iterdir()) == ["2", "3"]

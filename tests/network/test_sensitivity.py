@@ -175,7 +175,7 @@ def test_moments_are_those_of_plain_patches(model, x):
     plain = channels @ channels.T
     scale = moments.patches.diagonal(dim1=1, dim2=2).sum() / plain.trace()
     torch.testing.assert_close(moments.inputs, plain * scale, rtol=1e-5, atol=1e-9)
-    assert float(moments.tucker[1].trace()) == pytest.approx(1)
+    assert float(moments.kronecker[1].trace()) == pytest.approx(1)
 
 
 def test_sensitivity_is_the_mean_squared_gradient_at_the_output(model, x):

@@ -52,7 +52,7 @@ def test_moving_a_layer(session):
 
 def test_a_fader_stays_where_the_hand_left_it_until_something_else_moves_it(session):
     session.move("conv2", [0.5011])
-    step = session.dials["conv2"].positions(session.plan["conv2"], "macs")
+    step = session.dial("conv2").positions(session.plan["conv2"], "macs")
     assert session.positions("conv2") == (0.5011,) != step
     session.move_network("macs", 0.3)
     assert session.positions("conv2") != (0.5011,)
@@ -225,7 +225,7 @@ def test_walking_the_front(session):
 
 def test_a_plan_that_is_not_measured_has_a_predicted_place(session):
     session.move_network("macs", 0.43)
-    guess = session.measurements.predicted(session.plan, "robust")
+    guess = session.measurements.predicted(session.plan, session.summary.relative_error, "robust")
     assert 0.5 < guess < 1.0
 
 
@@ -283,3 +283,147 @@ def test_a_network_without_an_approximable_layer_is_refused():
     model = nn.Sequential(nn.ConvTranspose2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(gx.PlanError, match=r"no layer of this network.*transposed"):
         gx.explore(model, data=(torch.rand(4, 1, 4, 4), torch.tensor([0, 1, 0, 1])))
+
+
+@pytest.fixture
+def informed(network, bench):
+    """A session with a few images to learn from."""
+    images = tuple(part[:60] for part in bench.train_data)
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    made = Session(network, measured, title="digits", bench="digits", calibration=images)
+    yield made
+    made.close()
+
+
+def _settled(session):
+    session.jobs.wait(120)
+    return session
+
+
+def test_from_data_reads_the_images_once_and_the_fader_stays(informed, network):
+    informed.move_network("macs", 0.4)
+    plain = informed.plan
+    informed.use_data(True)
+    assert informed.reading
+    assert informed.plan == plain, "nothing moves before the images are read"
+    informed.use_data(True)
+    assert len(informed.jobs.all) == 1
+    _settled(informed)
+    assert not informed.reading
+    assert informed.plan.calibration == informed.network.label is not None
+    assert informed.desk.budget.position == 0.4
+    assert informed.summary.macs <= 0.4 * network.macs
+    assert informed.norm == "the outputs"
+    ours = informed.plan
+    informed.undo()
+    assert informed.plan == plain
+    assert informed.network is network
+    informed.redo()
+    assert informed.plan == ours
+    informed.use_data(False)
+    assert informed.plan == plain
+    informed.use_data(True)
+    assert informed.plan == ours, "at once: the images are known"
+    assert not informed.reading
+
+
+def test_choices_by_hand_are_taken_over(informed):
+    informed.set_method("conv2", "tucker2")
+    informed.set_method("conv3", "spatial")
+    informed.set_method("fc", "svd")
+    before, kept = informed.summary, informed.plan["conv2"]
+    _settled(_on(informed))
+    assert informed.plan["conv2"] == kept
+    assert not isinstance(informed.plan["conv3"], gx.SpatialSVD)
+    after = informed.summary
+    assert 0 < after.layers["conv3"].macs <= before.layers["conv3"].macs
+    assert informed.plan["fc"] == gx.Dense()
+    with pytest.raises(gx.PlanError, match="fc stays dense: the calibration holds no moments"):
+        informed.move("fc", [0.5])
+    informed.preset("Half the MACs, best family per layer")
+    assert informed.summary.macs <= 0.5 * informed.network.macs
+    informed.move("conv5", [0.3])
+    assert informed.plan.calibration is not None
+
+
+def _on(session):
+    session.use_data(True)
+    return session
+
+
+def test_plans_from_data_are_measured_refitted_and_stand_on_the_same_front(informed, bench):
+    _settled(_on(informed)).move_network("macs", 0.3)
+    count = len(informed.measurements.records())
+    _settled(informed).measure_with(gx.FGSM(0.15), 40)
+    informed.evaluate()
+    _settled(informed).measure_with(bench.attack, 360)
+    assert len(informed.measurements.records()) == count
+    informed.measure_with(gx.FGSM(0.15), 40)
+    (record,) = informed.measurements.records()
+    assert record.plan == informed.plan
+    built = informed.network.build(informed.plan)
+    report = evaluate(built, bench.data, gx.FGSM(0.15), n=40)
+    assert (record.clean_correct, record.robust_correct) == (
+        report.clean_correct,
+        report.robust_correct,
+    )
+    plain = informed.sources.plain
+    assert informed.measurements.predicted(informed.plan, 0.1, "clean") is None
+    assert informed.measurements.predicted(plain.plan(), 0.1, "clean") is None
+
+
+def test_a_plan_of_other_images_is_refused_in_words(informed, session):
+    _settled(_on(informed)).move_network("macs", 0.5)
+    with session.told():
+        session.put(informed.plan)
+    assert "not read here" in session.message
+    with session.told():
+        session.use_data(True)
+    assert "open with gx.explore(…, calibration=images)" in session.message
+    assert session.plan.calibration is None
+
+
+def test_reading_can_be_cancelled(informed):
+    informed.use_data(True)
+    informed.jobs.cancel()
+    _settled(informed)
+    assert informed.plan.calibration is None
+    assert not informed.reading
+    assert informed.message == ""
+
+
+def test_a_state_from_data_comes_back(informed, network, bench):
+    _settled(_on(informed)).move_network("macs", 0.35)
+    raw = states.decode(states.encode(informed))
+    images = tuple(part[:60] for part in bench.train_data)
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    again = Session(network, measured, title="digits", bench="digits", calibration=images)
+    states.restore(again, raw)
+    _settled(again)
+    assert again.plan == informed.plan
+    assert again.desk.budget == informed.desk.budget
+    again.close()
+
+
+def test_alpha_is_one_click_and_uniform_is_another(informed, network):
+    informed.set_budget_by("beta")
+    informed.move_network("beta", 0.3)
+    uniform = informed.plan
+    informed.set_budget_by("alpha")
+    assert informed.budget_by == "beta"
+    _settled(informed)
+    assert informed.budget_by == "alpha"
+    assert informed.plan == uniform, "the plan stays until the fader moves"
+    informed.move_network("alpha", 0.3)
+    beta = informed.budget_number()
+    assert informed.plan == informed.sources.weighted.lego(beta, skip=network.skip)
+    assert informed.plan != uniform
+    informed.type_budget("alpha", beta)
+    informed.set_budget_by("beta")
+    informed.move_network("beta", 0.3)
+    assert informed.plan == uniform
+    informed.set_budget_by("alpha")
+    assert informed.budget_by == "alpha", "computed once"
+    _settled(_on(informed))
+    with pytest.raises(gx.PlanError, match="switch “from data” off"):
+        informed.set_budget_by("alpha")

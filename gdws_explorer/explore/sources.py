@@ -1,0 +1,98 @@
+"""What approximations are made from: the weights alone, or the weights and some images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from torch import Tensor
+
+from gdws_explorer.errors import DataError, PlanError
+from gdws_explorer.network.margins import chosen
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plan import Plan
+from gdws_explorer.robust.attacks import Attack
+
+IMAGES = 512  # looked at, of those there are
+ALPHA = 150  # for the paper's α
+
+
+class Sources:
+    """One network plain, and calibrated as often as somebody asked for it.
+
+    images : `(N, C, H, W)` with labels or None, to calibrate on; not those that plans are measured
+        on. None where there are none. cache : where α is kept, as in `Network.alpha`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        images: tuple[Tensor, Tensor | None] | None,
+        cache: bool | str | os.PathLike[str] = False,
+    ) -> None:
+        self.plain = network
+        self.images = images
+        self._cache = cache
+        self._calibrated: dict[str, Network] = {}
+        self._by_attack: dict[Attack | None, Network] = {}
+        self.weighted: Network | None = None  # by the latest α, whatever is measured since
+        self._weighed_under: Attack | None = None
+
+    def of(self, plan: Plan) -> Network:
+        """The network whose plan this is; PlanError where it was calibrated elsewhere."""
+        if plan.calibration is None:
+            return self.plain
+        try:
+            return self._calibrated[plan.calibration]
+        except KeyError:
+            raise PlanError(
+                f"the plan is made from data (calibration {plan.calibration[:12]}…) that was not "
+                "read here; switch “from data” on with the same images and attack."
+            ) from None
+
+    def calibrated(self, attack: Attack | None) -> Network | None:
+        """The network that was calibrated under this attack, if it was."""
+        return self._by_attack.get(attack)
+
+    def calibrate(
+        self,
+        attack: Attack | None,
+        progress: Callable[[float], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Network:
+        """Calibrate on the images, under the attack that plans are measured with; DataError."""
+        x, y = self._images(IMAGES)
+        made = self.plain.calibrate(x, y, attack, n=None, progress=progress, cancel=cancel)
+        network = self.plain.calibrated(made, refit=x).prepare(cancel=cancel)
+        self._calibrated[str(network.label)] = self._by_attack[attack] = network
+        return network
+
+    def knows_alpha(self, attack: Attack | None) -> bool:
+        """Whether α of eq. 8 is computed, under this attack."""
+        return self.weighted is not None and self._weighed_under == attack
+
+    def weigh(
+        self,
+        attack: Attack | None,
+        progress: Callable[[float], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Network:
+        """Compute α of eq. 8 from the images; DataError where there are none."""
+        x, y = self._images(ALPHA)
+        alpha = self.plain.alpha(
+            x, y, attack, n=None, cache=self._cache, progress=progress, cancel=cancel
+        )
+        self.weighted, self._weighed_under = self.plain.weighted(alpha), attack
+        return self.weighted
+
+    def check(self) -> None:
+        """Raise DataError unless there are images."""
+        if self.images is None:
+            raise DataError(
+                "there are no images to learn from; open with gx.explore(…, calibration=images), "
+                "a few hundred that nothing is measured on."
+            )
+
+    def _images(self, n: int) -> tuple[Tensor, Tensor | None]:
+        self.check()
+        return chosen(self.images, n, seed=0)

@@ -1,0 +1,98 @@
+"""A network as some images drive it: what they tell, and what it leaves the layers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from gdws_explorer.network.calibration import Calibration, calibrate
+from gdws_explorer.network.families import FAMILIES
+from gdws_explorer.network.layers import Layer
+from gdws_explorer.network.margins import Attack
+
+
+def read(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor | None,
+    attack: Attack | None,
+    names: Collection[str],
+    n: int | None,
+    seed: int,
+    progress: Callable[[float], None] | None,
+    cancel: Callable[[], bool] | None,
+) -> Calibration:
+    """Moments of the clean images, and gradients of those under attack, where there is one."""
+    passes = 1 if attack is None else 2
+
+    def one(turn: int, under: Attack | None) -> Calibration:
+        def say(fraction: float) -> None:
+            if progress is not None:
+                progress((turn + fraction) / passes)
+
+        return calibrate(
+            model, x, y, under, names=names, n=n, seed=seed, progress=say, cancel=cancel
+        )
+
+    clean = one(0, None)
+    return clean if attack is None else clean.weighed_by(one(1, attack))
+
+
+def seen(layer: Layer, model: nn.Module, calibration: Calibration) -> Layer:
+    """The layer with the families that the calibration leaves it."""
+    if not layer.families:
+        return layer
+    if layer.name not in calibration.layers:
+        missing = "the calibration holds no moments of its inputs"
+        return replace(layer, reasons={**layer.reasons, **dict.fromkeys(layer.families, missing)})
+    module = model.get_submodule(layer.name)
+    assert isinstance(module, nn.Conv2d)
+    asked = {one: FAMILIES[one].why_no_data(module) for one in layer.families}
+    new = {one: why for one, why in asked.items() if why is not None}
+    return replace(layer, reasons={**layer.reasons, **new})
+
+
+def importance(calibration: Calibration, energies: Mapping[str, float]) -> dict[str, float]:
+    """What the layers' errors count, by name: the geometric mean of two opinions (ours).
+
+    What the margins say alone empties layers at small budgets, where errors are no longer small;
+    errors relative to each output alone know nothing of the decision. energies : of the outputs.
+    """
+    told = calibration.weights
+    return {
+        name: (told[name] / (energy or 1.0)) ** 0.5
+        for name, energy in energies.items()
+        if name in told
+    }
+
+
+def label(calibration: Calibration, refit: Tensor | None) -> str:
+    """The name of a calibration and of the images to refit on, for plans to carry."""
+    name = calibration.fingerprint[:32]
+    if refit is None:
+        return name
+    return f"{name}+{digest(refit)[:16]}"
+
+
+def other_source(theirs: str | None, ours: str | None) -> str:
+    """Why a plan of one source does not fit a network of another, and what to do."""
+    if theirs is None:
+        return (
+            "the plan is one of the weights alone, this network is calibrated; take its choices "
+            "over with net.plan(dict(plan))."
+        )
+    here = "is not calibrated" if ours is None else f"has the calibration {ours[:12]}…"
+    return (
+        f"the plan is made from data (calibration {theirs[:12]}…), this network {here}; use "
+        "net.calibrated(…) with the same images and settings."
+    )
+
+
+def digest(images: Tensor | None) -> str:
+    """SHA-256 of a tensor's numbers, empty for None."""
+    if images is None:
+        return ""
+    return hashlib.sha256(images.detach().cpu().contiguous().numpy().data).hexdigest()
