@@ -50,6 +50,10 @@ class Sources:
                 "read here; switch “from data” on with the same images and attack."
             ) from None
 
+    def knows(self, plan: Plan) -> bool:
+        """Whether `of` has an answer."""
+        return plan.calibration is None or plan.calibration in self._calibrated
+
     def calibrated(self, attack: Attack | None) -> Network | None:
         """The network that was calibrated under this attack, if it was."""
         return self._by_attack.get(attack)

@@ -11,7 +11,7 @@ from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.network.allocate import Allocation
 from gdws_explorer.network.layers import Layer
 from gdws_explorer.network.plan import Choice, Plan
-from gdws_explorer.network.tables import Spectra, Tables
+from gdws_explorer.network.tables import NANO, Spectra, Tables
 
 Weights = Mapping[str, float] | Literal["relative"] | None
 WORDS = {"macs": "MACs", "params": "parameters"}
@@ -65,7 +65,10 @@ class Budgets:
         weights: Weights,
         exact: bool,
     ) -> Allocation:
-        """The allocation under a fraction of "macs", "params" or "error"; see Network.budget."""
+        """The allocation under a fraction of "macs", "params" or "error", or under "ms".
+
+        See Network.budget.
+        """
         shares = self._shares(weights)
         if measure == "error":
             allocator = self._tables.allocator("macs", families, held, shares)
@@ -79,13 +82,19 @@ class Budgets:
             rest = self._rest("macs")
             return Allocation(made.choices, made.found + rest, made.bound + rest)
         allocator = self._tables.allocator(measure, families, held, shares)
-        total, rest = self._totals[measure], self._rest(measure)
+        rest = self._rest(measure)
         least = rest + allocator.least_cost
-        whole = at_most(fraction, total)
+        if measure == "ms":
+            whole, asked = int(NANO * fraction), f"{fraction:.4g} ms"
+            needed = f"{least / NANO:.4g} ms"
+        else:
+            total = self._totals[measure]
+            whole, asked = at_most(fraction, total), f"{fraction:.2%} of the {WORDS[measure]}"
+            needed = f"{least / total:.2%}"
         if whole < least:
             raise BudgetError(
-                f"a budget of {fraction:.2%} of the {WORDS[measure]} cannot be met: with these "
-                f"families, skipped and fixed layers the cheapest plan needs {least / total:.2%}."
+                f"a budget of {asked} cannot be met: with these families, skipped and fixed layers "
+                f"the cheapest plan needs {needed}."
             )
         return allocator.under_cost(whole - rest, exact=exact)
 
@@ -96,13 +105,14 @@ class Budgets:
         held: Mapping[str, Choice],
         weights: Weights,
     ) -> float:
-        """The smallest fraction that `optimum` can reach."""
+        """The smallest fraction, or milliseconds, that `optimum` can reach."""
         shares = self._shares(weights)
         if measure == "error":
             allocator = self._tables.allocator("macs", families, held, shares)
             return allocator.least_error / self._energy(shares)
         allocator = self._tables.allocator(measure, families, held, shares)
-        return (self._rest(measure) + allocator.least_cost) / self._totals[measure]
+        whole = NANO if measure == "ms" else self._totals[measure]
+        return (self._rest(measure) + allocator.least_cost) / whole
 
     def _shares(self, weights: Weights) -> dict[str, float]:
         """What each layer's squared error counts."""
@@ -134,6 +144,8 @@ class Budgets:
 
     def _rest(self, measure: str) -> int:
         """The part of the dense network's cost that no plan can change."""
+        if measure == "ms":
+            return self._tables.rest
         able = sum(int(getattr(layer, measure)) for layer in self._layers.values())
         return self._totals[measure] - able
 

@@ -16,6 +16,7 @@ from gdws_explorer.network.aware import importance, other_source
 from gdws_explorer.network.budgets import Budgets
 from gdws_explorer.network.calibration import Calibration
 from gdws_explorer.network.families import counts_of
+from gdws_explorer.network.latency import Latencies
 from gdws_explorer.network.layers import Layer, fingerprint, one_example, own_copy, trace
 from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan
 from gdws_explorer.network.prepare import prepare
@@ -27,6 +28,7 @@ class Decomposed:
 
     calibration: Calibration | None = None
     label: str | None = None
+    latencies: Latencies | None = None
 
     def __init__(
         self, model: nn.Module, example: Tensor, *, skip: Collection[str] | None = None
@@ -57,6 +59,8 @@ class Decomposed:
         if self.calibration is not None:
             energies = {name: self._spectra.energy(name) for name in self.names}
             weights = importance(self.calibration, energies)
+        if self.latencies is not None:
+            self._tables.time_by(self.latencies)
         self._budgets = Budgets(self._spectra, self._tables, able, totals, weights)
 
     def layer(self, name: str) -> Layer:

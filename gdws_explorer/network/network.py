@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from torch import Tensor, nn
 
+from gdws_explorer.errors import PlanError
 from gdws_explorer.network import sensitivity
 from gdws_explorer.network.aware import digest, label, read, seen
 from gdws_explorer.network.build import with_layers
@@ -16,12 +17,14 @@ from gdws_explorer.network.cache import folder_of, remembered
 from gdws_explorer.network.calibration import Calibration
 from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
+from gdws_explorer.network.latency import Latencies
 from gdws_explorer.network.margins import Attack
 from gdws_explorer.network.plan import Choice, Dense, Plan, family
 from gdws_explorer.network.planning import Planning
 from gdws_explorer.network.refit import reestimate_batchnorm
 from gdws_explorer.network.refit import refit as refitted
 from gdws_explorer.network.summary import LayerSummary, Summary
+from gdws_explorer.network.timing import measure
 
 
 class Network(Planning):
@@ -44,6 +47,7 @@ class Network(Planning):
     macs, params, bytes : of the dense network. fingerprint : SHA-256, 64 hex digits.
     calibration : what `calibrated` was given; None where errors are those of the weights.
     label : what its plans carry as `calibration`, likewise.
+    latencies : the times that `budget(ms=…)` goes by; None before any were measured.
     """
 
     _refit: Tensor | None = None
@@ -129,6 +133,39 @@ class Network(Planning):
         other = copy.copy(self)
         other._weigh(alpha)
         return other
+
+    # -- measured time ---------------------------------------------------------------
+
+    def measure_latency(
+        self,
+        *,
+        batch: int = 1,
+        threads: int | None = 1,
+        progress: Callable[[float], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Latencies:
+        """Time the dense network and its layers in every family, here and now; seconds.
+
+        batch : images at once. threads : torch's while measuring; more than one is only as steady
+        as the machine is quiet. `budget(ms=…)` goes by the result, which `Latencies.save` keeps.
+        Errors: DataError, ModelError, Cancelled.
+        """
+        found = measure(
+            self.model, self.example, self.layers, self.fingerprint, batch=batch, threads=threads,
+            progress=progress, cancel=cancel,
+        )  # fmt: skip
+        self.use_latencies(found)
+        return found
+
+    def use_latencies(self, latencies: Latencies) -> None:
+        """Let `budget(ms=…)` go by times that were measured before, `Latencies.load(path)`."""
+        if latencies.fingerprint != self.fingerprint:
+            raise PlanError(
+                f"the times are of another network (fingerprint {latencies.fingerprint[:12]}…, "
+                f"this one has {self.fingerprint[:12]}…); measure this one."
+            )
+        self.latencies = latencies
+        self._tables.time_by(latencies)
 
     # -- what a plan is ---------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 
 import torch
@@ -88,6 +89,7 @@ class Planning(Decomposed):
         macs: float | None = None,
         params: float | None = None,
         error: float | None = None,
+        ms: float | None = None,
         families: Collection[str] | None = None,
         skip: Collection[str] | None = None,
         fixed: Mapping[str, Choice] | None = None,
@@ -98,7 +100,8 @@ class Planning(Decomposed):
 
         macs, params : fraction of the dense network's total in (0, 1], layers that are not
         approximated included; the plan has the least error. error : fraction in (0, 1] of the
-        weights' squared norms; the plan has the fewest MACs. Exactly one of the three.
+        weights' squared norms; the plan has the fewest MACs. ms : measured milliseconds of one
+        batch, whatever `measure_latency` found no layer to spend included. Exactly one of the four.
         families : of "gdws", "tucker2", "svd" and "spatial"; None allows all. A layer whose
         approximation would not pay stays dense. skip, fixed : as in `lego`.
         weights : what each layer's squared error counts, by name (others count 1); "relative"
@@ -111,6 +114,7 @@ class Planning(Decomposed):
             macs=macs,
             params=params,
             error=error,
+            ms=ms,
             families=families,
             skip=skip,
             fixed=fixed,
@@ -124,6 +128,7 @@ class Planning(Decomposed):
         macs: float | None = None,
         params: float | None = None,
         error: float | None = None,
+        ms: float | None = None,
         families: Collection[str] | None = None,
         skip: Collection[str] | None = None,
         fixed: Mapping[str, Choice] | None = None,
@@ -131,12 +136,15 @@ class Planning(Decomposed):
         exact: bool = True,
     ) -> Optimum:
         """The plan of `budget`, with what it reached and what no plan can beat."""
-        given = {"macs": macs, "params": params, "error": error}
+        given = {"macs": macs, "params": params, "error": error, "ms": ms}
         budgets = {name: value for name, value in given.items() if value is not None}
         if len(budgets) != 1:
-            raise BudgetError("give exactly one of macs=, params= and error=.")
+            raise BudgetError("give exactly one of macs=, params=, error= and ms=.")
         ((measure, fraction),) = budgets.items()
-        check_fraction(f"the {measure} budget", fraction)
+        if measure != "ms":
+            check_fraction(f"the {measure} budget", fraction)
+        elif not 0 < fraction < math.inf:
+            raise BudgetError(f"the ms budget is {fraction}; expected milliseconds, more than 0.")
         held = self._held(skip, fixed)
         made = self._budgets.optimum(measure, fraction, families, held, weights, exact)
         return Optimum(self.plan(made.choices), made.found, made.bound)
@@ -150,7 +158,7 @@ class Planning(Decomposed):
         fixed: Mapping[str, Choice] | None = None,
         weights: Weights = None,
     ) -> float:
-        """The smallest fraction of MACs, parameters or error ("error") that `budget` can reach."""
+        """The least that `budget` can reach of "macs", "params" or "error", or in "ms"."""
         return self._budgets.least(measure, families, self._held(skip, fixed), weights)
 
     def most_error(self) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gdws_explorer.errors import BudgetError, PlanError
@@ -15,10 +16,13 @@ from gdws_explorer.network.cache import Cache
 from gdws_explorer.network.calibration import Calibration
 from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
+from gdws_explorer.network.latency import Latencies
 from gdws_explorer.network.layers import Layer
 from gdws_explorer.network.plan import Choice, Dense, family
+from gdws_explorer.network.plan import ranks as ranks_of
 
 MEASURES = ("macs", "params")
+NANO = 1e6  # a budget of milliseconds is kept in whole nanoseconds
 
 
 class Spectra:
@@ -99,8 +103,24 @@ class Tables:
         self._spectra = spectra
         self._layers = layers
         self._options: dict[tuple[str, str, str], Options] = {}
-        self._tables: dict[object, Table] = {}
+        self._tables: dict[tuple[str, tuple[str, ...], str, bool], Table] = {}
         self._allocators: dict[object, Allocator] = {}
+        self._latencies: Latencies | None = None
+
+    def time_by(self, latencies: Latencies) -> None:
+        """Reckon the measure "ms" by these times from now on."""
+        self._latencies = latencies
+        self._options = {key: o for key, o in self._options.items() if key[2] != "ms"}
+        self._tables = {key: table for key, table in self._tables.items() if key[2] != "ms"}
+        self._allocators.clear()
+
+    @property
+    def rest(self) -> int:
+        """Measured nanoseconds of the network that no layer of these explains."""
+        if self._latencies is None:
+            return 0
+        dense = sum(int(self.nanoseconds(layer.name, "dense")) for layer in self._layers)
+        return max(0, int(NANO * self._latencies.network) - dense)
 
     def table(
         self, layer: Layer, families: tuple[str, ...], measure: str, *, dense: bool = False
@@ -127,8 +147,8 @@ class Tables:
         weights : what each layer's squared error is multiplied with before they are added; None
             for ones.
         """
-        if measure not in MEASURES:
-            raise BudgetError(f"{measure!r} is no measure; expected one of {MEASURES}.")
+        if measure not in (*MEASURES, "ms"):
+            raise BudgetError(f"{measure!r} is no measure; expected one of {(*MEASURES, 'ms')}.")
         allowed = tuple(FAMILIES) if families is None else tuple(families)
         if isinstance(families, str) or not set(allowed) <= set(FAMILIES):
             raise BudgetError(
@@ -151,23 +171,42 @@ class Tables:
         return self._allocators[key]
 
     def _fixed(self, layer: Layer, choice: Choice, measure: str) -> Fixed:
-        worth = getattr(cost(layer, choice), measure)
-        return Fixed(choice, np.array([worth]), np.array([self._spectra.error(layer.name, choice)]))
+        if measure == "ms":
+            worth = self.nanoseconds(layer.name, family(choice), *ranks_of(choice))
+        else:
+            worth = np.asarray(getattr(cost(layer, choice), measure))
+        error = self._spectra.error(layer.name, choice)
+        return Fixed(choice, worth.reshape(1), np.array([error]))
+
+    def nanoseconds(self, name: str, one: str, *ranks: Any) -> NDArray[np.int64]:
+        """Measured time of a layer in a family, "dense" without ranks."""
+        if self._latencies is None:
+            raise BudgetError(
+                "there are no measured times; call net.measure_latency() first, on the machine "
+                "that counts."
+            )
+        return np.rint(NANO * np.asarray(self._latencies.ms(name, one, *ranks))).astype(np.int64)
+
+    def _worth(
+        self, layer: Layer, one: str, measure: str, ranks: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        if measure == "ms":
+            return self.nanoseconds(layer.name, one, *ranks.T)
+        return np.asarray(getattr(FAMILIES[one].cost(layer, *ranks.T), measure))
 
     def options(self, layer: Layer, one: str, measure: str) -> Options:
         """A layer's choices in a family that no other of them dominates."""
         if not self.known(layer, one, measure):
             method = FAMILIES[one]
             ranks, errors = method.table(self._spectra.get(layer.name, one))
-            worth = np.asarray(getattr(method.cost(layer, *ranks.T), measure))
-            options = Options(method.kind, worth, errors, ranks)
+            options = Options(method.kind, self._worth(layer, one, measure, ranks), errors, ranks)
             self._options[layer.name, one, measure] = options.undominated()
         return self._options[layer.name, one, measure]
 
     def known(self, layer: Layer, one: str, measure: str) -> bool:
         """Whether `options` are at hand, from an earlier call or from the cache."""
         key, cache = (layer.name, one, measure), self._spectra.cache
-        if key not in self._options and cache is not None:
+        if key not in self._options and cache is not None and measure in MEASURES:
             parts = cache.get("/".join(key))
             if parts is not None:
                 arrays = (parts[part].numpy() for part in ("cost", "error", "ranks"))

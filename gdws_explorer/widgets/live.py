@@ -99,16 +99,24 @@ class FrontView:
 
     def moved(self) -> None:
         """Follow the plan on the faders: a line and the ghosts, all of them shapes."""
+        if self.cost == "relative_error" and self._source != self._session.plan.calibration:
+            self.refresh()
+            return
         with self.figure.batch_update():
             self.figure.layout.shapes = self._shapes()
 
     def _draw(self) -> go.Figure:
         records = self._session.measurements.records()
+        self._source = self._session.plan.calibration
+        if self.cost == "relative_error":  # of weights or of outputs: no common axis
+            records = tuple(r for r in records if r.plan.calibration == self._source)
         self._infos = [
             fronts.info(records if metric in self.metrics else [], metric, self.cost)
             for metric in fronts.ACCURACIES
         ]
         figure = fronts.figure(self._infos, dominated=self.dominated)
+        if self.cost == "relative_error":
+            figure.update_xaxes(title=f"relative error ({self._session.norm})")
         figure.update_yaxes(title=f"{' and '.join(self.metrics)} accuracy (%)")
         summary = self._session.summary
         dense = float(getattr(self._session.network, self.cost, summary.relative_error))

@@ -7,42 +7,35 @@ to it; the sums are made in `network` and `explore`.
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
-from gdws_explorer.errors import ExplorerError, PlanError
-from gdws_explorer.explore.desk import Budget, Desk
+from gdws_explorer.errors import PlanError
+from gdws_explorer.explore.desk import Budget
 from gdws_explorer.explore.dial import (
-    MEANINGS,
     NETWORK_MEANINGS,
     RULES,
-    Dial,
     network_number,
     network_position,
     network_share,
 )
-from gdws_explorer.explore.history import History
 from gdws_explorer.explore.jobs import Job, Jobs, Work
 from gdws_explorer.explore.line import neighbour
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.presets import PRESETS
-from gdws_explorer.explore.sources import Sources
 from gdws_explorer.export.bundle import export
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
-from gdws_explorer.network.summary import Summary
 from gdws_explorer.robust.attacks import Attack
+from gdws_explorer.widgets.stage import Stage, meaning
 
-Listener = Callable[[str], None]
 READING = "reading the images"
 
 
-class Session:
+class Session(Stage):
     """One network under exploration.
 
     Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
@@ -59,30 +52,28 @@ class Session:
         calibration: tuple[Tensor, Tensor | None] | None = None,
         cache: bool | str | os.PathLike[str] = False,
     ) -> None:
-        if not network.names:
-            raise PlanError("no layer of this network can be approximated: " + _why_not(network))
-        self.sources = Sources(network, calibration, cache)
+        super().__init__(network, calibration, cache)
         self.measurements = measurements
         self.title = title
         self.bench = bench
-        skipped = network.skip & frozenset(network.names)
-        self.history = History(Desk(network.plan(), skipped=skipped))
-        self.selected = next((n for n in network.names if n not in skipped), network.names[0])
-        self.slide_by = "macs"
-        self.budget_by = "macs"
-        self.message = ""
-        self.failed = False
         self.jobs = Jobs(self._job_changed)
-        self.lock = threading.RLock()
         # Where the hand left a fader: choices are steps, and a fader must not jump to the step.
         self._aims: dict[str, tuple[str, tuple[float, ...]]] = {}
-        self._listeners: list[Listener] = []
 
-    # -- listening -----------------------------------------------------------------------
+    def put(self, plan: Plan) -> None:
+        """Put a whole plan on the desk; of one that is made from data the images are read first."""
+        known = self.sources.knows(plan) or self.sources.images is None
+        if known:
+            super().put(plan)
+            return
+        attack = self.measurements.attack
 
-    def subscribe(self, listener: Listener) -> None:
-        """Call `listener(what)` after every change."""
-        self._listeners.append(listener)
+        def read(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+            self.sources.calibrate(attack, progress, cancelled)
+            with self.told():
+                super(Session, self).put(plan)
+
+        self._read(read)
 
     def close(self) -> None:
         """Cancel what runs and forget the listeners."""
@@ -90,50 +81,7 @@ class Session:
         self.jobs.close()
         self.measurements.close()
 
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Turn an error of the user's into a message; the session goes on."""
-        try:
-            with self.lock:
-                yield
-        except ExplorerError as error:
-            self.say(str(error), failed=True)
-
-    def say(self, text: str, *, failed: bool = False) -> None:
-        """Show one sentence to the user."""
-        self.message, self.failed = text, failed
-        self._tell("message")
-
-    # -- what is on the desk ---------------------------------------------------------------
-
-    @property
-    def desk(self) -> Desk:
-        """The plan and how it is held."""
-        return self.history.present
-
-    @property
-    def plan(self) -> Plan:
-        """The plan on the faders."""
-        return self.desk.plan
-
-    @property
-    def network(self) -> Network:
-        """The network as the plan sees it: plain, or calibrated on images."""
-        return self.sources.of(self.plan)
-
-    @property
-    def norm(self) -> str:
-        """What errors are parts of."""
-        return "‖W‖²" if self.plan.calibration is None else "the outputs"
-
-    def dial(self, name: str) -> Dial:
-        """What a layer's fader means."""
-        return Dial(self.network, name)
-
-    @property
-    def summary(self) -> Summary:
-        """Costs and error of the plan on the faders."""
-        return self.network.summary(self.plan)
+    # -- where the faders stand --------------------------------------------------------------
 
     def positions(self, name: str) -> tuple[float, ...]:
         """Where a layer's fader stands: where the hand left it, while that is still its choice."""
@@ -187,7 +135,7 @@ class Session:
 
     def move_network(self, by: str, position: float, gesture: object = None) -> None:
         """Move the network's fader: all layers that are neither locked nor skipped follow."""
-        self.budget_by = _meaning(by, NETWORK_MEANINGS)
+        self.budget_by = meaning(by, NETWORK_MEANINGS)
         budget = Budget(by, min(1.0, max(0.0, position)))
         self._put(self.desk.under(self._weighing(by), budget), gesture)
 
@@ -246,52 +194,14 @@ class Session:
         plan = PRESETS[name](self.network, **self.desk.held)
         self._put(replace(self.desk, plan=plan, budget=None))
 
-    def put(self, plan: Plan) -> None:
-        """Put a whole plan on the desk."""
-        self.put_desk(replace(self.desk, plan=plan, budget=None))
-
-    def put_desk(self, desk: Desk) -> None:
-        """Put a whole desk in place: plan, locks, families, budget."""
-        self.sources.of(desk.plan).check(desk.plan)
-        if desk.budget is not None:
-            self.budget_by = _meaning(desk.budget.by, NETWORK_MEANINGS)
-        self._put(desk)
-
-    def reset(self) -> None:
-        """Everything dense, nothing locked, the first convolution skipped: one step of undo."""
-        self._put(self.history.first)
-
-    def undo(self) -> None:
-        """Take the last step back."""
-        if self.history.undo():
-            self._tell("desk")
-
-    def redo(self) -> None:
-        """Take a step again that undo took back."""
-        if self.history.redo():
-            self._tell("desk")
-
     # -- looking -----------------------------------------------------------------------------
-
-    def select(self, name: str) -> None:
-        """Choose the layer that every view lights up."""
-        if name not in self.network.names:
-            raise PlanError(f"the network has no layer {name!r} that can be approximated.")
-        if name != self.selected:
-            self.selected = name
-            self._tell("view")
-
-    def set_slide_by(self, by: str) -> None:
-        """Change what the layers' faders mean."""
-        self.slide_by = _meaning(by, MEANINGS)
-        self._tell("view")
 
     def set_budget_by(self, by: str) -> None:
         """Change what the network's fader means; the plan stays.
 
         For "alpha" the weights are computed first, in the background.
         """
-        _meaning(by, NETWORK_MEANINGS)
+        meaning(by, NETWORK_MEANINGS)
         attack = self.measurements.attack
         if by == "alpha" and self.plan.calibration is not None:
             raise PlanError("α weighs errors of the weights; switch “from data” off first.")
@@ -371,17 +281,6 @@ class Session:
         if not self.reading:
             self.jobs.submit(READING, work)
 
-    def _put(self, desk: Desk, gesture: object = None, touched: str | None = None) -> None:
-        """Put a desk in place; the layer that was touched for it is the chosen one."""
-        with self.lock:
-            chosen = touched or self.selected
-            again, self.selected = chosen != self.selected, chosen
-            if desk != self.desk:
-                self.history.put(desk, gesture)
-                self._tell("desk")
-            elif again:
-                self._tell("view")
-
     def _parent(self) -> str | None:
         """The last measured plan on the way to the present one."""
         known = {record.plan.hash for record in self.measurements.records()}
@@ -395,21 +294,3 @@ class Session:
         if job.about == READING:
             self._tell("view")
         self._tell("job")
-
-    def _tell(self, what: str) -> None:
-        if what in ("desk", "view") and self.failed:
-            self.message, self.failed = "", False
-            self._tell("message")
-        for listener in list(self._listeners):
-            listener(what)
-
-
-def _meaning(by: str, known: Sequence[str]) -> str:
-    if by not in known:
-        raise ExplorerError(f"{by!r} is not what a fader can mean; expected one of {known}.")
-    return by
-
-
-def _why_not(network: Network) -> str:
-    reasons = (f"{x.name}: {next(iter(x.reasons.values()))}" for x in network.layers)
-    return "; ".join(list(reasons)[:4]) + "."

@@ -80,7 +80,9 @@ def test_a_pointwise_error_is_the_one_of_the_table(net, x, calibration):
         built = aware.build(aware.plan({name: SVD(rank)}))
         wanted = output_error(net, built, name, x)
         assert aware.error(name, SVD(rank)) == pytest.approx(
-            wanted, rel=5e-3, abs=1e-5 * aware.energy(name)  # the ridge
+            wanted,
+            rel=5e-3,
+            abs=1e-5 * aware.energy(name),  # the ridge
         )
 
 
