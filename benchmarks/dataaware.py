@@ -34,10 +34,10 @@ from gdws_explorer.factorize import gdws, tucker
 from gdws_explorer.factorize.joint import JointLadder
 from gdws_explorer.network.allocate import Allocator, Fixed, Options, Table
 from gdws_explorer.network.build import with_layers
-from gdws_explorer.network.calibration import Calibration, calibrate
+from gdws_explorer.network.calibration import Calibration
 from gdws_explorer.network.margins import attacked
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Choice, Dense, Tucker2
+from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan, Tucker2
 from gdws_explorer.network.refit import refit
 from gdws_explorer.network.sensitivity import alpha
 from gdws_explorer.network.whole import ladders
@@ -69,27 +69,31 @@ class Case:
     def alpha(self) -> dict[str, Tensor]:
         return alpha(self.model, (self.x, self.y), ATTACK, names=self.names, n=150)
 
-    def calibration(self, kind: str) -> Calibration:
-        attack = ATTACK if kind == "attacked" else None
-        part = self.x[:256], self.y[:256]
-        cache = self.store.with_suffix(f".{kind}.safetensors")
-        return calibrate(self.model, *part, attack, names=self.names, cache=cache)
-
     @cached_property
     def clean(self) -> Calibration:
-        return self.calibration("clean")
+        """Moments of clean images, gradients of attacked ones."""
+        file = self.store.with_suffix(".calibration.safetensors")
+        if file.exists():
+            return Calibration.load(file)
+        made = self.net.calibrate(self.x[:256], self.y[:256], ATTACK, n=None)
+        made.save(file)
+        return made
 
     @cached_property
-    def harmed(self) -> Calibration:
-        return self.calibration("attacked")
+    def aware(self) -> Network:
+        return self.net.calibrated(self.clean)
+
+    def budget(self, fraction: float, **more: object) -> Plan:
+        """The network's own budget, at a fraction of these layers' MACs."""
+        macs = (self.net.macs - self.macs + fraction * self.macs) / self.net.macs
+        skip = [name for name in self.net.names if name not in self.names]
+        plan = self.aware.budget(macs=macs, families=["gdws"], skip=skip, **more)  # type: ignore[arg-type]
+        print(f"    {self.spent(dict(plan)):.3f} of the MACs, {plan}")
+        return plan
 
     @cached_property
     def plain(self) -> dict[str, gdws.GDWSSpectrum]:
         return {n: gdws.spectrum(self.conv(n)) for n in self.names}
-
-    @cached_property
-    def channels(self) -> dict[str, gdws.GDWSSpectrum]:
-        return {n: gdws.spectrum(self.conv(n), self.clean[n].patches) for n in self.names}
 
     @cached_property
     def joint(self) -> dict[str, JointLadder]:
@@ -146,7 +150,7 @@ def allocate(
     """Network-wide: sensitivity × output energy per MAC; errors by name for G = 1, 2, …"""
     tables = {}
     for name in case.names:
-        layer, weight = case.net.layer(name), case.harmed.weights[name]
+        layer, weight = case.net.layer(name), case.clean.weights[name]
         weight *= layer.out_positions**lean
         unit = (9 + layer.weight_shape[0]) * layer.out_positions
         ranks = np.arange(1, 1 + min(len(errors[name]), (layer.macs - 1) // unit))
@@ -172,13 +176,22 @@ def allocate(
 
 
 def by_channels(case: Case, fraction: float) -> nn.Module:
-    chosen = allocate(case, fraction, {n: s.uniform.error[1:] for n, s in case.channels.items()})
+    """Errors in the outputs, added up by what the margins say alone."""
+    return case.aware.build(case.budget(fraction, weights=case.clean.weights))
 
-    def make(name: str) -> nn.Module | None:
-        choice, spectrum = chosen[name], case.channels[name]
-        return spectrum.conv(spectrum.mego(choice.G)) if isinstance(choice, GDWS) else None
 
-    return case.build(make)
+def refitted_by(
+    case: Case, fraction: float, *, margins: bool = False, batchnorm: str | None = None
+) -> nn.Module:
+    """The same through the public names alone; by `margins`, or as `calibrated` weighs."""
+    plan = case.budget(fraction, weights=case.clean.weights if margins else None)
+    if batchnorm is None:
+        return case.aware.build(plan, refit=case.x)
+    images = case.x
+    if batchnorm == "attacked":
+        made = case.aware.build(plan, refit=case.x).requires_grad_(False)
+        images = attacked(made, case.x, case.y, ATTACK)
+    return case.aware.build(plan, refit=case.x, batchnorm=images)
 
 
 def jointly(
@@ -229,7 +242,10 @@ ROWS: dict[str, Callable[[Case, float], nn.Module]] = {
     "paper, one β, α = 1": lambda c, f: paper(c, f, None),
     "data-aware": by_channels,
     "data-aware + refit, no feedback": lambda c, f: refitted(c, by_channels(c, f), feedback=False),
-    "data-aware + refit": lambda c, f: refitted(c, by_channels(c, f)),
+    "data-aware + refit": lambda c, f: refitted_by(c, f, margins=True),
+    "data-aware, default weights, + refit": lambda c, f: refitted_by(c, f),
+    "the same + BatchNorm, clean": lambda c, f: refitted_by(c, f, batchnorm="clean"),
+    "the same + BatchNorm, attacked": lambda c, f: refitted_by(c, f, batchnorm="attacked"),
     "joint ladders": jointly,
     "joint ladders + refit, no feedback": lambda c, f: refitted(c, jointly(c, f), feedback=False),
     "joint ladders + refit": lambda c, f: refitted(c, jointly(c, f)),
