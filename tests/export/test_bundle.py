@@ -424,3 +424,17 @@ def test_files_get_usual_permissions(light):
     os.umask(umask)
     assert (light.stat().st_mode & 0o777) == 0o777 & ~umask
     assert {path.stat().st_mode & 0o777 for path in light.iterdir()} == {0o666 & ~umask}
+
+
+def test_a_network_made_from_data_comes_back_whole_and_says_so(case, tmp_path):
+    x = torch.rand(24, *case.net.input_shape)
+    aware = case.net.calibrated(case.net.calibrate(x), refit=x)
+    plan = aware.budget(macs=0.7)
+    small = aware.build(plan)
+    folder = gx.export(small, plan, tmp_path / "out", summary=aware.summary(plan), onnx=False)
+    again = gx.restore(folder, case.net.model)
+    assert torch.equal(again(x), small(x))
+    assert gx.Plan.load(folder / "plan.json") == plan
+    text = (folder / "README.md").read_text()
+    assert f"calibration `{plan.calibration}`" in text
+    assert "of the kernel" not in text
