@@ -65,16 +65,15 @@ def _plan(plan: Plan, summary: Summary | None) -> str:
         for name, layer in summary.layers.items()
     ]
     head = "| layer | is now | MACs dense | MACs | parameters dense | parameters | error |"
-    words = (
-        "MACs: multiply-accumulates for one image (FLOPs are twice that). Error: squared error of "
-    )
+    words = "MACs: multiply-accumulates for one image (FLOPs are twice that). Error: squared error "
     if plan.calibration is None:
-        words += "the kernel as a share of its squared norm."
+        words += "of the kernel as a share of its squared norm."
     else:
         words += (
-            "the layer's output on the images it was made from, as a share of its squared norm. The "
-            f"factors come from these images too (calibration `{plan.calibration}`): `plan.json` "
-            "alone does not make this network again, its weights are in `model.safetensors`."
+            "of the layer's output, on the images it was made from, as a share of its squared norm. "
+            f"The factors come from these images too (calibration `{plan.calibration}`): "
+            "`plan.json` alone does not make this network again, its weights are in "
+            "`model.safetensors`."
         )
     return "\n".join([head, "|---|---|--:|--:|--:|--:|--:|", *rows, "", words])
 
