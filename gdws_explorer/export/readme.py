@@ -70,8 +70,8 @@ def _plan(plan: Plan, summary: Summary | None) -> str:
         words += "of the kernel as a share of its squared norm."
     else:
         words += (
-            "of the layer's output, on the images it was made from, as a share of its squared norm. "
-            f"The factors come from these images too (calibration `{plan.calibration}`): "
+            "of the layer's output, on the images it was made from, as a share of its norm squared."
+            f" The factors come from these images too (calibration `{plan.calibration}`): "
             "`plan.json` alone does not make this network again, its weights are in "
             "`model.safetensors`."
         )
