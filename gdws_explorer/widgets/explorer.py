@@ -187,25 +187,25 @@ class Measuring:
         name = "none" if attack is None else attack.name
         self._attack = w.Dropdown(
             options=[("PGD ℓ∞", "PGD"), ("FGSM ℓ∞", "FGSM"), ("no attack", "none")],
-            value=name, layout=_wide(110), tooltip="The attack, through torchattacks",
+            value=name, layout=_wide(94), tooltip="The attack, through torchattacks",
         )  # fmt: skip
         eps = 0.03137 if attack is None else attack.eps
         self._eps = w.Text(
-            value=_fraction(eps), description="ε", layout=_wide(105), continuous_update=False,
+            value=_fraction(eps), description="ε", layout=_wide(86), continuous_update=False,
             style={"description_width": "14px"}, tooltip="Radius for images in [0, 1], as 8/255",
         )  # fmt: skip
         self._steps = w.IntText(
             value=attack.steps if isinstance(attack, PGD) else 20, description="steps",
-            layout=_wide(105), style={"description_width": "38px"}, continuous_update=False,
+            layout=_wide(88), style={"description_width": "38px"}, continuous_update=False,
         )  # fmt: skip
         self._n = w.IntText(
             value=session.measurements.n, description="n",
-            layout=_wide(100), continuous_update=False,
+            layout=_wide(74), continuous_update=False,
             style={"description_width": "14px"}, tooltip="How many images",
         )  # fmt: skip
-        self._evaluate = _button("Evaluate", "play", "Measure this plan in the background", 110)
+        self._evaluate = _button("Evaluate", "play", "Measure this plan in the background", 96)
         self._evaluate.button_style = "primary"
-        self._cancel = _button("Cancel", "stop", "Stop the measurement and those that wait", 90)
+        self._cancel = _button("Cancel", "stop", "Stop the measurement and those that wait", 80)
         self._bar = w.FloatProgress(min=0, max=1, layout=_wide(160))
         self._text = w.HTML()
         _on(session, self._evaluate, self._go)
