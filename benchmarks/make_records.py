@@ -13,11 +13,12 @@ from pathlib import Path
 
 from gdws_explorer import bench, files
 from gdws_explorer.errors import BudgetError
-from gdws_explorer.explore.records import data_fingerprint, record_of
+from gdws_explorer.explore.records import record_of
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust import evaluate
+from gdws_explorer.robust.images import data_fingerprint
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 FRACTIONS = (0.75, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.12, 0.1, 0.08)

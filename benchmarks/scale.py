@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from machine import machine, spread
-from networks import vgg16, wide_resnet
+from networks import resnet50, vgg16, wide_resnet
 from torch import nn
 
 BUILT = ("VGG-16", "ResNet-50", "WRN-28-10")
@@ -36,8 +36,6 @@ def built(name: str) -> tuple[nn.Module, torch.Tensor]:
     if name == "VGG-16":
         return vgg16(), torch.rand(1, 3, 32, 32)
     if name == "ResNet-50":
-        from torchvision.models import resnet50
-
         return resnet50(), torch.rand(1, 3, 224, 224)
     return wide_resnet(28, int(name.removeprefix("WRN-28-"))), torch.rand(1, 3, 32, 32)
 

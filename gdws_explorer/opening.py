@@ -68,6 +68,7 @@ def explore(
         raise ExplorerError(
             f'the explorer needs {error.name}; install it with: pip install "gdws-explorer[lab]"'
         ) from error
+    from gdws_explorer.explore import predict
     from gdws_explorer.explore.measurements import Measurements
     from gdws_explorer.explore.store import Store
     from gdws_explorer.widgets.session import Session
@@ -99,6 +100,7 @@ def explore(
         example = checked[0][:1]
     if attack is None and checked is not None:
         attack = PGD(8 / 255 if eps is None else eps)
+    predict.warm()
     network = Network(model, example, skip=skip)
     with waiting("decomposing every layer") as progress:
         network.prepare(progress, cache=cache)

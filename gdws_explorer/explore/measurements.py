@@ -14,7 +14,6 @@ from gdws_explorer.explore.records import (
     Record,
     Setting,
     csv_text,
-    data_fingerprint,
     record_of,
 )
 from gdws_explorer.explore.store import Store
@@ -22,6 +21,7 @@ from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.attacks import Attack
 from gdws_explorer.robust.evaluate import evaluate
+from gdws_explorer.robust.images import data_fingerprint
 
 SAMPLE = 360  # images measured unless the user says otherwise
 REFIT = 0.3  # of a measurement's progress, where layers are solved for first

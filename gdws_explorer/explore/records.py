@@ -14,9 +14,6 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from gdws_explorer.errors import DataError, ExplorerError
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.attacks import attack_from_dict
@@ -183,15 +180,6 @@ def record_of(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         parent=parent,
     )
-
-
-def data_fingerprint(x: npt.ArrayLike, y: npt.ArrayLike) -> str:
-    """SHA-256 (16 hex digits) of images `(N, C, H, W)` and labels `(N,)`, tensors or arrays."""
-    digest = hashlib.sha256()
-    for part, dtype in ((x, np.float32), (y, np.int64)):
-        array = np.ascontiguousarray(part, dtype=dtype)
-        digest.update(str(array.shape).encode() + array.tobytes())
-    return digest.hexdigest()[:16]
 
 
 def versions() -> dict[str, str]:

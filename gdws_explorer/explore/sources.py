@@ -71,6 +71,11 @@ class Sources:
         self._calibrated[str(network.label)] = self._by_attack[attack] = network
         return network
 
+    def attack_of(self, plan: Plan) -> Attack | None:
+        """The attack that the calibration of a plan was made under."""
+        same = (a for a, network in self._by_attack.items() if network.label == plan.calibration)
+        return next(same, None)
+
     def knows_alpha(self, attack: Attack | None) -> bool:
         """Whether α of eq. 8 is computed, under this attack."""
         return self.weighted is not None and self._weighed_under == attack

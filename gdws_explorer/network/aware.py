@@ -6,9 +6,12 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
-from gdws_explorer.network.calibration import Calibration, calibrate
+from gdws_explorer.errors import DataError
+from gdws_explorer.network.calibration import Calibration, calibrate, model_digest
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.layers import Layer
 from gdws_explorer.network.margins import Attack
@@ -39,6 +42,44 @@ def read(
 
     clean = one(0, None)
     return clean if attack is None else clean.weighed_by(one(1, attack))
+
+
+def images_of(x: object, shape: tuple[int, ...]) -> Tensor:
+    """Images `(N, C, H, W)` for a network of this input shape, as a tensor. Raises DataError."""
+    try:
+        images = x.detach() if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
+    except (TypeError, ValueError):
+        raise DataError(
+            f"the images are {type(x).__name__}; expected a tensor or an array (N, C, H, W), the "
+            "labels being an argument of their own."
+        ) from None
+    if images.ndim != 1 + len(shape) or not len(images) or images.shape[1:] != shape:
+        raise DataError(
+            f"the images have shape {tuple(images.shape)}; expected at least one of the shape "
+            f"{shape} that the network takes, (N, C, H, W)."
+        )
+    if not images.is_floating_point() or not bool(torch.isfinite(images).all()):
+        raise DataError("the images are not finite floating-point numbers; expected [0, 1].")
+    return images
+
+
+def labels_of(y: object) -> Tensor | None:
+    """Labels `(N,)` as a tensor, None for None."""
+    return y if y is None or isinstance(y, Tensor) else torch.as_tensor(np.asarray(y))
+
+
+def check_calibration(calibration: object, model: nn.Module) -> None:
+    """Raise DataError unless it is a calibration of this very model."""
+    if not isinstance(calibration, Calibration):
+        raise DataError(
+            f"the calibration is a {type(calibration).__name__}; expected what "
+            "net.calibrate(images) gives."
+        )
+    if calibration.model != model_digest(model):
+        raise DataError(
+            "the calibration is of another network, or of other weights; make one with "
+            "net.calibrate(images)."
+        )
 
 
 def seen(layer: Layer, model: nn.Module, calibration: Calibration) -> Layer:

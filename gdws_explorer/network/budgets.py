@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.network.allocate import Allocation
 from gdws_explorer.network.layers import Layer
@@ -152,7 +154,7 @@ class Budgets:
 
 def check_fraction(what: str, fraction: float) -> None:
     """Raise BudgetError unless `fraction` lies in (0, 1]."""
-    if isinstance(fraction, str) or not 0 < fraction <= 1:
+    if not isinstance(fraction, int | float | np.number) or not 0 < fraction <= 1:
         raise BudgetError(f"{what} is {fraction}; expected a fraction of the dense one in (0, 1].")
 
 

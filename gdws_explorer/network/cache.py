@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,9 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gdws_explorer import files
+from gdws_explorer.errors import ExplorerError
 
 SCHEMA = 1  # another way to compute an entry wants another number
-FILES = 24  # kept in a folder, the newest
+FILES = 24  # of ours kept in a folder, the newest
+OURS = re.compile(r"(alpha-)?[0-9a-f]{64}\.safetensors")
 WORTH = 2_000_000  # weights: below, decomposing takes less than a second
 
 
@@ -48,9 +51,9 @@ class Cache:
                 head = json.loads(file.metadata()["cache"])
             if head["schema"] == SCHEMA:
                 self._tensors, self._sums = load_file(self.path), head["sums"]
+            self.path.touch()
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return
-        self.path.touch()
 
     def get(self, entry: str) -> dict[str, Tensor] | None:
         """The tensors of an entry by their names, None where it is missing or damaged."""
@@ -72,8 +75,8 @@ class Cache:
         head = {"schema": SCHEMA, "sums": {key: _sum(t) for key, t in tensors.items()}}
         with files.atomic(self.path) as temporary:
             save_file(tensors, temporary, {"cache": json.dumps(head)})
-        kept = sorted(self.path.parent.glob("*.safetensors"), key=lambda p: -p.stat().st_mtime)
-        for old in kept[FILES:]:
+        ours = [file for file in self.path.parent.iterdir() if OURS.fullmatch(file.name)]
+        for old in sorted(ours, key=lambda file: -file.stat().st_mtime)[FILES:]:
             old.unlink(missing_ok=True)
 
 
@@ -86,12 +89,21 @@ def remembered(
     compute: Callable[[], dict[str, Tensor]],
     memory: dict[str, dict[str, Tensor]],
     folder: Path | None,
+    *,
+    must: bool,
 ) -> dict[str, Tensor]:
-    """What `compute` gives, from memory or a file of this key in `folder` where it was before."""
+    """What `compute` gives, from memory or a file of this key in `folder` where it was before.
+
+    must : whether a folder that cannot be written is an error.
+    """
+    file = None if folder is None else Cache(folder / f"{key}.safetensors")
+    kept = None if file is None else file.get(key)
     if key not in memory:
-        file = None if folder is None else Cache(folder / f"{key}.safetensors")
-        known = None if file is None else file.get(key)
-        memory[key] = compute() if known is None else known
-        if file is not None and known is None:
+        memory[key] = compute() if kept is None else kept
+    if file is not None and kept is None:
+        try:
             file.write({key: memory[key]})
+        except (ExplorerError, OSError):
+            if must:
+                raise
     return memory[key]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -40,7 +41,7 @@ from gdws_explorer.network.margins import (
 )
 from gdws_explorer.network.sensitivity import MARGIN
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,28 +53,19 @@ class Moments:
     gradients : `Σ_j` of the margins' gradients g at the output, mean of `g gᵀ` over the
         positions, `(M, M)`.
     positions : of the output, summed over the calls.
+    output : squared norm of the output without its bias, summed over the positions.
     """
 
     patches: Tensor
     inputs: Tensor
     gradients: Tensor
     positions: int
+    output: float
 
     @property
     def sensitivity(self) -> float:
         """Mean squared gradient of the normalised margins at one number of the output."""
         return float(self.gradients.trace()) / len(self.gradients)
-
-    def energy(self, weight: Tensor) -> float:
-        """Squared norm of the output of a kernel `(M, C / groups, Kh, Kw)`, float64.
-
-        Summed over channels as if these were uncorrelated, as the GDWS spectrum sees them.
-        """
-        out, per_group = weight.shape[:2]
-        groups = len(self.patches) // per_group
-        blocks = weight.reshape(groups, out // groups, per_group, -1)
-        moments = self.patches.reshape(groups, per_group, *self.patches.shape[1:])
-        return float(torch.einsum("gmck,gckl,gmcl->", blocks, moments, blocks))
 
     @property
     def kronecker(self) -> tuple[Tensor, Tensor]:
@@ -103,6 +95,12 @@ class Calibration:
             raise DataError(
                 f"the calibration has no layer {name!r}; calibrate the network again, with it."
             ) from None
+
+    @property
+    def model(self) -> str:
+        """What `model_digest` says of the network it was made with."""
+        settings = self.settings.get("inputs", self.settings)
+        return str(settings["model"])
 
     @cached_property
     def weights(self) -> dict[str, float]:
@@ -137,6 +135,7 @@ class Calibration:
             "settings": dict(self.settings),
             "fingerprint": self.fingerprint,
             "positions": {name: m.positions for name, m in self.layers.items()},
+            "output": {name: m.output for name, m in self.layers.items()},
         }
         with files.atomic(path) as temporary:
             save_file(tensors, temporary, {"calibration": json.dumps(head)})
@@ -155,6 +154,7 @@ class Calibration:
                         file.get_tensor(f"{name}:inputs"),
                         file.get_tensor(f"{name}:gradients"),
                         int(positions),
+                        float(head["output"][name]),
                     )
                     for name, positions in head["positions"].items()
                 }
@@ -206,7 +206,8 @@ def calibrate(
     images, labels = chosen((x, y), n, seed)
     layers = watched(mine, names)
     settings = {
-        "attack": None if attack is None else repr(attack),
+        "model": model_digest(mine),
+        "attack": attack_key(attack),
         "n": len(images),
         "seed": seed,
         "margin_floor": margin_floor,
@@ -218,6 +219,7 @@ def calibrate(
     if known is not None:
         return known
     sums: dict[str, list[Tensor]] = {}
+    outputs: dict[str, float] = {}
     positions: dict[str, int] = {}
     for start in range(0, len(images), batch_size):
         stop_if(cancel)
@@ -227,10 +229,16 @@ def calibrate(
         for turn, met in enumerate(margin_gradients(mine, batch, layers, margin_floor, cancel)):
             for name, seen in met.items():
                 _add(sums, name, seen, inputs_too=turn == 0)
+                if turn == 0:
+                    outputs[name] = outputs.get(name, 0.0) + _energy(seen)
                 positions[name] = seen.positions
         if progress is not None:
             progress(min(1.0, (start + batch_size) / len(images)))
-    means = {n: _means(sums[n], len(images), positions[n]) for n in layers if n in sums}
+    means = {
+        n: _means(sums[n], len(images), positions[n], outputs[n] / len(images))
+        for n in layers
+        if n in sums
+    }
     found = Calibration(means, len(images), settings, fingerprint)
     if cache is not None:
         found.save(cache)
@@ -262,12 +270,21 @@ def _widths(module: nn.Conv2d) -> tuple[int, int]:
     return module.in_channels, module.out_channels
 
 
-def _means(sums: list[Tensor], n: int, positions: int) -> Moments:
+def _energy(seen: Seen) -> float:
+    """Squared norm of a layer's outputs in a batch, without the bias."""
+    bias = seen.module.bias
+    shift = 0.0 if bias is None else bias.detach()[:, None, None]
+    return sum(float((out.detach() - shift).square().sum()) for out in seen.outputs)
+
+
+def _means(sums: list[Tensor], n: int, positions: int, output: float) -> Moments:
     patch, inputs, gradients = sums
     wanted = float(patch.diagonal(dim1=1, dim2=2).sum()) / n
     trace = float(inputs.trace())
     scale = wanted / trace if trace else 0.0
-    return Moments((patch / n).cpu(), (inputs * scale).cpu(), (gradients / n).cpu(), positions)
+    return Moments(
+        (patch / n).cpu(), (inputs * scale).cpu(), (gradients / n).cpu(), positions, output
+    )
 
 
 def _cached(path: str | os.PathLike[str], fingerprint: str) -> Calibration | None:
@@ -278,6 +295,27 @@ def _cached(path: str | os.PathLike[str], fingerprint: str) -> Calibration | Non
     except DataError:
         return None  # damaged: made again
     return known if known.fingerprint == fingerprint else None
+
+
+def model_digest(model: nn.Module) -> str:
+    """16 hex digits of the weights of a model's convolutions and linear layers."""
+    digest = hashlib.sha256()
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            for part, tensor in module._parameters.items():
+                if tensor is not None:
+                    digest.update(f"{name}.{part}{tensor.dtype}{tuple(tensor.shape)}".encode())
+                    flat = tensor.detach().cpu().contiguous().reshape(-1)
+                    digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def attack_key(attack: object) -> str | None:
+    """What names an attack: its settings, or for one that cannot say them, this very call."""
+    if attack is None:
+        return None
+    told = getattr(attack, "to_dict", None)
+    return json.dumps(told(), sort_keys=True) if callable(told) else f"{attack!r} {uuid.uuid4()}"
 
 
 def _fingerprint(model: nn.Module, x: Tensor, y: Tensor | None, settings: Mapping[str, Any]) -> str:

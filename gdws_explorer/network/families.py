@@ -73,6 +73,10 @@ class Family(ABC):
         """All ranks `(n, k)` and their squared errors `(n,)`."""
 
     @abstractmethod
+    def whole(self, spectrum: Any) -> float:
+        """The squared norm that its errors are parts of."""
+
+    @abstractmethod
     def error(self, spectrum: Any, choice: Any) -> float:
         """The squared error of one choice; BudgetError for ranks out of range."""
 
@@ -120,6 +124,9 @@ class _GDWS(Family):
 
     def table(self, spectrum: gdws.GDWSSpectrum) -> tuple[Ints, Floats]:
         return np.arange(1, spectrum.full + 1)[:, None], spectrum.uniform.error[1:]
+
+    def whole(self, spectrum: gdws.GDWSSpectrum) -> float:
+        return float(spectrum.uniform.error[0])
 
     def error(self, spectrum: gdws.GDWSSpectrum, choice: GDWS) -> float:
         if choice.counts is not None:
@@ -187,6 +194,9 @@ class _Tucker2(Family):
         errors = spectrum.errors[:most_out, :most_in].ravel()
         return np.stack([r_out, r_in], axis=1), errors
 
+    def whole(self, spectrum: tucker.Tucker2Spectrum) -> float:
+        return spectrum.energy
+
     def error(self, spectrum: tucker.Tucker2Spectrum, choice: Tucker2) -> float:
         return spectrum.error(choice.r_out, choice.r_in)
 
@@ -215,6 +225,9 @@ class _Matrix(Family):
 
     def table(self, spectrum: svd.MatrixSpectrum) -> tuple[Ints, Floats]:
         return np.arange(1, spectrum.full + 1)[:, None], spectrum.errors
+
+    def whole(self, spectrum: svd.MatrixSpectrum) -> float:
+        return float(spectrum.energy.sum())
 
     def error(self, spectrum: svd.MatrixSpectrum, choice: SVD | SpatialSVD) -> float:
         return spectrum.error(choice.rank)

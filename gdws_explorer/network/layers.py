@@ -185,6 +185,7 @@ def fingerprint(model: nn.Module, layers: tuple[Layer, ...], input_shape: tuple[
     for layer in layers:
         shape = (layer.name, layer.weight_shape, layer.in_positions, layer.out_positions)
         digest.update(repr(shape).encode())
+        digest.update(_unusual(model.get_submodule(layer.name)).encode())
     # Buffers again by name for those that the state_dict leaves out.
     for name, tensor in {**model.state_dict(), **dict(model.named_buffers())}.items():
         if isinstance(tensor, Tensor):
@@ -192,6 +193,14 @@ def fingerprint(model: nn.Module, layers: tuple[Layer, ...], input_shape: tuple[
             flat = tensor.detach().cpu().contiguous().reshape(-1)
             digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _unusual(module: nn.Module) -> str:
+    """What sizes do not tell of a convolution; nothing for the usual ones."""
+    dilation, mode = getattr(module, "dilation", 1), getattr(module, "padding_mode", "zeros")
+    steps = dilation if isinstance(dilation, tuple) else (dilation,)
+    plain = mode == "zeros" and all(step == 1 for step in steps)
+    return "" if plain else f"{dilation} {mode} {module.padding}"
 
 
 def _layer(

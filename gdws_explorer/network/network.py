@@ -11,10 +11,18 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import PlanError
 from gdws_explorer.network import sensitivity
-from gdws_explorer.network.aware import digest, label, read, seen
+from gdws_explorer.network.aware import (
+    check_calibration,
+    digest,
+    images_of,
+    label,
+    labels_of,
+    read,
+    seen,
+)
 from gdws_explorer.network.build import with_layers
 from gdws_explorer.network.cache import folder_of, remembered
-from gdws_explorer.network.calibration import Calibration
+from gdws_explorer.network.calibration import Calibration, attack_key
 from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.latency import Latencies
@@ -56,6 +64,7 @@ class Network(Planning):
         self, model: nn.Module, example: Tensor, *, skip: Collection[str] | None = None
     ) -> None:
         super().__init__(model, example, skip=skip)
+        self._plain_layers = self.layers
         self._alphas: dict[str, dict[str, Tensor]] = {}
 
     # -- from data -------------------------------------------------------------------
@@ -78,6 +87,7 @@ class Network(Planning):
         (`gx.PGD(…)`); None counts them on the clean images. n, seed : the first n of a seeded
         shuffle, None for all. progress : from 0 to 1. Errors: DataError, ModelError, Cancelled.
         """
+        x, y = images_of(x, self.input_shape), labels_of(y)
         names = self._convolutions()
         return read(self.model, x, y, attack, names, n, seed, progress, cancel)
 
@@ -90,10 +100,12 @@ class Network(Planning):
         factors anew. Layers without moments stay dense, and families without such a form are
         left out: `reasons` says which. Plans belong to one or the other, and say to which.
         """
+        check_calibration(calibration, self.model)
+        refit = None if refit is None else images_of(refit, self.input_shape)
         other = copy.copy(self)
         other.calibration, other._refit = calibration, refit
         other.label, other._alpha = label(calibration, refit), None
-        other.layers = tuple(seen(x, self.model, calibration) for x in self.layers)
+        other.layers = tuple(seen(x, self.model, calibration) for x in self._plain_layers)
         other._by_name = {layer.name: layer for layer in other.layers}
         other._tabulate()
         return other
@@ -115,6 +127,7 @@ class Network(Planning):
         x, y, attack, n, seed : as in `calibrate`. Computed once for the same images and settings;
         cache : as in `prepare`, kept on disk too.
         """
+        x, y = images_of(x, self.input_shape), labels_of(y)
         names = self._convolutions()
         folder = folder_of(cache, self.params)
 
@@ -124,9 +137,10 @@ class Network(Planning):
                 cancel=cancel,
             )  # fmt: skip
 
-        settings = f"{attack!r} {n} {seed} {names}"
+        settings = f"{attack_key(attack)} {n} {seed} {names}"
         key = hashlib.sha256(f"{self.fingerprint} {digest(x)} {digest(y)} {settings}".encode())
-        return remembered(f"alpha-{key.hexdigest()}", compute, self._alphas, folder)
+        name, must = f"alpha-{key.hexdigest()}", cache is not True
+        return remembered(name, compute, self._alphas, folder, must=must)
 
     def weighted(self, alpha: Mapping[str, Tensor]) -> Network:
         """The same network whose `lego` and `mego` use these weights unless told otherwise."""
@@ -151,9 +165,15 @@ class Network(Planning):
         Errors: DataError, ModelError, Cancelled.
         """
         found = measure(
-            self.model, self.example, self.layers, self.fingerprint, batch=batch, threads=threads,
-            progress=progress, cancel=cancel,
-        )  # fmt: skip
+            self.model,
+            self.example,
+            self._plain_layers,
+            self.fingerprint,
+            batch=batch,
+            threads=threads,
+            progress=progress,
+            cancel=cancel,
+        )
         self.use_latencies(found)
         return found
 
@@ -215,11 +235,12 @@ class Network(Planning):
             return FAMILIES[one].build(self.spectrum(name, one), choice)
 
         built = with_layers(self.model, make).eval().requires_grad_(True)
-        images = self._refit if refit is None else refit
+        images = self._refit if refit is None else images_of(refit, self.input_shape)
         if images is not None and any(choice != Dense() for _, choice in plan):
             built = refitted(self.model, built, images, progress=progress, cancel=cancel)
         if batchnorm is not None:
-            built = reestimate_batchnorm(built, batchnorm, cancel=cancel)
+            images = images_of(batchnorm, self.input_shape)
+            built = reestimate_batchnorm(built, images, cancel=cancel)
         return built
 
     def _convolutions(self) -> list[str]:

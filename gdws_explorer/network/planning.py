@@ -30,6 +30,9 @@ class Planning(Decomposed):
             self.layer(name)
         self._alpha = dict(alpha)
         self._ladders = {}
+        for name in alpha:
+            if "gdws" in self.layer(name).families:
+                self._ladder(name)
 
     def lego(
         self,
@@ -50,7 +53,7 @@ class Planning(Decomposed):
 
         def choose(name: str) -> Choice:
             spectrum, ladder = self.gdws(name), self._ladder(name, alpha)
-            kernels = ladder.cheapest(beta)
+            kernels = ladder.cheapest(beta / self._spectra.scale(name, "gdws"))
             if ladder is spectrum.uniform:
                 return GDWS(kernels)
             return self._canonical(spectrum, torch.from_numpy(ladder.counts(kernels)))
@@ -143,7 +146,7 @@ class Planning(Decomposed):
         ((measure, fraction),) = budgets.items()
         if measure != "ms":
             check_fraction(f"the {measure} budget", fraction)
-        elif not 0 < fraction < math.inf:
+        elif not isinstance(fraction, int | float) or not 0 < fraction < math.inf:
             raise BudgetError(f"the ms budget is {fraction}; expected milliseconds, more than 0.")
         held = self._held(skip, fixed)
         made = self._budgets.optimum(measure, fraction, families, held, weights, exact)
@@ -164,8 +167,8 @@ class Planning(Decomposed):
     def most_error(self) -> float:
         """The largest error that `lego` can be asked for: a layer's, dropped whole."""
         able = [name for name in self.names if "gdws" in self.layer(name).families]
-        whole = max((float(self._ladder(name).error[0]) for name in able), default=0.0)
-        return whole or max(self.energy(name) for name in self.names)
+        errors = (self._ladder(n).error[0] * self._spectra.scale(n, "gdws") for n in able)
+        return float(max(errors, default=0.0)) or max(self.energy(name) for name in self.names)
 
     def beta_of(self, plan: Plan) -> float:
         """The largest error of a layer in a plan, of GDWS layers weighted as `lego` weighs."""
@@ -204,12 +207,18 @@ class Planning(Decomposed):
         if alpha is not None:
             for key in alpha:
                 self.layer(key)
-            return self.gdws(name).ladder(alpha.get(name))
+            return self._weighed(name, alpha.get(name))
         if self._alpha is None or name not in self._alpha:
             return self.gdws(name).uniform
         if name not in self._ladders:
-            self._ladders[name] = self.gdws(name).ladder(self._alpha[name])
+            self._ladders[name] = self._weighed(name, self._alpha[name])
         return self._ladders[name]
+
+    def _weighed(self, name: str, alpha: Tensor | None) -> Ladder:
+        try:
+            return self.gdws(name).ladder(alpha)
+        except BudgetError as error:
+            raise BudgetError(f"{name}: {error}") from None
 
     @staticmethod
     def _canonical(spectrum: GDWSSpectrum, counts: Tensor) -> GDWS:

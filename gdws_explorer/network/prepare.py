@@ -46,15 +46,18 @@ def prepare(
     workers = torch.get_num_threads()
     with one_thread(), ThreadPoolExecutor(workers, initializer=_one_thread) as pool:
         waiting = {pool.submit(compute, job) for job in missing}
-        while waiting:
-            if cancel is not None and cancel():
-                for future in waiting:
-                    future.cancel()
-                raise Cancelled
-            ready, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
-            done += sum(future.result() for future in ready)
-            if progress is not None and ready:
-                progress(done / whole)
+        try:
+            while waiting:
+                if cancel is not None and cancel():
+                    raise Cancelled
+                ready, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+                done += sum(future.result() for future in ready)
+                if progress is not None and ready:
+                    progress(done / whole)
+        except BaseException:  # an interrupt too: what has not begun never does
+            for future in waiting:
+                future.cancel()
+            raise
     for layer in layers:  # what `budget` walks
         tables.table(layer, tuple(FAMILIES), "macs", dense=True)
     if progress is not None and not missing:

@@ -77,22 +77,32 @@ class Spectra:
         one = family(choice)
         spectrum = self.get(name, one)
         try:
-            return FAMILIES[one].error(spectrum, choice)
+            return FAMILIES[one].error(spectrum, choice) * self.scale(name, one)
         except BudgetError as error:
             raise BudgetError(f"{name}: {error}") from None
+
+    def scale(self, name: str, one: str) -> float:
+        """What the errors of a family's spectrum are multiplied with; 1 for those of weights.
+
+        Each family sees the inputs' correlations its own way (GDWS none between channels, Tucker-2
+        and SVD as a product), and so another energy of the same output: brought to the measured
+        one, their errors can be compared.
+        """
+        if self._calibration is None:
+            return 1.0
+        whole = FAMILIES[one].whole(self.get(name, one))
+        return self.energy(name) / whole if whole else 1.0
 
     def energy(self, name: str) -> float:
         """The squared norm of a layer's weight, or of its output: the error of a layer of zeros."""
         if name not in self._energy:
-            weight = self._model.get_submodule(name).weight
-            assert isinstance(weight, Tensor)
-            numbers = weight.detach().cpu().double()
             if self._calibration is None:
-                self._energy[name] = float(numbers.square().sum())
-            elif name in self._calibration.layers:
-                self._energy[name] = self._calibration[name].energy(numbers)
+                weight = self._model.get_submodule(name).weight
+                assert isinstance(weight, Tensor)
+                self._energy[name] = float(weight.detach().double().square().sum())
             else:
-                self._energy[name] = 0.0
+                known = self._calibration.layers.get(name)
+                self._energy[name] = 0.0 if known is None else known.output
         return self._energy[name]
 
 
@@ -199,6 +209,7 @@ class Tables:
         if not self.known(layer, one, measure):
             method = FAMILIES[one]
             ranks, errors = method.table(self._spectra.get(layer.name, one))
+            errors = errors * self._spectra.scale(layer.name, one)
             options = Options(method.kind, self._worth(layer, one, measure, ranks), errors, ranks)
             self._options[layer.name, one, measure] = options.undominated()
         return self._options[layer.name, one, measure]

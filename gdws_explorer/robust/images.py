@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -99,6 +101,15 @@ def choose(labels: Tensor, n: int | None, seed: int) -> Tensor:
         mine = np.flatnonzero(shuffled == label)
         turn[mine] = np.arange(len(mine))
     return torch.from_numpy(order[np.argsort(turn, kind="stable")][:n].copy())
+
+
+def data_fingerprint(x: npt.ArrayLike, y: npt.ArrayLike) -> str:
+    """SHA-256 (16 hex digits) of images `(N, C, H, W)` and labels `(N,)`, tensors or arrays."""
+    digest = hashlib.sha256()
+    for part, dtype in ((x, np.float32), (y, np.int64)):
+        array = np.ascontiguousarray(part, dtype=dtype)
+        digest.update(str(array.shape).encode() + array.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _tensor(value: Any, what: str) -> Tensor:

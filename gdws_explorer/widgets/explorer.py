@@ -98,6 +98,8 @@ class Explorer(w.VBox):
                 self.front_view.moved()
                 self.tools.refresh()
                 self.desk.refresh()  # last: its answer lets the next move come
+            elif what == "learning":
+                self.desk.refresh()
             elif what == "records":
                 self.front_view.refresh()
             elif what == "message":

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
@@ -32,14 +33,16 @@ from gdws_explorer.network.plan import Dense, Plan, family
 from gdws_explorer.robust.attacks import Attack
 from gdws_explorer.widgets.stage import Stage, meaning
 
-READING = "reading the images"
+READING, WEIGHING = "reading the images", "computing α from the images"
+LEARNING = (READING, WEIGHING)
 
 
 class Session(Stage):
     """One network under exploration.
 
     Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
-    the faders), "records", "job" or "message". All methods may be called from any thread.
+    the faders), "records", "job", "learning" (from images) or "message". All methods may be
+    called from any thread.
     """
 
     def __init__(
@@ -69,11 +72,12 @@ class Session(Stage):
         attack = self.measurements.attack
 
         def read(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            self.sources.calibrate(attack, progress, cancelled)
+            if not self.sources.knows(plan):
+                self.sources.calibrate(attack, progress, cancelled)
             with self.told():
                 super(Session, self).put(plan)
 
-        self._read(read)
+        self._learn(READING, read)
 
     def close(self) -> None:
         """Cancel what runs and forget the listeners."""
@@ -97,7 +101,10 @@ class Session(Stage):
         """Where the network's fader stands: as set, or as the plan happens to be."""
         if self.desk.budget is not None and self.desk.budget.by == self.budget_by:
             return self.desk.budget
-        by, network = self.budget_by, self._weighing(self.budget_by)
+        by = self.budget_by
+        if by == "alpha" and (self.plan.calibration is not None or self.sources.weighted is None):
+            by = "macs"  # an undo went back to where α says nothing
+        network = self._weighing(by)
         now = network_share(network, self.plan, self.summary, by)
         return Budget(by, network_position(network, by, now))
 
@@ -156,25 +163,26 @@ class Session(Stage):
         """Choose how the network's fader compares the layers' errors."""
         self._put(self.desk.weigh(self._weighing(self._by), weighing))
 
-    def use_data(self, on: bool) -> None:
+    def use_data(self, on: bool, attack: Attack | Literal["present"] | None = "present") -> None:
         """Take errors in the layers' outputs, from images, or in the weights again.
 
-        The first time the images are read, in the background; the plan changes when that is done.
+        attack : that the images are read under; the one that is measured with, unless given. The
+        first time they are read in the background; the plan changes when that is done.
         """
-        attack = self.measurements.attack
+        under = self.measurements.attack if attack == "present" else attack
         if on == (self.plan.calibration is not None) or (on and self.reading):
             return
-        known = self.sources.calibrated(attack) if on else self.sources.plain
+        known = self.sources.calibrated(under) if on else self.sources.plain
         if known is not None:
-            self._put(self.desk.on(known))
+            self._move_to(known)
             return
 
         def read(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            network = self.sources.calibrate(attack, progress, cancelled)
+            network = self.sources.calibrate(under, progress, cancelled)
             with self.told():
-                self._put(self.desk.on(network))
+                self._move_to(network)
 
-        self._read(read)
+        self._learn(READING, read)
 
     @property
     def reading(self) -> bool:
@@ -209,9 +217,10 @@ class Session(Stage):
 
             def weigh(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
                 self.sources.weigh(attack, progress, cancelled)
-                self.budget_by = by
+                if self.plan.calibration is None:
+                    self.budget_by = by
 
-            self._read(weigh)
+            self._learn(WEIGHING, weigh)
             return
         self.budget_by = by
         self._tell("view")
@@ -270,16 +279,31 @@ class Session(Stage):
 
     def _weighing(self, by: str) -> Network:
         """The network that a budget of this meaning looks its errors up in."""
-        weighted = self.sources.weighted
-        if by != "alpha" or self.plan.calibration is not None or weighted is None:
+        if by != "alpha":
             return self.network
-        return weighted
+        if self.plan.calibration is not None:
+            raise PlanError("α weighs errors of the weights; switch “from data” off first.")
+        if self.sources.weighted is None:
+            raise PlanError("α is not computed yet; choose “α of eq. 8” again.")
+        return self.sources.weighted
 
-    def _read(self, work: Work) -> None:
-        """Learn something from the images in the background, once at a time."""
+    def _learn(self, what: str, work: Work) -> None:
+        """Learn something from the images in the background."""
         self.sources.check()
-        if not self.reading:
-            self.jobs.submit(READING, work)
+        if what == READING or all(job.about != what for job in self.jobs.all):
+            self.jobs.submit(what, work)
+
+    def _move_to(self, network: Network) -> None:
+        """Put the desk onto another source, and say which locked layers could not stay."""
+        before, desk = self.desk, self.desk.on(network)
+        if self.budget_by == "alpha" and network.calibration is not None:
+            self.budget_by = "macs"
+        self._put(desk)
+        moved = sorted(n for n in before.locked if desk.plan[n] != before.plan[n])
+        if moved:
+            self.say(
+                f"{', '.join(moved)} could not stay as locked: there is no such form from data."
+            )
 
     def _parent(self) -> str | None:
         """The last measured plan on the way to the present one."""
@@ -288,9 +312,9 @@ class Session(Stage):
         return next((p.hash for p in earlier if p != self.plan and p.hash in known), None)
 
     def _job_changed(self, job: Job) -> None:
+        if job.about in LEARNING:
+            self._tell("learning")
         if job.error is not None:
-            what = job.about if job.about == READING else "the measurement"
+            what = job.about if job.about in LEARNING else "the measurement"
             self.say(f"{what} stopped: {job.error}", failed=True)
-        if job.about == READING:
-            self._tell("view")
         self._tell("job")

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import zlib
+from dataclasses import replace
 from typing import Any
 
 from gdws_explorer.errors import ExplorerError, PlanError
@@ -30,7 +31,7 @@ def encode(session: Session) -> str:
         "skipped": sorted(desk.skipped),
         "families": desk.families,
         "weighing": desk.weighing,
-        "data": desk.plan.calibration is not None,
+        "data": _source(session),
         "budget": None if desk.budget is None else [desk.budget.by, desk.budget.position],
         "selected": session.selected,
         "slide_by": session.slide_by,
@@ -71,13 +72,26 @@ def restore(session: Session, raw: dict[str, Any]) -> None:
         n, selected, slide_by = int(raw["n"]), raw["selected"], raw["slide_by"]
     except (KeyError, TypeError) as error:
         raise ExplorerError(f"the state string lacks {error}; copy it again, whole.") from None
-    session.put_desk(desk)
+    alpha = desk.budget is not None and desk.budget.by == "alpha"
+    # What is made from data is made again first; until then the plan stands without it.
+    session.put_desk(replace(desk, budget=None) if alpha else desk)
     session.set_slide_by(slide_by)
     session.select(selected)
     if session.measurements.data is not None:
         session.measure_with(attack, n)
     if raw.get("data"):
-        session.use_data(True)
+        under = raw["data"]["attack"]
+        session.use_data(True, None if under is None else attack_from_dict(under))
+    elif alpha:
+        session.set_budget_by("alpha")
+
+
+def _source(session: Session) -> dict[str, Any] | None:
+    """What the plan's images were read under; None for a plan of the weights."""
+    if session.plan.calibration is None:
+        return None
+    attack = session.sources.attack_of(session.plan)
+    return {"attack": None if attack is None else attack.to_dict()}
 
 
 def _plan(network: Network, fingerprint: str, packed: str) -> Plan:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from gdws_explorer.errors import DataError, ExplorerError, PlanError
-from gdws_explorer.explore.records import Record, csv_text, data_fingerprint, record_of
+from gdws_explorer.explore.records import Record, csv_text, record_of
 from gdws_explorer.network.plan import Plan
+from gdws_explorer.robust.images import data_fingerprint
 
 
 def test_json_round_trip_is_exact(record):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gdws_explorer.errors import Cancelled, DataError, PlanError
+from gdws_explorer.errors import BudgetError, Cancelled, DataError, PlanError
 from gdws_explorer.network.calibration import Calibration
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
@@ -275,3 +275,102 @@ def test_a_weighted_network_uses_its_alpha(net, x):
     assert weighted.beta_of(weighted.lego(beta)) <= beta
     with pytest.raises(PlanError, match="no layer 'nothing'"):
         net.weighted({"nothing": torch.ones(3)})
+
+
+def test_families_share_the_measured_energy_of_the_output(aware, net, x):
+    """What all families lose at most is the output itself, so that their errors compare."""
+    for name in ABLE:
+        taken = []
+        layer = net.model.get_submodule(name)
+        hook = layer.register_forward_hook(lambda _m, _i, out, t=taken: t.append(out))
+        with torch.no_grad():
+            net.model(x)
+        hook.remove()
+        bias = 0 if layer.bias is None else layer.bias[:, None, None]
+        measured = float((taken[0] - bias).square().sum()) / len(x)
+        assert aware.energy(name) == pytest.approx(measured, rel=1e-4)
+        for one in aware.layer(name).families:
+            ranks, _ = FAMILIES[one].table(aware.spectrum(name, one))
+            least = aware.error(name, FAMILIES[one].choice(*map(int, ranks[0])))
+            assert 0 < least <= aware.energy(name)
+
+
+def test_a_calibration_is_of_one_network(net, calibration, x):
+    other = copy.deepcopy(net.model)
+    with torch.no_grad():
+        other.conv1.weight[0, 0, 0, 0] += 1
+    with pytest.raises(DataError, match="of another network, or of other weights"):
+        Network(other, x[:1]).calibrated(calibration)
+    with pytest.raises(DataError, match="the calibration is a Tensor"):
+        net.calibrated(x)
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda x: x[0], lambda x: x[:, :1], lambda x: x[:0], lambda x: (x, x), lambda x: "x"]
+)
+def test_images_that_do_not_fit_are_named(net, calibration, x, wrong):
+    plan = net.budget(macs=0.5)
+    for take in (
+        net.calibrate,
+        net.alpha,
+        lambda images: net.calibrated(calibration, refit=images),
+        lambda images: net.build(plan, refit=images),
+        lambda images: net.build(plan, batchnorm=images),
+    ):
+        with pytest.raises(DataError, match="images"):
+            take(wrong(x))
+
+
+def test_infinite_images_are_refused_and_arrays_are_taken(net, x):
+    with pytest.raises(DataError, match="finite"):
+        net.calibrate(x / 0)
+    assert net.calibrate(x.numpy()).fingerprint == net.calibrate(x).fingerprint
+
+
+def test_attacks_that_cannot_say_their_settings_are_never_taken_for_each_other(net, x):
+    class Brighter:
+        def __init__(self, by):
+            self.by = by
+
+        def bind(self, _model):
+            return lambda images, _labels: (images + self.by).clamp(0, 1)
+
+    found = [net.alpha(x, None, Brighter(by), n=12) for by in (0.0, 0.3, 0.6)]
+    assert not torch.equal(found[0]["conv1"], found[1]["conv1"])
+    assert not torch.equal(found[1]["conv1"], found[2]["conv1"])
+    labels = {net.calibrate(x, attack=Brighter(0.1)).fingerprint for _ in range(2)}
+    assert len(labels) == 2
+
+
+def test_calibrating_again_begins_from_the_plain_network(net, x):
+    few = net.calibrated(
+        Calibration({"conv1": net.calibrate(x)["conv1"]}, 40, net.calibrate(x).settings, "0" * 64)
+    )
+    assert few.layer("layer1.0.conv1").families == ()
+    again = few.calibrated(net.calibrate(x))
+    assert again.layer("layer1.0.conv1").families == ("gdws", "tucker2", "svd")
+
+
+def test_a_wrong_alpha_names_its_layer(net):
+    with pytest.raises(BudgetError, match=r"layer1\.0\.conv1: alpha has shape"):
+        net.lego(0.1, {"layer1.0.conv1": torch.ones(3)})
+    with pytest.raises(BudgetError, match=r"layer1\.0\.conv1: alpha has shape"):
+        net.weighted({"layer1.0.conv1": torch.ones(3)})
+
+
+def test_dilation_and_padding_are_part_of_the_fingerprint():
+    def made(**geometry):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 3, **geometry), nn.Flatten(), nn.LazyLinear(2))
+
+    example = torch.zeros(1, 3, 8, 8)
+    prints = set()
+    for geometry in (
+        {"padding": 1},
+        {"padding": 2, "dilation": 2},
+        {"padding": 1, "padding_mode": "reflect"},
+    ):
+        model = made(**geometry)
+        model(example)
+        prints.add(Network(model, example).fingerprint)
+    assert len(prints) == 3

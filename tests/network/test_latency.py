@@ -410,3 +410,12 @@ def test_new_times_replace_the_old_ones(net, runs, tmp_path):
     net.use_latencies(Latencies.load(tmp_path / "times.json"))
     assert net.budget(ms=1.2 * lat.network) == plan
     assert net.budget(macs=0.6) == macs
+
+
+def test_times_measured_on_a_calibrated_network_are_those_of_all_its_layers(net, runs):
+    x = torch.rand(20, 3, 8, 8)
+    aware = net.calibrated(net.calibrate(x))
+    lat = aware.measure_latency()
+    assert lat.total(aware.budget(ms=0.8 * lat.network)) <= 0.8 * lat.network
+    net.use_latencies(lat)
+    assert lat.total(net.budget(ms=0.8 * lat.network)) <= 0.8 * lat.network

@@ -139,10 +139,13 @@ def test_small_networks_leave_no_file_by_default(resnet, images, tmp_path, monke
 
 def test_the_oldest_files_go(tmp_path, monkeypatch):
     monkeypatch.setattr(caches, "FILES", 2)
-    for i in range(4):
-        Cache(tmp_path / f"{i}.safetensors").write({"a": {"b": torch.ones(3) * i}})
-    assert sorted(file.stem for file in tmp_path.iterdir()) == ["2", "3"]
-    assert Cache(tmp_path / "3.safetensors").get("a")["b"].tolist() == [3, 3, 3]
+    other = tmp_path / "my_checkpoint.safetensors"
+    save_file({"w": torch.ones(2)}, other)
+    names = [f"{i}" * 64 for i in range(4)]
+    for i, name in enumerate(names):
+        Cache(tmp_path / f"{name}.safetensors").write({"a": {"b": torch.ones(3) * i}})
+    assert sorted(file.stem for file in tmp_path.iterdir()) == [*names[2:], other.stem]
+    assert Cache(tmp_path / f"{names[3]}.safetensors").get("a")["b"].tolist() == [3, 3, 3]
 
 
 def test_parts_are_enough_for_every_family_that_has_any(net):
@@ -155,3 +158,33 @@ def test_parts_are_enough_for_every_family_that_has_any(net):
             continue
         same = method.of_parts(net.model.get_submodule(name), parts)
         assert np.array_equal(method.table(same)[1], method.table(spectrum)[1])
+
+
+def test_an_interrupt_does_not_wait_for_the_layers_that_have_not_begun(resnet, images, decomposed):
+    def interrupt():
+        if decomposed:
+            raise KeyboardInterrupt
+        return False
+
+    net = Network(resnet, images)
+    with pytest.raises(KeyboardInterrupt):
+        net.prepare(cancel=interrupt)
+    assert len(decomposed) < sum(len(net.layer(name).families) for name in net.names)
+
+
+def test_a_cache_that_cannot_be_touched_is_no_error(resnet, images, tmp_path, monkeypatch):
+    Network(resnet, images).prepare(cache=tmp_path)
+
+    def refused(*_args, **_kwargs):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr("pathlib.Path.touch", refused)
+    assert Network(resnet, images).prepare(cache=tmp_path).budget(macs=0.5)
+
+
+def test_alpha_in_memory_is_written_when_a_folder_is_named_later(resnet, images, tmp_path):
+    net = Network(resnet, images)
+    x = torch.rand(6, 3, 8, 8)
+    net.alpha(x)
+    net.alpha(x, cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1

@@ -427,3 +427,102 @@ def test_alpha_is_one_click_and_uniform_is_another(informed, network):
     _settled(_on(informed))
     with pytest.raises(gx.PlanError, match="switch “from data” off"):
         informed.set_budget_by("alpha")
+
+
+def test_messages_of_the_background_stay(network, bench):
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    wrong = torch.rand(20, 3, 8, 8), None
+    made = Session(network, measured, title="digits", calibration=wrong)
+    made.use_data(True)
+    _settled(made)
+    assert "reading the images stopped" in made.message
+    assert made.failed
+    made.close()
+
+
+def test_an_error_while_images_are_read_is_not_wiped(informed):
+    informed.use_data(True)
+    with informed.told():
+        informed.type_budget("macs", 5.0)
+    said = informed.message
+    assert said
+    informed.jobs.cancel()
+    _settled(informed)
+    assert informed.message == said
+
+
+def test_requests_of_two_kinds_wait_for_each_other(informed):
+    informed.set_budget_by("alpha")
+    informed.use_data(True)
+    assert [job.about for job in informed.jobs.all] == [
+        "computing α from the images", "reading the images",
+    ]  # fmt: skip
+    informed.use_data(True)
+    informed.set_budget_by("alpha")
+    assert len(informed.jobs.all) == 2
+    _settled(informed)
+    assert informed.plan.calibration is not None
+    assert informed.sources.weighted is not None
+    assert informed.budget_by == "macs", "α weighs errors of the weights only"
+
+
+def test_alpha_never_means_something_else(informed):
+    informed.set_budget_by("alpha")
+    _settled(informed).move_network("alpha", 0.3)
+    weighted = informed.plan
+    _settled(_on(informed))
+    assert informed.budget_by == "macs"
+    with pytest.raises(gx.PlanError, match="switch “from data” off"):
+        informed.move_network("alpha", 0.2)
+    informed.undo()
+    assert informed.plan == weighted
+    assert informed.budget().by in ("macs", "alpha")
+
+
+def test_a_state_with_alpha_comes_back_with_it(informed, network, bench):
+    informed.set_budget_by("alpha")
+    _settled(informed).move_network("alpha", 0.3)
+    number = informed.budget_number()
+    images = tuple(part[:60] for part in bench.train_data)
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    again = Session(network, measured, title="digits", bench="digits", calibration=images)
+    states.restore(again, states.decode(states.encode(informed)))
+    _settled(again)
+    assert again.plan == informed.plan
+    assert again.budget_by == "alpha"
+    assert again.budget_number() <= number
+    assert again.sources.weighted is not None
+    again.close()
+
+
+def test_a_state_knows_under_which_attack_its_images_were_read(informed, network, bench):
+    _settled(_on(informed))
+    informed.measure_with(gx.FGSM(0.1), 20)
+    images = tuple(part[:60] for part in bench.train_data)
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    again = Session(network, measured, title="digits", bench="digits", calibration=images)
+    states.restore(again, states.decode(states.encode(informed)))
+    _settled(again)
+    assert again.plan == informed.plan
+    assert again.measurements.attack == gx.FGSM(0.1)
+    again.close()
+
+
+def test_locked_layers_that_cannot_stay_are_named(informed):
+    informed.set_method("conv3", "spatial")
+    informed.hold("conv3", True)
+    _settled(_on(informed))
+    assert "conv3 could not stay as locked" in informed.message
+
+
+def test_a_record_made_from_data_is_read_first_then_put(informed, network, bench):
+    _settled(_on(informed)).move_network("macs", 0.3)
+    wanted = informed.plan
+    images = tuple(part[:60] for part in bench.train_data)
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    fresh = Session(network, measured, title="digits", calibration=images)
+    fresh.put(wanted)
+    assert fresh.plan.calibration is None
+    _settled(fresh)
+    assert fresh.plan == wanted
+    fresh.close()
