@@ -194,6 +194,16 @@ def refitted_by(
     return case.aware.build(plan, refit=case.x, batchnorm=images)
 
 
+def weights_refitted(case: Case, fraction: float, families: tuple[str, ...] | None) -> nn.Module:
+    """Choices by the weights alone, relative to each layer, then the refit."""
+    macs = (case.net.macs - case.macs + fraction * case.macs) / case.net.macs
+    skip = [name for name in case.net.names if name not in case.names]
+    net = case.net.refitted(case.x)
+    plan = net.budget(macs=macs, families=families, skip=skip, weights="relative")
+    print(f"    {case.spent(dict(plan)):.3f} of the MACs, {plan}")
+    return net.build(plan)
+
+
 def jointly(
     case: Case, fraction: float, *, with_tucker: bool = False, lean: float = 0.0
 ) -> nn.Module:
@@ -246,6 +256,8 @@ ROWS: dict[str, Callable[[Case, float], nn.Module]] = {
     "data-aware, default weights, + refit": lambda c, f: refitted_by(c, f),
     "the same + BatchNorm, clean": lambda c, f: refitted_by(c, f, batchnorm="clean"),
     "the same + BatchNorm, attacked": lambda c, f: refitted_by(c, f, batchnorm="attacked"),
+    "weights, GDWS, relative, + refit": lambda c, f: weights_refitted(c, f, ("gdws",)),
+    "weights, all families, relative, + refit": lambda c, f: weights_refitted(c, f, None),
     "joint ladders": jointly,
     "joint ladders + refit, no feedback": lambda c, f: refitted(c, jointly(c, f), feedback=False),
     "joint ladders + refit": lambda c, f: refitted(c, jointly(c, f)),

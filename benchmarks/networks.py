@@ -64,6 +64,49 @@ def resnet38() -> nn.Module:
     return model.eval()
 
 
+class BlockA(nn.Module):
+    """Two 3×3 convolutions; a shortcut without weights (He et al., CVPR 2016, option A)."""
+
+    def __init__(self, width: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        self.stride, self.more = stride, (out - width) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        kept = x[:, :, :: self.stride, :: self.stride]
+        return F.relu(inner + F.pad(kept, (0, 0, 0, 0, self.more, self.more)))
+
+
+class ResNet20(nn.Module):
+    """ResNet-20 of akamaster/pytorch_resnet_cifar10, for normalised images `(N, 3, 32, 32)`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = nn.Sequential(*(BlockA(16, 16, 1) for _ in range(3)))
+        self.layer2 = nn.Sequential(BlockA(16, 32, 2), BlockA(32, 32, 1), BlockA(32, 32, 1))
+        self.layer3 = nn.Sequential(BlockA(32, 64, 2), BlockA(64, 64, 1), BlockA(64, 64, 1))
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(x)))
+        return self.linear(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+
+
+def resnet20() -> nn.Module:
+    """A network that is not robust, for images in [0, 1], in eval mode."""
+    from gdws_explorer.robust.normalized import Normalized
+
+    model = ResNet20()
+    model.load_state_dict(load_file(SHARED / "resnet20" / "resnet20.safetensors"))
+    return Normalized(model, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)).eval()
+
+
 def cifar10(part: str, n: int) -> tuple[Tensor, Tensor]:
     """The first n images, float in [0, 1], and labels of "test" or "train_0"."""
     with np.load(SHARED / "cifar10" / f"{part}.npz") as file:

@@ -15,6 +15,7 @@ from gdws_explorer.robust.attacks import Attack
 
 IMAGES = 512  # looked at, of those there are
 ALPHA = 150  # for the paper's α
+KINDS = ("weights", "refit", "data")  # the weights; these, refitted on images; the images
 
 
 class Sources:
@@ -33,7 +34,8 @@ class Sources:
         self.plain = network
         self.images = images
         self._cache = cache
-        self._calibrated: dict[str, Network] = {}
+        self._calibrated: dict[str, Network] = {}  # and the refitted one, by their labels
+        self._refitted: Network | None = None
         self._by_attack: dict[Attack | None, Network] = {}
         self.weighted: Network | None = None  # by the latest α, whatever is measured since
         self._weighed_under: Attack | None = None
@@ -47,12 +49,25 @@ class Sources:
         except KeyError:
             raise PlanError(
                 f"the plan is made from data (calibration {plan.calibration[:12]}…) that was not "
-                "read here; switch “from data” on with the same images and attack."
+                "read here; choose “from images” with the same images and attack."
             ) from None
 
     def knows(self, plan: Plan) -> bool:
         """Whether `of` has an answer."""
         return plan.calibration is None or plan.calibration in self._calibrated
+
+    def kind(self, plan: Plan) -> str:
+        """Which of KINDS a plan is of."""
+        if plan.calibration is None:
+            return "weights"
+        return "data" if self.of(plan).calibration is not None else "refit"
+
+    def refitted(self) -> Network:
+        """The plain network, refitted on the images; DataError where there are none."""
+        if self._refitted is None:
+            self._refitted = self.plain.refitted(self._images(IMAGES)[0])
+            self._calibrated[str(self._refitted.label)] = self._refitted
+        return self._refitted
 
     def calibrated(self, attack: Attack | None) -> Network | None:
         """The network that was calibrated under this attack, if it was."""

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from gdws_explorer.export import folder as folders
+from gdws_explorer.network.aware import REFIT
 from gdws_explorer.network.plan import Dense, Plan
 from gdws_explorer.network.summary import Summary
 from gdws_explorer.robust.evaluate import Report
@@ -68,6 +69,12 @@ def _plan(plan: Plan, summary: Summary | None) -> str:
     words = "MACs: multiply-accumulates for one image (FLOPs are twice that). Error: squared error "
     if plan.calibration is None:
         words += "of the kernel as a share of its squared norm."
+    elif plan.calibration.startswith(REFIT):
+        words += (
+            "of the kernel as a share of its squared norm, before the last factors were solved for "
+            f"on images (`{plan.calibration}`): `plan.json` alone does not make this network "
+            "again, its weights are in `model.safetensors`."
+        )
     else:
         words += (
             "of the layer's output, on the images it was made from, as a share of its norm squared."

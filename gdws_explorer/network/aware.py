@@ -16,6 +16,8 @@ from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.layers import Layer
 from gdws_explorer.network.margins import Attack
 
+REFIT = "refit+"  # before the digest of the images that plain plans are refitted on
+
 
 def read(
     model: nn.Module,
@@ -120,10 +122,16 @@ def label(calibration: Calibration, refit: Tensor | None) -> str:
 
 def other_source(theirs: str | None, ours: str | None) -> str:
     """Why a plan of one source does not fit a network of another, and what to do."""
+    if theirs is not None and theirs.startswith(REFIT):
+        return (
+            f"the plan is refitted on images ({theirs}), this network is not or on others; use "
+            "net.refitted(images) with the same ones, or take its choices over with "
+            "net.plan(dict(plan))."
+        )
     if theirs is None:
         return (
-            "the plan is one of the weights alone, this network is calibrated; take its choices "
-            "over with net.plan(dict(plan))."
+            "the plan is one of the weights alone, this network is calibrated or refitted; take "
+            "its choices over with net.plan(dict(plan))."
         )
     here = "is not calibrated" if ours is None else f"has the calibration {ours[:12]}…"
     return (

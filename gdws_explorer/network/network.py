@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gdws_explorer.errors import PlanError
 from gdws_explorer.network import sensitivity
 from gdws_explorer.network.aware import (
+    REFIT,
     check_calibration,
     digest,
     images_of,
@@ -26,6 +27,7 @@ from gdws_explorer.network.calibration import Calibration, attack_key
 from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.latency import Latencies
+from gdws_explorer.network.layers import Layer
 from gdws_explorer.network.margins import Attack
 from gdws_explorer.network.plan import Choice, Dense, Plan, family
 from gdws_explorer.network.planning import Planning
@@ -54,7 +56,7 @@ class Network(Planning):
     names : the layers that can be approximated, in call order.
     macs, params, bytes : of the dense network. fingerprint : SHA-256, 64 hex digits.
     calibration : what `calibrated` was given; None where errors are those of the weights.
-    label : what its plans carry as `calibration`, likewise.
+    label : what its plans carry as `calibration`; None where nothing but the weights counts.
     latencies : the times that `budget(ms=…)` goes by; None before any were measured.
     """
 
@@ -102,11 +104,9 @@ class Network(Planning):
         """
         check_calibration(calibration, self.model)
         refit = None if refit is None else images_of(refit, self.input_shape)
-        other = copy.copy(self)
+        other = self._copy(tuple(seen(x, self.model, calibration) for x in self._plain_layers))
         other.calibration, other._refit = calibration, refit
-        other.label, other._alpha = label(calibration, refit), None
-        other.layers = tuple(seen(x, self.model, calibration) for x in self._plain_layers)
-        other._by_name = {layer.name: layer for layer in other.layers}
+        other.label = label(calibration, refit)
         other._tabulate()
         return other
 
@@ -146,6 +146,20 @@ class Network(Planning):
         """The same network whose `lego` and `mego` use these weights unless told otherwise."""
         other = copy.copy(self)
         other._weigh(alpha)
+        return other
+
+    def refitted(self, x: Tensor) -> Network:
+        """The same network, whose `build` solves for the last factors on images (ours).
+
+        x : images `(N, C, H, W)`, a few hundred that nothing is measured on. Errors and choices
+        are those of the weights; plans say that they are refitted.
+        """
+        images = images_of(x, self.input_shape)
+        other = self._copy(self._plain_layers)
+        other.calibration, other._refit = None, images
+        other.label = f"{REFIT}{digest(images)[:16]}"
+        if self.calibration is not None:  # else the tables are the same
+            other._tabulate()
         return other
 
     # -- measured time ---------------------------------------------------------------
@@ -242,6 +256,13 @@ class Network(Planning):
             images = images_of(batchnorm, self.input_shape)
             built = reestimate_batchnorm(built, images, cancel=cancel)
         return built
+
+    def _copy(self, layers: tuple[Layer, ...]) -> Network:
+        """Another view of the same model, its tables still to be made."""
+        other = copy.copy(self)
+        other.layers, other._alpha = layers, None
+        other._by_name = {layer.name: layer for layer in layers}
+        return other
 
     def _convolutions(self) -> list[str]:
         """What images can tell something of."""

@@ -142,8 +142,8 @@ class Plan:
     fingerprint : SHA-256 of the network's weights and layer shapes.
     input_shape : one example's shape, without the batch.
     layers : (name, choice) for every layer that can be approximated, in call order.
-    calibration : what its factors are made from beside the weights, as `Network.calibrated` names
-        it; None for the weights alone.
+    calibration : what its factors are made from beside the weights, as `Network.calibrated` and
+        `Network.refitted` name it; None for the weights alone.
     """
 
     fingerprint: str
@@ -170,7 +170,8 @@ class Plan:
         rest = len(self.layers) - len(changed)
         if not changed:
             return "all layers dense"
-        source = "" if self.calibration is None else "from data: "
+        refit = (self.calibration or "").startswith("refit+")
+        source = "refitted: " if refit else "from data: " if self.calibration else ""
         return source + ", ".join(changed) + (f"; {rest} dense" if rest else "")
 
     @cached_property

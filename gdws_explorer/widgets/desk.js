@@ -131,9 +131,9 @@ function render({ model, el: root }) {
   weighing.addEventListener("change", () =>
     post.send({ type: "weighing", value: weighing.value }),
   );
-  const data = el("input", { type: "checkbox", "aria-label": "from data" });
-  data.addEventListener("change", () => post.send({ type: "data", on: data.checked }));
-  const dataText = el("span");
+  const source = el("select", { "aria-label": "what approximations are made from" });
+  source.addEventListener("change", () => post.send({ type: "source", value: source.value }));
+  const reading = el("span", { class: "gx-unit", text: "reading the images …" });
   const totals = el("div", { class: "gx-totals", "aria-live": "off" });
   const slideBy = el("select", { "aria-label": "what the layer faders mean" });
   slideBy.addEventListener("change", () => post.send({ type: "slide by", by: slideBy.value }));
@@ -160,14 +160,15 @@ function render({ model, el: root }) {
         el("span", { class: "gx-pair" }, el("label", { class: "gx-unit", text: "families" }), families),
         el("span", { class: "gx-pair" }, el("label", { class: "gx-unit", text: "errors" }), weighing),
         el(
-          "label",
+          "span",
           {
-            class: "gx-pair gx-data",
-            title: "Errors in the layers' outputs, as some images drive them, instead of in the "
-              + "weights; before a plan is measured its last factors are solved for on the images",
+            class: "gx-pair",
+            title: "Refitted: before a plan is measured or exported, its last factors are solved for "
+              + "on a few hundred images. From images: errors, too, are those of the layers' outputs.",
           },
-          data,
-          dataText,
+          el("label", { class: "gx-unit", text: "made" }),
+          source,
+          reading,
         ),
       ),
       totals,
@@ -275,10 +276,10 @@ function render({ model, el: root }) {
     options(by, state.network.meanings, state.network.by);
     options(families, state.network.families, state.network.family);
     options(weighing, state.network.weighings, state.network.weighing);
-    weighing.closest(".gx-pair").hidden = state.network.data; // the images say it
-    data.checked = state.network.data || state.network.reading;
-    data.disabled = state.network.reading;
-    dataText.textContent = state.network.reading ? "from data: reading the images …" : "from data";
+    weighing.closest(".gx-pair").hidden = state.network.source === "data"; // the images say it
+    options(source, state.network.sources, state.network.source);
+    source.disabled = state.network.reading;
+    reading.hidden = !state.network.reading;
     options(slideBy, state.meanings, state.by);
     put(master, state.network.position);
     put(masterNumber, state.network.number);

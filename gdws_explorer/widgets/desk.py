@@ -22,6 +22,11 @@ LABELS = {"dense": "dense", **{name: one.label for name, one in FAMILIES.items()
 FAMILY_SETS = {"any": tuple(FAMILIES), **{name: (name,) for name in FAMILIES}}
 FAMILY_LABELS = [["any", "any"], *([name, LABELS[name]] for name in FAMILIES)]
 WEIGHING_LABELS = [["relative", "relative to each layer"], ["squared", "squared, as they are"]]
+SOURCE_LABELS = [
+    ["weights", "from the weights"],
+    ["refit", "from the weights, refitted"],
+    ["data", "from images, refitted"],
+]
 MEANING_LABELS = [["macs", "by MACs"], ["error", "by error (log β)"], ["rank", "by rank"]]
 NETWORK_LABELS = [
     ["macs", "MACs"],
@@ -114,7 +119,8 @@ def state_of(session: Session, seq: int) -> dict[str, Any]:
             "families": FAMILY_LABELS,
             "weighing": desk.weighing,
             "weighings": WEIGHING_LABELS,
-            "data": desk.plan.calibration is not None,
+            "source": session.source,
+            "sources": SOURCE_LABELS,
             "reading": session.reading,
         },
         "totals": totals(summary, session.norm),
@@ -203,7 +209,7 @@ HANDLERS: dict[str, Handler] = {
     "network number": _network_number,
     "families": _families,
     "weighing": lambda s, m: s.set_weighing(m["value"]),
-    "data": lambda s, m: s.use_data(bool(m["on"])),
+    "source": lambda s, m: s.use(m["value"]),
     "undo": lambda s, _: s.undo(),
     "redo": lambda s, _: s.redo(),
     "walk": lambda s, m: s.walk(m["step"]),

@@ -27,7 +27,9 @@ from gdws_explorer.explore.jobs import Job, Jobs, Work
 from gdws_explorer.explore.line import neighbour
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.presets import PRESETS
+from gdws_explorer.explore.sources import KINDS
 from gdws_explorer.export.bundle import export
+from gdws_explorer.network.aware import REFIT
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
 from gdws_explorer.robust.attacks import Attack
@@ -65,6 +67,8 @@ class Session(Stage):
 
     def put(self, plan: Plan) -> None:
         """Put a whole plan on the desk; of one that is made from data the images are read first."""
+        if (plan.calibration or "").startswith(REFIT) and self.sources.images is not None:
+            self.sources.refitted()
         known = self.sources.knows(plan) or self.sources.images is None
         if known:
             super().put(plan)
@@ -163,26 +167,36 @@ class Session(Stage):
         """Choose how the network's fader compares the layers' errors."""
         self._put(self.desk.weigh(self._weighing(self._by), weighing))
 
-    def use_data(self, on: bool, attack: Attack | Literal["present"] | None = "present") -> None:
-        """Take errors in the layers' outputs, from images, or in the weights again.
+    def use(self, kind: str, attack: Attack | Literal["present"] | None = "present") -> None:
+        """Make approximations from the weights, these refitted on images, or the images ("data").
 
         attack : that the images are read under; the one that is measured with, unless given. The
         first time they are read in the background; the plan changes when that is done.
         """
-        under = self.measurements.attack if attack == "present" else attack
-        if on == (self.plan.calibration is not None) or (on and self.reading):
+        meaning(kind, KINDS)
+        if kind == "weights":
+            self._move_to(self.sources.plain)
             return
-        known = self.sources.calibrated(under) if on else self.sources.plain
+        if kind == "refit":
+            self._move_to(self.sources.refitted())
+            return
+        under = self.measurements.attack if attack == "present" else attack
+        known = self.sources.calibrated(under)
         if known is not None:
             self._move_to(known)
-            return
+        elif not self.reading:
 
-        def read(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            network = self.sources.calibrate(under, progress, cancelled)
-            with self.told():
-                self._move_to(network)
+            def read(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+                network = self.sources.calibrate(under, progress, cancelled)
+                with self.told():
+                    self._move_to(network)
 
-        self._learn(READING, read)
+            self._learn(READING, read)
+
+    @property
+    def source(self) -> str:
+        """What the plan on the faders is made from: one of KINDS."""
+        return self.sources.kind(self.plan)
 
     @property
     def reading(self) -> bool:
@@ -212,7 +226,7 @@ class Session(Stage):
         meaning(by, NETWORK_MEANINGS)
         attack = self.measurements.attack
         if by == "alpha" and self.plan.calibration is not None:
-            raise PlanError("α weighs errors of the weights; switch “from data” off first.")
+            raise PlanError("α weighs errors of the weights; choose “from the weights” first.")
         if by == "alpha" and not self.sources.knows_alpha(attack):
 
             def weigh(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
@@ -282,7 +296,7 @@ class Session(Stage):
         if by != "alpha":
             return self.network
         if self.plan.calibration is not None:
-            raise PlanError("α weighs errors of the weights; switch “from data” off first.")
+            raise PlanError("α weighs errors of the weights; choose “from the weights” first.")
         if self.sources.weighted is None:
             raise PlanError("α is not computed yet; choose “α of eq. 8” again.")
         return self.sources.weighted
@@ -295,8 +309,10 @@ class Session(Stage):
 
     def _move_to(self, network: Network) -> None:
         """Put the desk onto another source, and say which locked layers could not stay."""
+        if network.label == self.plan.calibration:
+            return
         before, desk = self.desk, self.desk.on(network)
-        if self.budget_by == "alpha" and network.calibration is not None:
+        if self.budget_by == "alpha" and network.label is not None:
             self.budget_by = "macs"
         self._put(desk)
         moved = sorted(n for n in before.locked if desk.plan[n] != before.plan[n])

@@ -84,7 +84,7 @@ class Stage:
     @property
     def norm(self) -> str:
         """What errors are parts of."""
-        return "‖W‖²" if self.plan.calibration is None else "the outputs"
+        return "‖W‖²" if self.network.calibration is None else "the outputs"
 
     def dial(self, name: str) -> Dial:
         """What a layer's fader means."""

@@ -79,9 +79,10 @@ def restore(session: Session, raw: dict[str, Any]) -> None:
     session.select(selected)
     if session.measurements.data is not None:
         session.measure_with(attack, n)
-    if raw.get("data"):
-        under = raw["data"]["attack"]
-        session.use_data(True, None if under is None else attack_from_dict(under))
+    made = raw.get("data")
+    if made is not None:
+        under = made["attack"]
+        session.use(made["kind"], None if under is None else attack_from_dict(under))
     elif alpha:
         session.set_budget_by("alpha")
 
@@ -91,7 +92,8 @@ def _source(session: Session) -> dict[str, Any] | None:
     if session.plan.calibration is None:
         return None
     attack = session.sources.attack_of(session.plan)
-    return {"attack": None if attack is None else attack.to_dict()}
+    told = None if attack is None else attack.to_dict()
+    return {"kind": session.source, "attack": told}
 
 
 def _plan(network: Network, fingerprint: str, packed: str) -> Plan:

@@ -252,8 +252,8 @@ def test_a_reload_finds_the_same_plan_and_figures(explorer, wait_idle):
 def test_from_data_is_switched_on_and_off(explorer, screenshot):
     explorer.drag(explorer.master, 0.4)
     plain, _ = explorer.agrees()
-    switch = explorer.root.get_by_label("from data", exact=True)
-    switch.check()
+    label = "what approximations are made from"
+    explorer.choose(label, "data")
     explorer.until(
         lambda: "of the outputs" in explorer.look()["totals_line"], "errors in the outputs", 60
     )
@@ -264,10 +264,13 @@ def test_from_data_is_switched_on_and_off(explorer, screenshot):
     moved, _ = explorer.agrees()
     assert moved["figures"]["cursorAt"] != shown["figures"]["cursorAt"]
     screenshot(explorer.page, "from-data")
-    switch.uncheck()
+    explorer.choose(label, "refit")
     explorer.until(lambda: "of ‖W‖²" in explorer.look()["totals_line"], "errors in the weights")
     explorer.agrees()
-    switch.check()
+    explorer.choose(label, "weights")
+    explorer.until(lambda: "of ‖W‖²" in explorer.look()["totals_line"], "errors in the weights")
+    explorer.agrees()
+    explorer.choose(label, "data")
     explorer.until(lambda: "of the outputs" in explorer.look()["totals_line"], "known images", 3)
-    switch.uncheck()
+    explorer.choose(label, "weights")
     explorer.agrees()

@@ -374,3 +374,24 @@ def test_dilation_and_padding_are_part_of_the_fingerprint():
         model(example)
         prints.add(Network(model, example).fingerprint)
     assert len(prints) == 3
+
+
+def test_a_refitted_network_is_the_plain_one_but_for_what_it_builds(net, x, images):
+    fitted = net.refitted(x)
+    plan, same = fitted.budget(macs=0.5), net.budget(macs=0.5)
+    assert dict(plan) == dict(same)
+    assert plan.hash != same.hash
+    assert str(plan) == f"refitted: {same}"
+    assert fitted.summary(plan).error == net.summary(same).error
+    assert torch.equal(fitted.build(plan)(images), net.build(same, refit=x)(images))
+    assert fitted.label == net.refitted(x.numpy()).label != net.refitted(x[:20]).label
+    for mine, other, words in (
+        (net, plan, "is refitted on images"),
+        (fitted, same, "weights alone"),
+    ):
+        with pytest.raises(PlanError, match=words):
+            mine.build(other)
+    aware = net.calibrated(net.calibrate(x))
+    again = aware.refitted(x)
+    assert again.summary(plan).error == net.summary(same).error
+    assert again.layer("fc").families == ("svd",)

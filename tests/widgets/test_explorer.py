@@ -227,11 +227,11 @@ def test_a_network_of_ones_own_opens_and_measures():
 
 def test_the_switch_from_data(explorer):
     send(explorer, "network", by="macs", value=0.4, gesture="1:9")
-    state = send(explorer, "data", on=True)
+    state = send(explorer, "source", value="data")
     assert state["network"]["reading"]
     explorer.session.jobs.wait(120)
     state = explorer.desk.state
-    assert state["network"]["data"]
+    assert state["network"]["source"] == "data"
     assert not state["network"]["reading"]
     assert "of the outputs" in state["totals"][3][3]
     reasons = {one: why for one, _, why in explorer.desk.strips[1]["methods"]}
@@ -241,6 +241,6 @@ def test_the_switch_from_data(explorer):
     assert explorer.layer_view.figure.data[4].visible, "fc is shown as it is by its weights"
     send(explorer, "select", layer=1)
     assert "of the output)" in explorer.layer_view._caption.value
-    state = send(explorer, "data", on=False)
-    assert not state["network"]["data"]
+    state = send(explorer, "source", value="weights")
+    assert state["network"]["source"] == "weights"
     assert all(why is None for _, _, why in explorer.desk.strips[1]["methods"])

@@ -303,10 +303,10 @@ def _settled(session):
 def test_from_data_reads_the_images_once_and_the_fader_stays(informed, network):
     informed.move_network("macs", 0.4)
     plain = informed.plan
-    informed.use_data(True)
+    informed.use("data")
     assert informed.reading
     assert informed.plan == plain, "nothing moves before the images are read"
-    informed.use_data(True)
+    informed.use("data")
     assert len(informed.jobs.all) == 1
     _settled(informed)
     assert not informed.reading
@@ -320,9 +320,9 @@ def test_from_data_reads_the_images_once_and_the_fader_stays(informed, network):
     assert informed.network is network
     informed.redo()
     assert informed.plan == ours
-    informed.use_data(False)
+    informed.use("weights")
     assert informed.plan == plain
-    informed.use_data(True)
+    informed.use("data")
     assert informed.plan == ours, "at once: the images are known"
     assert not informed.reading
 
@@ -347,7 +347,7 @@ def test_choices_by_hand_are_taken_over(informed):
 
 
 def _on(session):
-    session.use_data(True)
+    session.use("data")
     return session
 
 
@@ -378,13 +378,13 @@ def test_a_plan_of_other_images_is_refused_in_words(informed, session):
         session.put(informed.plan)
     assert "not read here" in session.message
     with session.told():
-        session.use_data(True)
+        session.use("data")
     assert "open with gx.explore(…, calibration=images)" in session.message
     assert session.plan.calibration is None
 
 
 def test_reading_can_be_cancelled(informed):
-    informed.use_data(True)
+    informed.use("data")
     informed.jobs.cancel()
     _settled(informed)
     assert informed.plan.calibration is None
@@ -425,7 +425,7 @@ def test_alpha_is_one_click_and_uniform_is_another(informed, network):
     informed.set_budget_by("alpha")
     assert informed.budget_by == "alpha", "computed once"
     _settled(_on(informed))
-    with pytest.raises(gx.PlanError, match="switch “from data” off"):
+    with pytest.raises(gx.PlanError, match="choose “from the weights” first"):
         informed.set_budget_by("alpha")
 
 
@@ -433,7 +433,7 @@ def test_messages_of_the_background_stay(network, bench):
     measured = Measurements(network, bench.data, bench.attack, bench.records)
     wrong = torch.rand(20, 3, 8, 8), None
     made = Session(network, measured, title="digits", calibration=wrong)
-    made.use_data(True)
+    made.use("data")
     _settled(made)
     assert "reading the images stopped" in made.message
     assert made.failed
@@ -441,7 +441,7 @@ def test_messages_of_the_background_stay(network, bench):
 
 
 def test_an_error_while_images_are_read_is_not_wiped(informed):
-    informed.use_data(True)
+    informed.use("data")
     with informed.told():
         informed.type_budget("macs", 5.0)
     said = informed.message
@@ -453,11 +453,11 @@ def test_an_error_while_images_are_read_is_not_wiped(informed):
 
 def test_requests_of_two_kinds_wait_for_each_other(informed):
     informed.set_budget_by("alpha")
-    informed.use_data(True)
+    informed.use("data")
     assert [job.about for job in informed.jobs.all] == [
         "computing α from the images", "reading the images",
     ]  # fmt: skip
-    informed.use_data(True)
+    informed.use("data")
     informed.set_budget_by("alpha")
     assert len(informed.jobs.all) == 2
     _settled(informed)
@@ -472,7 +472,7 @@ def test_alpha_never_means_something_else(informed):
     weighted = informed.plan
     _settled(_on(informed))
     assert informed.budget_by == "macs"
-    with pytest.raises(gx.PlanError, match="switch “from data” off"):
+    with pytest.raises(gx.PlanError, match="choose “from the weights” first"):
         informed.move_network("alpha", 0.2)
     informed.undo()
     assert informed.plan == weighted
@@ -526,3 +526,29 @@ def test_a_record_made_from_data_is_read_first_then_put(informed, network, bench
     _settled(fresh)
     assert fresh.plan == wanted
     fresh.close()
+
+
+def test_plans_of_the_weights_can_be_refitted_at_once(informed, bench):
+    informed.move_network("macs", 0.2)
+    plain = informed.plan
+    informed.use("refit")
+    assert not informed.reading
+    assert informed.source == "refit"
+    assert dict(informed.plan) == dict(plain)
+    assert informed.norm == "‖W‖²"
+    informed.measure_with(bench.attack, 60)
+    informed.evaluate()
+    _settled(informed)
+    fitted = informed.measurements.of(informed.plan)
+    informed.use("weights")
+    assert informed.plan == plain
+    assert informed.measurements.of(plain) is None
+    built = informed.sources.refitted().build(fitted.plan)
+    assert fitted.clean_correct == evaluate(built, bench.data, bench.attack, n=60).clean_correct
+    raw = states.decode(states.encode(informed))
+    assert raw["data"] is None
+    informed.put(fitted.plan)
+    assert informed.source == "refit"
+    assert states.decode(states.encode(informed))["data"] == {"kind": "refit", "attack": None}
+    with pytest.raises(gx.ExplorerError, match="expected one of"):
+        informed.use("magic")
