@@ -3,7 +3,8 @@
     python benchmarks/slider.py [moves]
 
 A network slider: `net.budget(..., exact=False)`, as the explorer asks, and `net.summary(plan)`. A
-layer slider: `plan.replace(...)` and `net.summary(plan)`. Targets at p95: 1 ms with 20 layers, 5 ms with 100.
+layer slider: `plan.replace(...)` and `net.summary(plan)`. Targets at p95: 1 ms with 20 layers, 5 ms
+with 100.
 """
 
 from __future__ import annotations
