@@ -10,6 +10,9 @@ from gdws_explorer import explore as _explore_room  # noqa: F401
 from gdws_explorer import export as _export_room  # noqa: F401
 
 from gdws_explorer.bench import Bench, load  # isort: skip
+from gdws_explorer.bench.checkpoint import load_checkpoint
+from gdws_explorer.bench.data import load_data
+from gdws_explorer.bench.zoo import load_model
 from gdws_explorer.errors import (
     BudgetError,
     Cancelled,
@@ -25,17 +28,24 @@ from gdws_explorer.factorize.tucker import Tucker2Conv2d
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import GDWS, SVD, Dense, Plan, SpatialSVD, Tucker2
 from gdws_explorer.opening import explore
-from gdws_explorer.robust.attacks import FGSM, PGD
-from gdws_explorer.robust.evaluate import Report, evaluate
+from gdws_explorer.robust.attacks import APGD, FAB, FGSM, PGD, AutoAttack, Square
+from gdws_explorer.robust.compare import compare
+from gdws_explorer.robust.evaluate import evaluate
+from gdws_explorer.robust.normalized import Normalized
+from gdws_explorer.robust.report import Report
+from gdws_explorer.robust.staged import Staged
 from gdws_explorer.robust.train import train
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "APGD",
+    "FAB",
     "FGSM",
     "GDWS",
     "PGD",
     "SVD",
+    "AutoAttack",
     "Bench",
     "BudgetError",
     "Cancelled",
@@ -45,17 +55,24 @@ __all__ = [
     "GDWSConv2d",
     "ModelError",
     "Network",
+    "Normalized",
     "Plan",
     "PlanError",
     "Report",
     "SpatialSVD",
+    "Square",
+    "Staged",
     "Tucker2",
     "Tucker2Conv2d",
+    "compare",
     "evaluate",
     "explore",
     "export",
     "gdws",
     "load",
+    "load_checkpoint",
+    "load_data",
+    "load_model",
     "restore",
     "svd",
     "train",

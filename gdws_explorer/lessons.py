@@ -13,7 +13,8 @@ from gdws_explorer.network.cost import break_even, gdws_cost, tucker2_cost
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import GDWS, Dense, Plan
 from gdws_explorer.network.summary import Summary
-from gdws_explorer.robust.attacks import Attack, attack_from_dict
+from gdws_explorer.robust.attacks import Attack
+from gdws_explorer.robust.staged import from_dict as attack_from_dict
 
 ENOUGH = 0.9  # of the best possible saving counts as found
 NEAR = 0.97  # of the dense MACs counts as just below them

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from gdws_explorer.errors import DataError, ExplorerError
 from gdws_explorer.network.plan import Plan
-from gdws_explorer.robust.attacks import attack_from_dict
 from gdws_explorer.robust.evaluate import Report
 from gdws_explorer.robust.interval import wilson
+from gdws_explorer.robust.staged import from_dict as attack_from_dict
 
 if TYPE_CHECKING:
     from gdws_explorer.network.summary import Summary

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from gdws_explorer.explore.line import on_front
 from gdws_explorer.explore.records import Record
 from gdws_explorer.figures import theme
-from gdws_explorer.robust.attacks import attack_from_dict
+from gdws_explorer.robust.staged import from_dict as attack_from_dict
 
 COSTS = {
     "macs": "MACs per image",

@@ -1,20 +1,36 @@
-"""The attacks as values: what is allowed, in how many steps. torchattacks carries them out."""
+"""The attacks as values, the one-step and the plain gradient one first, and how to read them back.
+
+The names of `strong` and `spec` are here too, so that this is the one place to import from.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from math import isfinite
-from numbers import Integral, Real
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from gdws_explorer.errors import DataError
+from gdws_explorer.robust.spec import Attack, Strike, flag, is_number
+from gdws_explorer.robust.strong import APGD, FAB, AutoAttack, Square
+
+__all__ = [
+    "APGD",
+    "ATTACKS",
+    "FAB",
+    "FGSM",
+    "PGD",
+    "Attack",
+    "AutoAttack",
+    "Square",
+    "attack_from_dict",
+    "check_attack",
+]
 
 
 @dataclass(frozen=True)
-class FGSM:
+class FGSM(Attack):
     """One step to the corner of the ℓ∞ ball (Goodfellow et al., ICLR 2015).
 
     eps : radius of the ball, in (0, 1], for images in [0, 1].
@@ -23,25 +39,27 @@ class FGSM:
     eps: float
 
     name: ClassVar[str] = "FGSM"
+    norm: ClassVar[str] = "linf"  # type: ignore[misc]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "eps", _radius("eps", self.eps))
+        self._check()
 
     @property
     def label(self) -> str:
         """In words: "FGSM ℓ∞ ε 8/255"."""
-        return f"FGSM ℓ∞ ε {_fraction(self.eps)}"
+        return self._words("FGSM")
 
     @property
     def forwards(self) -> int:
         """Forward passes that one batch takes."""
         return 1
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `attack_from_dict` gives back an equal attack."""
-        return {"name": self.name, **asdict(self)}
+    @property
+    def deterministic(self) -> bool:
+        """Nothing in it is random."""
+        return True
 
-    def bind(self, model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    def bind(self, model: nn.Module) -> Strike:
         """The torchattacks object that turns (images, labels) into attacked images."""
         import torchattacks  # on demand: it takes a second, and costs need no attack
 
@@ -49,70 +67,72 @@ class FGSM:
 
 
 @dataclass(frozen=True)
-class PGD:
-    """Projected gradient ascent in the ℓ∞ ball (Madry et al., ICLR 2018).
+class PGD(Attack):
+    """Projected gradient ascent (Madry et al., ICLR 2018).
 
-    eps : radius of the ball, in (0, 1], for images in [0, 1].
+    eps : radius of the ball, for images in [0, 1]; at most 1 for ℓ∞.
     steps : gradient steps, at least 1.
     step_size : length of one step; 2.5·eps/steps (Madry et al.'s rule) unless given.
-    random_start : start at a uniformly random point of the ball.
+    random_start : start at a random point of the ball.
+    norm : "linf" or "l2".
+    restarts : how often it is tried, at least 1. An image keeps the first attacked twin that
+        fooled the network; the next tries run on the images that still stand.
     """
 
     eps: float
     steps: int = 20
     step_size: float | None = None
     random_start: bool = True
+    norm: str = field(default="linf", kw_only=True)
+    restarts: int = field(default=1, kw_only=True)
 
     name: ClassVar[str] = "PGD"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "eps", _radius("eps", self.eps))
-        if isinstance(self.steps, bool) or not isinstance(self.steps, Integral) or self.steps < 1:
-            raise DataError(f"PGD has steps={self.steps!r}; expected a whole number from 1 up.")
-        object.__setattr__(self, "steps", int(self.steps))
+        self._check()
         size = 2.5 * self.eps / self.steps if self.step_size is None else self.step_size
-        if not _is_number(size) or not size > 0:
+        if not is_number(size) or not size > 0:
             raise DataError(f"PGD has step_size={size!r}; expected a positive number.")
         object.__setattr__(self, "step_size", float(size))
-        if not isinstance(self.random_start, bool):
-            raise DataError(f"PGD has random_start={self.random_start!r}; expected True or False.")
+        flag("PGD", "random_start", self.random_start)
+        if self.restarts > 1 and not self.random_start:
+            raise DataError(
+                f"PGD has restarts={self.restarts} without a random start; expected restarts=1, as"
+                " every one would be the same."
+            )
 
     @property
     def label(self) -> str:
-        """In words: "PGD-20 ℓ∞ ε 0.15"."""
-        return f"PGD-{self.steps} ℓ∞ ε {_fraction(self.eps)}"
+        """In words: "PGD-20 ℓ∞ ε 8/255, 5 restarts"."""
+        return self._words(f"PGD-{self.steps}")
 
     @property
     def forwards(self) -> int:
-        """Forward passes that one batch takes."""
-        return self.steps
+        """Forward passes that one batch takes at most."""
+        return self.restarts * (self.steps + 1) - 1
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `attack_from_dict` gives back an equal attack."""
-        return {"name": self.name, **asdict(self)}
+    @property
+    def deterministic(self) -> bool:
+        """Whether it starts at the image itself."""
+        return not self.random_start
 
-    def bind(self, model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-        """The torchattacks object that turns (images, labels) into attacked images."""
-        import torchattacks  # on demand: it takes a second, and costs need no attack
+    def bind(self, model: nn.Module) -> Strike:
+        """The function that turns (images, labels) into attacked images."""
+        from gdws_explorer.robust import engine  # on demand: torchattacks takes a second
 
-        return torchattacks.PGD(
-            model,
-            eps=self.eps,
-            alpha=self.step_size,
-            steps=self.steps,
-            random_start=self.random_start,
-        )
+        return engine.pgd(model, self)
 
 
-Attack = FGSM | PGD
-ATTACKS: dict[str, type[FGSM] | type[PGD]] = {"FGSM": FGSM, "PGD": PGD}
+ATTACKS: dict[str, Callable[..., Attack]] = {
+    each.name: each for each in (FGSM, PGD, APGD, FAB, Square, AutoAttack)
+}
 
 
 def attack_from_dict(raw: Mapping[str, Any]) -> Attack:
     """Read what `to_dict` wrote. Raises DataError for unknown attacks and settings."""
     settings = dict(raw)
     name = settings.pop("name", None)
-    if name not in ATTACKS:
+    if not isinstance(name, str) or name not in ATTACKS:
         raise DataError(f"there is no attack {name!r}; expected one of {', '.join(ATTACKS)}.")
     try:
         return ATTACKS[name](**settings)
@@ -124,26 +144,8 @@ def attack_from_dict(raw: Mapping[str, Any]) -> Attack:
 
 def check_attack(attack: object) -> None:
     """Raises DataError unless `attack` is one of this module's attacks."""
-    if not isinstance(attack, FGSM | PGD):
+    if type(attack) not in ATTACKS.values():
         raise DataError(
-            f"the attack is {attack!r}; expected gx.FGSM(eps), gx.PGD(eps, steps) or None."
+            f"the attack is {attack!r}; expected gx.FGSM(eps), gx.PGD(eps, steps), gx.APGD(eps),"
+            " gx.FAB(eps), gx.Square(eps), gx.AutoAttack(eps) or None."
         )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
-
-
-def _radius(name: str, value: object) -> float:
-    if not _is_number(value) or not 0 < value <= 1:  # type: ignore[operator]
-        raise DataError(
-            f"{name} is {value!r}; expected a number above 0 and at most 1, as images are in [0, 1]"
-            " (write 8/255, not 8)."
-        )
-    return float(value)  # type: ignore[arg-type]
-
-
-def _fraction(eps: float) -> str:
-    """`k/255` for the usual integers of 8-bit images, else the number."""
-    k = round(eps * 255)
-    return f"{k}/255" if abs(eps * 255 - k) < 1e-9 and k < 255 else f"{eps:.4g}"

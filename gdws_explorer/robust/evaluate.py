@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.network.build import densify
-from gdws_explorer.robust.attacks import Attack, attack_from_dict, check_attack
+from gdws_explorer.robust.attacks import Attack
 from gdws_explorer.robust.guard import (
     Cancel,
     Watched,
@@ -25,8 +25,11 @@ from gdws_explorer.robust.guard import (
     own_randomness,
     threads,
 )
-from gdws_explorer.robust.images import check_data, check_logits, choose
-from gdws_explorer.robust.interval import wilson
+from gdws_explorer.robust.images import check_data, choose, data_fingerprint
+from gdws_explorer.robust.report import Partial, Report
+from gdws_explorer.robust.resume import Saved, model_digest
+from gdws_explorer.robust.staged import Staged, attack_of, stages_of
+from gdws_explorer.robust.team import Team
 
 BATCH = 60
 # Below this many values in a batch torch's threads wait more than they work: 360 digits under
@@ -35,114 +38,17 @@ BATCH = 60
 SMALL_BATCH = 2**14
 
 
-@dataclass(frozen=True)
-class Partial:
-    """What is known so far: of the first `done` of n images, how many were right."""
-
-    done: int
-    n: int
-    clean_correct: int
-    robust_correct: int | None
-
-
-@dataclass(frozen=True)
-class Report:
-    """A finished measurement.
-
-    clean, robust : fractions of n; robust is None without an attack. An image counts as robust
-        if the network is right on it and on its attacked twin.
-    clean_correct, robust_correct : the same as numbers of images.
-    attack : what attacked, or None. seed : which images and which noise.
-    seconds : wall-clock time. through : "dense" or "layers", see `evaluate`.
-    clean_mask, robust_mask : bool arrays `(n,)`, the verdict on each measured image in the
-        order of the data, for comparing two plans image by image.
-    """
-
-    clean_correct: int
-    robust_correct: int | None
-    n: int
-    attack: Attack | None
-    seed: int
-    seconds: float
-    through: str = "dense"
-    clean_mask: np.ndarray | None = field(default=None, compare=False, repr=False)
-    robust_mask: np.ndarray | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def clean(self) -> float:
-        """Fraction right on the images as they are."""
-        return self.clean_correct / self.n
-
-    @property
-    def robust(self) -> float | None:
-        """Fraction right under attack."""
-        return None if self.robust_correct is None else self.robust_correct / self.n
-
-    @property
-    def clean_interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of `clean`."""
-        return wilson(self.clean_correct, self.n)
-
-    @property
-    def robust_interval(self) -> tuple[float, float] | None:
-        """95 % Wilson interval of `robust`."""
-        return None if self.robust_correct is None else wilson(self.robust_correct, self.n)
-
-    def __str__(self) -> str:
-        low, high = self.clean_interval
-        text = f"clean {self.clean:.1%} ({low:.1%} to {high:.1%})"
-        if self.attack is not None and self.robust is not None and self.robust_interval is not None:
-            low, high = self.robust_interval
-            text += f", {self.attack.label} {self.robust:.1%} ({low:.1%} to {high:.1%})"
-        return f"{text}, n {self.n}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `from_dict` gives back an equal report. Masks are strings of 0 and 1."""
-        return {
-            "clean": self.clean,
-            "clean_correct": self.clean_correct,
-            "clean_interval": list(self.clean_interval),
-            "robust": self.robust,
-            "robust_correct": self.robust_correct,
-            "robust_interval": None if self.robust_interval is None else list(self.robust_interval),
-            "n": self.n,
-            "attack": None if self.attack is None else self.attack.to_dict(),
-            "seed": self.seed,
-            "seconds": self.seconds,
-            "through": self.through,
-            "clean_mask": _digits(self.clean_mask),
-            "robust_mask": _digits(self.robust_mask),
-        }
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Report:
-        """Read what `to_dict` wrote."""
-        try:
-            return cls(
-                clean_correct=raw["clean_correct"],
-                robust_correct=raw["robust_correct"],
-                n=raw["n"],
-                attack=None if raw["attack"] is None else attack_from_dict(raw["attack"]),
-                seed=raw["seed"],
-                seconds=raw["seconds"],
-                through=raw["through"],
-                clean_mask=_mask(raw.get("clean_mask")),
-                robust_mask=_mask(raw.get("robust_mask")),
-            )
-        except KeyError as error:
-            raise DataError(f"the report lacks {error}; measure the network again.") from None
-
-
 def evaluate(
     model: nn.Module,
     data: tuple[Any, Any],
-    attack: Attack | None = None,
+    attack: Attack | Staged | Sequence[Attack] | None = None,
     *,
     n: int | None = None,
     seed: int = 0,
     batch_size: int = BATCH,
     through: Literal["dense", "layers"] = "dense",
     device: str | torch.device | None = None,
+    resume: str | os.PathLike[str] | None = None,
     progress: Callable[[float, Partial], None] | None = None,
     cancel: Cancel = None,
 ) -> Report:
@@ -152,13 +58,18 @@ def evaluate(
     ----------
     model : images `(B, C, H, W)` in [0, 1] to class scores `(B, classes)`; measured in eval mode.
     data : images `(N, C, H, W)` and labels `(N,)`, tensors or arrays.
-    attack : `FGSM`, `PGD`, or None for clean accuracy only.
+    attack : an attack, several in the order of their strength (an image that one of them fools
+        meets no later one), or None for clean accuracy only. Images that the network gets wrong
+        leave at once; PGD lets an image go at the first step that fools it.
     n : how many images, the beginning of a seeded class-balanced sample; None for all.
     seed : chooses sample and noise. The noise is seeded per batch, so every plan meets the same
         noise on the same image (at equal `batch_size`).
     through : "dense" attacks GDWS and Tucker-2 layers through their rebuilt kernel (equal up to
         rounding, faster), "layers" the layers themselves.
-    device : where to compute; the model's device unless given.
+    device : where to compute; the model's device unless given. Out of memory, half as many images
+        are taken at a time, and the report's note says so.
+    resume : a file that keeps the verdicts batch by batch; where it holds those of this very
+        evaluation, they are not computed again.
     progress : called before every forward pass with the fraction done and what is known so far.
     cancel : an Event or a function; looked at before every forward pass.
 
@@ -167,7 +78,9 @@ def evaluate(
     ModelError, DataError : what was given cannot be measured. Cancelled : `cancel` said so.
     """
     started = time.perf_counter()
-    _check_options(attack, through, batch_size, seed)
+    attack = attack_of(attack)
+    _check_options(through, batch_size, seed)
+    stages = stages_of(attack)
     # A caller's no_grad or inference mode must not reach the attack's gradients.
     with torch.inference_mode(False), torch.enable_grad():
         mine = own_copy(model)
@@ -175,52 +88,49 @@ def evaluate(
         images, labels = check_data(data)
         chosen = choose(labels, n, seed)
         where = _device(device, mine)
+        saved = None
+        if resume is not None:
+            told = None if attack is None else attack.to_dict()
+            settings = {
+                "model": model_digest(mine), "data": data_fingerprint(images, labels),
+                "attack": told, "n": len(chosen), "seed": seed, "batch_size": batch_size,
+                "through": through,
+            }  # fmt: skip
+            saved = Saved(resume, settings, len(chosen), len(stages))
         mine = mine.to(where).eval()
         x = images[chosen.to(images.device)].to(where, dtype_of(mine))
         y = labels[chosen.to(labels.device)].to(where)
-        tally = _Tally(len(y), batch_size, attack, progress)
+        tally = _Tally(len(y), batch_size, stages, progress, saved)
         watched = Watched(mine, cancel, tally.tick).eval()
         small = x[0].numel() * batch_size <= SMALL_BATCH
         wanted = 1 if small else torch.get_num_threads()
         with own_randomness(where), grads_off(watched), threads(wanted):
-            strike = None if attack is None else attack.bind(watched)
-            for start in range(0, len(y), batch_size):
+            team = Team(watched, stages, batch_size)
+            for start in range(tally.done, len(y), batch_size):
                 part = slice(start, start + batch_size)
-                torch.manual_seed(_batch_seed(seed, start))
-                tally.add(part, *_verdicts(watched, strike, x[part], y[part]))
+                clean, standing = team.verdicts(x[part], y[part], seed, start)
+                tally.add(part, clean, standing)
+                if saved is not None:
+                    spent = saved.seconds + time.perf_counter() - started
+                    saved.write(tally.clean, tally.standing, tally.done, spent)
         asked_to_stop(cancel)
         tally.report()
     back = torch.argsort(chosen).numpy()
-    clean, robust = tally.clean.numpy()[back], tally.robust.numpy()[back]
+    clean = tally.clean.numpy()[back]
+    robust = tally.standing[-1].numpy()[back] if stages else None
     return Report(
         clean_correct=int(clean.sum()),
-        robust_correct=None if attack is None else int(robust.sum()),
+        robust_correct=None if robust is None else int(robust.sum()),
         n=len(y),
         attack=attack,
         seed=seed,
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started + (saved.seconds if saved is not None else 0.0),
         through=through,
+        stages=tuple(int(stage.sum()) for stage in tally.standing),
+        note=team.note,
         clean_mask=clean,
-        robust_mask=None if attack is None else robust,
+        robust_mask=robust,
     )
-
-
-def _verdicts(
-    model: nn.Module, strike: Callable[[Tensor, Tensor], Tensor] | None, x: Tensor, y: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Right as they are, and right under attack too: bool `(B,)` each."""
-    clean = _right(model, x, y)
-    if strike is None:
-        return clean, clean
-    # Images already missed are attacked as well: dropping them would give every plan other noise.
-    return clean, clean & _right(model, strike(x, y), y)
-
-
-def _right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    with torch.no_grad():
-        scores = check_logits(model(x), y)
-        # A row with a NaN has no largest entry: it counts as wrong, wherever argmax points.
-        return ((scores.argmax(1) == y) & torch.isfinite(scores).all(1)).cpu()
 
 
 class _Tally:
@@ -230,21 +140,25 @@ class _Tally:
         self,
         n: int,
         batch_size: int,
-        attack: Attack | None,
+        stages: tuple[Attack, ...],
         progress: Callable[[float, Partial], None] | None,
+        saved: Saved | None,
     ) -> None:
-        self.clean = torch.zeros(n, dtype=torch.bool)
-        self.robust = torch.zeros(n, dtype=torch.bool)
-        self.done = 0
-        self._attacked = attack is not None
+        self.clean = torch.zeros(n, dtype=torch.bool) if saved is None else saved.clean
+        empty = torch.zeros(len(stages), n, dtype=torch.bool)
+        self.standing = empty if saved is None else saved.standing
+        self.done = 0 if saved is None else saved.done
         self._progress = progress
-        self._passes = 0
-        per_batch = 1 if attack is None else attack.forwards + 2
-        self._total = per_batch * -(-n // batch_size)
+        self._batch = batch_size
+        self._per_batch = 1 + sum(stage.forwards + 1 for stage in stages)
+        self._passes = self._per_batch * -(-self.done // batch_size)
+        self._total = self._per_batch * -(-n // batch_size)
 
-    def add(self, part: slice, clean: Tensor, robust: Tensor) -> None:
-        self.clean[part], self.robust[part] = clean, robust
+    def add(self, part: slice, clean: Tensor, standing: Tensor) -> None:
+        self.clean[part], self.standing[:, part] = clean, standing
         self.done += len(clean)
+        # Fooled images leave early, and whole batches with them: passes that nobody needs.
+        self._passes = self._per_batch * -(-self.done // self._batch)
 
     def tick(self) -> None:
         self.report()
@@ -253,14 +167,12 @@ class _Tally:
     def report(self) -> None:
         if self._progress is not None:
             n = len(self.clean)
-            robust = int(self.robust.sum()) if self._attacked else None
+            robust = int(self.standing[-1].sum()) if len(self.standing) else None
             partial = Partial(self.done, n, int(self.clean.sum()), robust)
             self._progress(min(1.0, self._passes / self._total), partial)
 
 
-def _check_options(attack: object, through: object, batch_size: object, seed: object) -> None:
-    if attack is not None:
-        check_attack(attack)
+def _check_options(through: object, batch_size: object, seed: object) -> None:
     if through not in ("dense", "layers"):
         raise DataError(f"through is {through!r}; expected 'dense' or 'layers'.")
     for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0)):
@@ -276,16 +188,3 @@ def _device(device: str | torch.device | None, model: nn.Module) -> torch.device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"device {device!r} cannot be used ({reason}); try 'cpu'.") from None
-
-
-def _batch_seed(seed: int, start: int) -> int:
-    """Different for every batch; equal for every plan."""
-    return int(np.random.SeedSequence([seed, start]).generate_state(1)[0])
-
-
-def _digits(mask: np.ndarray | None) -> str | None:
-    return None if mask is None else "".join("1" if right else "0" for right in mask)
-
-
-def _mask(digits: str | None) -> np.ndarray | None:
-    return None if digits is None else np.array([digit == "1" for digit in digits], dtype=bool)

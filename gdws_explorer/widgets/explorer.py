@@ -186,10 +186,13 @@ class Measuring:
     def __init__(self, session: Session) -> None:
         self._session = session
         attack = session.measurements.attack
+        self._given = attack  # one that the inputs cannot say stands as it is
+        options = [("PGD ℓ∞", "PGD"), ("FGSM ℓ∞", "FGSM"), ("no attack", "none")]
         name = "none" if attack is None else attack.name
+        if attack is not None and not _said(attack):
+            options, name = [(attack.label, "given"), *options], "given"
         self._attack = w.Dropdown(
-            options=[("PGD ℓ∞", "PGD"), ("FGSM ℓ∞", "FGSM"), ("no attack", "none")],
-            value=name, layout=_wide(94), tooltip="The attack, through torchattacks",
+            options=options, value=name, layout=_wide(94), tooltip="Through torchattacks",
         )  # fmt: skip
         eps = 0.03137 if attack is None else attack.eps
         self._eps = w.Text(
@@ -232,7 +235,7 @@ class Measuring:
         self._cancel.disabled = running is None
         self._evaluate.disabled = self._disable_all
         self._steps.disabled = self._attack.value != "PGD"
-        self._eps.disabled = self._attack.value == "none"
+        self._eps.disabled = self._attack.value in ("none", "given")
         self._text.value = words.job(self._session)
 
     def _go(self) -> None:
@@ -247,6 +250,8 @@ class Measuring:
         self._session.measure_with(self._chosen(), self._n.value)
 
     def _chosen(self) -> Attack | None:
+        if self._attack.value == "given":
+            return self._given
         if self._attack.value == "none":
             return None
         eps = _eps(self._eps.value)
@@ -294,6 +299,11 @@ class Taking:
 
     def _show(self) -> None:
         self._state.value = states.encode(self._session)
+
+
+def _said(attack: Attack) -> bool:
+    """Whether the attack's inputs can say all there is to know of it."""
+    return attack in (FGSM(attack.eps), PGD(attack.eps, getattr(attack, "steps", 1)))
 
 
 def inside(widget: w.Widget) -> Iterator[w.Widget]:

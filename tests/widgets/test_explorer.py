@@ -244,3 +244,16 @@ def test_the_switch_from_data(explorer):
     state = send(explorer, "source", value="weights")
     assert state["network"]["source"] == "weights"
     assert all(why is None for _, _, why in explorer.desk.strips[1]["methods"])
+
+
+def test_an_attack_that_the_inputs_cannot_say_stands_as_it_is():
+    attack = gx.PGD(0.5, steps=3, norm="l2")
+    explorer = gx.explore("digits", attack=attack)
+    assert explorer.measuring._attack.label == "PGD-3 ℓ2 ε 0.5"
+    explorer.measuring._n.value = 12
+    assert explorer.session.measurements.attack == attack
+    explorer.measuring._attack.value = "FGSM"
+    assert explorer.session.measurements.attack == gx.FGSM(0.5)
+    explorer.measuring._attack.value = "given"
+    assert explorer.session.measurements.attack == attack
+    explorer.close()

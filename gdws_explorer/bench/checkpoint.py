@@ -1,0 +1,160 @@
+"""Weights from files, never by unpickling: what holds them, under which names, and do they fit."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from gdws_explorer.bench.fitting import State, fit, plain_names
+from gdws_explorer.errors import ModelError
+
+SUFFIXES = (".pt", ".pth", ".th", ".ckpt", ".bin", ".tar")
+# Under these keys training scripts keep the weights of the network; those of averaged copies, of
+# the best or the last epoch, have many names and count where none of these is there.
+KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@overload
+def load_checkpoint(
+    path: str | os.PathLike[str], model: None = None, *, key: str | None = None
+) -> State: ...
+@overload
+def load_checkpoint(
+    path: str | os.PathLike[str], model: Model, *, key: str | None = None
+) -> Model: ...
+def load_checkpoint(
+    path: str | os.PathLike[str], model: Model | None = None, *, key: str | None = None
+) -> State | Model:
+    """The weights in a file, or `model` with these weights, in eval mode.
+
+    Parameters
+    ----------
+    path : a `.safetensors` file, or a `.pt`, `.pth`, `.th`, `.ckpt`, `.bin` or `.pth.tar` that
+        torch.load reads with weights_only=True.
+    model : gets the weights, whole or not at all. Prefixes that DataParallel (`module.`),
+        torch.compile (`_orig_mod.`) and other wrappers put before names are seen through; so is a
+        `Normalized` around the model.
+    key : where the file holds the weights of more than one network, which of them; else those
+        under `state_dict`, `model`, `net` and the like are found.
+
+    Raises ModelError: for a file that is missing, damaged or would have to be unpickled, which runs
+    code of whoever made it; and, naming the weights, for a model that they do not fit.
+    """
+    file = Path(path)
+    if file.suffix == ".safetensors":
+        if key is not None:
+            raise ModelError(f"{file} holds the weights of one network; expected no key for it.")
+        state = _safetensors(file)
+    elif file.suffix in SUFFIXES:
+        state = weights_in(_torch_file(file), key, str(file))
+    else:
+        raise ModelError(
+            f"{file} is not read; expected a file ending in .safetensors or {', '.join(SUFFIXES)}."
+        )
+    return plain_names(state) if model is None else fit(model, state, str(file))
+
+
+def weights_in(found: Any, key: str | None = None, title: str = "the checkpoint") -> State:
+    """The weights by name in what a training script saved: a state_dict, or a dict around one.
+
+    found : also an nn.Module, in a file that was trusted and unpickled. key, title : as above, and
+    for messages. What is no tensor is left out. Raises ModelError where there are none, or several.
+    """
+    if isinstance(found, nn.Module):
+        found = found.state_dict()
+    if not isinstance(found, Mapping):
+        raise ModelError(
+            f"{title} holds {type(found).__name__}; expected a state_dict, weights by their names."
+        )
+    if key is not None:
+        if key not in found:
+            raise ModelError(f"{title} has no {key!r}; it holds {_listed(found)}.")
+        return weights_in(found[key], None, f"{key!r} of {title}")
+    inside = [name for name, value in found.items() if _holds_weights(value)]
+    usual = [name for name in inside if name in KEYS]
+    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    candidates = usual or inside
+    if len(candidates) > 1:
+        raise ModelError(
+            f"{title} holds the weights of several networks, {_listed(candidates)}; choose with "
+            f"key={candidates[0]!r}."
+        )
+    if candidates:
+        return weights_in(found[candidates[0]], None, f"{candidates[0]!r} of {title}")
+    if not tensors:
+        raise ModelError(f"{title} holds no weights but {_listed(found) or 'nothing'}.")
+    return tensors
+
+
+def _holds_weights(value: Any, depth: int = 2) -> bool:
+    if isinstance(value, nn.Module):
+        return True
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        return False
+    values = list(value.values())
+    within = depth > 0 and any(_holds_weights(each, depth - 1) for each in values)
+    return within or any(isinstance(each, Tensor) for each in values)
+
+
+def _safetensors(file: Path) -> State:
+    try:
+        return load_file(file)
+    except FileNotFoundError:
+        raise ModelError(f"there is no file {file}; expected a checkpoint.") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{file} is damaged ({error}); fetch or copy it again.") from error
+
+
+def _torch_file(file: Path) -> Any:
+    if not file.is_file():
+        raise ModelError(f"there is no file {file}; expected a checkpoint.")
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        with file.open("rb") as opened:
+            is_pickle = opened.read(1) == b"\x80"
+        if named is None and not is_pickle:
+            raise ModelError(
+                f"{file} is no checkpoint of PyTorch; expected one, or a .safetensors file."
+            ) from error
+        raise _refused(file, f"for {named[1]}" if named else "to read it at all") from error
+    except Exception as error:
+        if "TorchScript" in str(error):
+            raise ModelError(
+                f"{file} is a TorchScript archive, code and weights; save the weights alone: "
+                "torch.save(torch.jit.load(path).state_dict(), new_path)."
+            ) from error
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(
+            f"{file} is damaged or no checkpoint of PyTorch ({reason[0]}); fetch or copy it again."
+        ) from error
+
+
+def _refused(file: Path, what: str) -> ModelError:
+    new = file.with_name(f"{file.name.split('.')[0]}-weights.pt")
+    return ModelError(
+        f"{file} has to be unpickled {what}, which runs whatever its maker put inside, so it is "
+        "refused; if you trust its maker, keep its weights alone with these three lines, and open "
+        f"{new.name}:\n"
+        "    import torch\n"
+        "    from gdws_explorer.bench.checkpoint import weights_in\n"
+        f"    torch.save(weights_in(torch.load({str(file)!r}, map_location='cpu', "
+        f"weights_only=False)), {str(new)!r})"
+    )
+
+
+def _listed(names: Any) -> str:
+    shown = [repr(name) for name in names]
+    return ", ".join(shown[:6]) + (f" and {len(shown) - 6} more" if len(shown) > 6 else "")

@@ -1,0 +1,155 @@
+"""Anybody's images and labels, checked, as the attacks need them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import data as torch_data
+
+from gdws_explorer.bench import named, sources
+from gdws_explorer.bench.named import Transform
+from gdws_explorer.bench.pixels import resizing
+from gdws_explorer.errors import DataError
+from gdws_explorer.robust.guard import Cancel, asked_to_stop, device_of, dtype_of, modes_kept
+from gdws_explorer.robust.images import check_data, check_logits, choose
+
+
+def load_data(
+    source: Any,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    size: int | None = None,
+    layout: str | None = None,
+    transform: Transform = None,
+    root: str | os.PathLike[str] | None = None,
+    download: bool = False,
+    train: bool = False,
+    model: nn.Module | None = None,
+    progress: Callable[[float], None] | None = None,
+    cancel: Cancel = None,
+) -> tuple[Tensor, Tensor]:
+    """Images `(N, C, H, W)`, float32 in [0, 1], and labels `(N,)`, int64, of almost anything.
+
+    Parameters
+    ----------
+    source : one of
+        - a pair (images, labels) of arrays or tensors, uint8 or float, channels first or last;
+        - a Dataset of (image, label), PIL images or tensors, or a DataLoader of such;
+        - an `.npz` file with `x` and `y`; never unpickled;
+        - a folder with one folder of images per class, labelled in alphabetical order;
+        - the name of a torchvision data set, such as "cifar10" or "svhn"; a folder of the same
+          name is "./cifar10".
+    n, seed : a fixed sample of n images with the classes as equal as they can be; the sample of
+        100 is the beginning of that of 200. Of files and data sets only these are read. None takes
+        all, in their order.
+    size : make every image size × size pixels: the shorter side to size, then the centre.
+    layout : "NCHW" or "NHWC"; None takes the axis of size 1 or 3 as the channels.
+    transform : of a folder or a named data set, instead of size: PIL image → image in [0, 1].
+    root, download, train : of a named data set: the folder of its files (this package's cache
+        folder by default); fetch them if they are missing; its training part instead of its test
+        part. Nothing is fetched without download=True.
+    model : if given, must take such images and have a class score for every label.
+    progress : is told the share done, 0 to 1. cancel : asked before every image.
+
+    Raises DataError, Cancelled.
+    """
+
+    def tick(done: float) -> None:
+        asked_to_stop(cancel)
+        if progress is not None:
+            progress(done)
+
+    found = _source(source, size, layout, transform, root, download, train)
+    if found.count == 0:
+        raise DataError(f"there are no images in {found.title}; expected at least one.")
+    if n is None:
+        indices = torch.arange(found.count)
+    else:
+        indices = choose(sources.checked_labels(found.labels(tick), found.count), n, seed)
+    x, y = check_data(found.read(indices.tolist(), tick))
+    if model is not None:
+        check_model(model, x, y)
+    tick(1.0)
+    return x, y
+
+
+def check_model(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    """Raises DataError where the model does not take such images or has no score for a label.
+
+    x : images `(N, C, H, W)` in [0, 1], of which the model sees one. y : labels `(N,)`.
+    """
+    if not isinstance(model, nn.Module):
+        raise DataError(f"the model is {type(model).__name__}; expected a torch.nn.Module.")
+    with modes_kept(model), torch.inference_mode():
+        model.eval()
+        try:
+            logits = model(x[:1].to(device_of(model), dtype_of(model)))
+        except Exception as error:
+            raise DataError(
+                f"the model does not take images of shape {tuple(x.shape[1:])} "
+                f"({sources.reason(error)}); give others, or make them fit with size=."
+            ) from error
+    check_logits(logits, y[:1])  # for its words on what is no table of scores
+    check_logits(logits.expand(len(y), -1), y.to(logits.device))
+
+
+def _source(
+    given: Any,
+    size: int | None,
+    layout: str | None,
+    transform: Transform,
+    root: str | os.PathLike[str] | None,
+    download: bool,
+    train: bool,
+) -> sources.Source:
+    if transform is not None and size is not None:
+        raise DataError("size and transform are both given; expected one: a transform may resize.")
+    resize = resizing(size)
+    path = Path(given) if isinstance(given, str | os.PathLike) else None
+    if path is not None and path.suffix != ".npz":
+        made = _dataset(str(given), isinstance(given, str), transform, root, download, train)
+        return sources.dataset(made, resize, layout, str(given))
+    if transform is not None:
+        raise DataError(
+            "a transform is for folders and named data sets; these images are taken as they are."
+        )
+    if path is not None:
+        return sources.npz(path, resize, layout)
+    if isinstance(given, torch_data.DataLoader):
+        return sources.loader(given, resize, layout)
+    if isinstance(given, tuple | list) and len(given) == 2:
+        return sources.arrays(given[0], given[1], resize, layout)
+    sequence = hasattr(given, "__getitem__") and hasattr(given, "__len__")
+    if sequence and not hasattr(given, "dtype") and not isinstance(given, Mapping):
+        return sources.dataset(given, resize, layout, f"the {type(given).__name__}")
+    raise DataError(
+        f"the data are {type(given).__name__}; expected (images, labels), a Dataset or DataLoader "
+        "of such pairs, an .npz file, a folder with one folder of images per class, or the name of "
+        "a torchvision data set."
+    )
+
+
+def _dataset(
+    given: str,
+    may_be_a_name: bool,
+    transform: Transform,
+    root: str | os.PathLike[str] | None,
+    download: bool,
+    train: bool,
+) -> Any:
+    """A named data set, or a folder; a name wins over a folder beside one that is called so."""
+    plain = may_be_a_name and not {"/", os.sep, "."} & set(given)
+    if Path(given).is_dir() and not (plain and named.is_name(given)):
+        return named.folder(Path(given), transform)
+    if not plain:
+        raise DataError(
+            f"there is no folder {given}; expected an .npz file, a folder with one folder of "
+            'images per class, or the name of a torchvision data set, such as "cifar10".'
+        )
+    return named.torchvision_dataset(given, transform, root, download, train)

@@ -1,0 +1,91 @@
+"""The attacks of an evaluation at work on one batch after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gdws_explorer.errors import ModelError
+from gdws_explorer.robust import pgd
+from gdws_explorer.robust.attacks import PGD, Attack
+from gdws_explorer.robust.images import check_logits
+from gdws_explorer.robust.spec import Strike
+
+
+class Team:
+    """Attacks bound to a model.
+
+    model : in eval mode, its parameters without gradients. most : images at once; halved where
+    memory runs out, which `note` says.
+    """
+
+    def __init__(self, model: nn.Module, stages: tuple[Attack, ...], most: int) -> None:
+        self.note: str | None = None
+        self._model = model
+        self._most = self._first = most
+        self._stages = stages
+        self._strikes: list[Strike | None] = [
+            None if isinstance(stage, PGD) else stage.bind(model) for stage in stages
+        ]
+
+    def verdicts(self, x: Tensor, y: Tensor, seed: int, start: int) -> tuple[Tensor, Tensor]:
+        """Right as they are, bool `(B,)`; and still after each attack, bool `(stages, B)`.
+
+        seed, start : they and the number of the attack seed its noise, for every plan alike.
+        """
+        clean = self._affordable(lambda: self._right(x, y))
+        alive, after = clean, []
+        for k, (stage, strike) in enumerate(zip(self._stages, self._strikes, strict=True)):
+
+            def attacked(
+                stage: Attack = stage, strike: Strike | None = strike, k: int = k
+            ) -> Tensor:
+                torch.manual_seed(_seed(seed, start, k))
+                if strike is None:
+                    assert isinstance(stage, PGD)
+                    return pgd.standing(self._model, stage, x, y, alive, self._most, _good)  # noqa: B023
+                left = alive.clone()  # noqa: B023
+                for piece in pgd.pieces(left, self._most):
+                    left[piece] &= self._right(strike(x[piece], y[piece]), y[piece])
+                return left
+
+            alive = self._affordable(attacked)
+            after.append(alive)
+        standing = torch.stack(after) if after else clean.new_zeros(0, len(clean))
+        return clean.cpu(), standing.cpu()
+
+    def _right(self, x: Tensor, y: Tensor) -> Tensor:
+        with torch.no_grad():
+            parts = zip(torch.split(x, self._most), torch.split(y, self._most), strict=True)
+            return torch.cat([_good(self._model(images), labels) for images, labels in parts])
+
+    def _affordable(self, work: Callable[[], Tensor]) -> Tensor:
+        """What `work` gives, with as many images at a time as there is memory for."""
+        while True:
+            try:
+                return work()
+            except (torch.OutOfMemoryError, MemoryError):
+                if self._most == 1:
+                    raise ModelError(
+                        "there is not enough memory for a single image; use a smaller image or "
+                        "another device."
+                    ) from None
+                self._most = (self._most + 1) // 2
+                self.note = f"out of memory: {self._most} images at a time instead of {self._first}"
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+
+
+def _good(scores: Tensor, y: Tensor) -> Tensor:
+    """Which answers are right; a row with a NaN has no largest entry and counts as wrong."""
+    scores = check_logits(scores, y)
+    return (scores.argmax(1) == y) & torch.isfinite(scores).all(1)
+
+
+def _seed(seed: int, start: int, stage: int) -> int:
+    """Different for every batch and attack; equal for every plan."""
+    words = [seed, start] if stage == 0 else [seed, start, stage]
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
