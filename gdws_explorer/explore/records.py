@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gdws_explorer.errors import DataError, ExplorerError
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.evaluate import Report
-from gdws_explorer.robust.interval import wilson
+from gdws_explorer.robust.interval import Counted
 from gdws_explorer.robust.staged import from_dict as attack_from_dict
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(Counted):
     """One measured plan.
 
     Accuracies are fractions of `n` images, with the counts beside them so that intervals can be
@@ -96,16 +96,6 @@ class Record:
     def setting(self) -> Setting:
         """The setting in which it was measured."""
         return Setting(self.plan.fingerprint, self.data, self.attack, self.n, self.seed)
-
-    @property
-    def clean_interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of the clean accuracy."""
-        return wilson(self.clean_correct, self.n)
-
-    @property
-    def robust_interval(self) -> tuple[float, float] | None:
-        """95 % Wilson interval of the robust accuracy."""
-        return None if self.robust_correct is None else wilson(self.robust_correct, self.n)
 
     @property
     def report(self) -> Report:

@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 
 from gdws_explorer.export import folder as folders
-from gdws_explorer.network.aware import REFIT
 from gdws_explorer.network.plan import Dense, Plan
 from gdws_explorer.network.summary import Summary
 from gdws_explorer.robust.evaluate import Report
@@ -69,7 +68,7 @@ def _plan(plan: Plan, summary: Summary | None) -> str:
     words = "MACs: multiply-accumulates for one image (FLOPs are twice that). Error: squared error "
     if plan.calibration is None:
         words += "of the kernel as a share of its squared norm."
-    elif plan.calibration.startswith(REFIT):
+    elif plan.refitted:
         words += (
             "of the kernel as a share of its squared norm, before the last factors were solved for "
             f"on images (`{plan.calibration}`): `plan.json` alone does not make this network "

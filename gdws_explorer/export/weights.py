@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import ExplorerError, ModelError, PlanError
 from gdws_explorer.factorize.gdws import GDWSConv2d
+from gdws_explorer.network.hashing import Digest
 from gdws_explorer.network.plan import GDWS, Plan
 
 SEED = 0
@@ -177,10 +176,4 @@ def _check_probe(network: nn.Module, plan: Plan, metadata: Mapping[str, str], pa
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-        flat: Any = tensor.contiguous().reshape(-1).view(torch.uint8)
-        digest.update(flat.numpy().data)
-    return digest.hexdigest()
+    return Digest().tensors(sorted(tensors.items(), key=lambda item: item[0])).hex

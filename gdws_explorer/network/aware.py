@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
@@ -11,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.network.calibration import Calibration, calibrate, model_digest
+from gdws_explorer.network.calibration import Calibration, calibrate, weights_digest
 from gdws_explorer.network.families import FAMILIES
+from gdws_explorer.network.hashing import Digest
 from gdws_explorer.network.layers import Layer
 from gdws_explorer.network.margins import Attack
-
-REFIT = "refit+"  # before the digest of the images that plain plans are refitted on
+from gdws_explorer.network.plan import REFIT
 
 
 def read(
@@ -77,7 +76,7 @@ def check_calibration(calibration: object, model: nn.Module) -> None:
             f"the calibration is a {type(calibration).__name__}; expected what "
             "net.calibrate(images) gives."
         )
-    if calibration.model != model_digest(model):
+    if calibration.model != weights_digest(model):
         raise DataError(
             "the calibration is of another network, or of other weights; make one with "
             "net.calibrate(images)."
@@ -117,7 +116,7 @@ def label(calibration: Calibration, refit: Tensor | None) -> str:
     name = calibration.fingerprint[:32]
     if refit is None:
         return name
-    return f"{name}+{digest(refit)[:16]}"
+    return f"{name}+{Digest().tensors([('x', refit)]).hex[:16]}"
 
 
 def other_source(theirs: str | None, ours: str | None) -> str:
@@ -138,10 +137,3 @@ def other_source(theirs: str | None, ours: str | None) -> str:
         f"the plan is made from data (calibration {theirs[:12]}…), this network {here}; use "
         "net.calibrated(…) with the same images and settings."
     )
-
-
-def digest(images: Tensor | None) -> str:
-    """SHA-256 of a tensor's numbers, empty for None."""
-    if images is None:
-        return ""
-    return hashlib.sha256(images.detach().cpu().contiguous().numpy().data).hexdigest()

@@ -7,7 +7,6 @@ NeurIPS 2021, eq. 8) depend on that output; then the layers' errors are comparab
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import uuid
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from gdws_explorer import files
 from gdws_explorer.errors import DataError
+from gdws_explorer.network.hashing import Digest
 from gdws_explorer.network.margins import (
     BATCH,
     Attack,
@@ -98,7 +98,7 @@ class Calibration:
 
     @property
     def model(self) -> str:
-        """What `model_digest` says of the network it was made with."""
+        """What `weights_digest` says of the network it was made with."""
         settings = self.settings.get("inputs", self.settings)
         return str(settings["model"])
 
@@ -119,7 +119,7 @@ class Calibration:
             for name, m in self.layers.items()
         }
         settings = {"inputs": dict(self.settings), "gradients": dict(other.settings)}
-        both = hashlib.sha256((self.fingerprint + other.fingerprint).encode()).hexdigest()
+        both = Digest(self.fingerprint + other.fingerprint).hex
         return Calibration(layers, self.n, settings, both)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -206,7 +206,7 @@ def calibrate(
     images, labels = chosen((x, y), n, seed)
     layers = watched(mine, names)
     settings = {
-        "model": model_digest(mine),
+        "model": weights_digest(mine),
         "attack": attack_key(attack),
         "n": len(images),
         "seed": seed,
@@ -297,17 +297,11 @@ def _cached(path: str | os.PathLike[str], fingerprint: str) -> Calibration | Non
     return known if known.fingerprint == fingerprint else None
 
 
-def model_digest(model: nn.Module) -> str:
+def weights_digest(model: nn.Module) -> str:
     """16 hex digits of the weights of a model's convolutions and linear layers."""
-    digest = hashlib.sha256()
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            for part, tensor in module._parameters.items():
-                if tensor is not None:
-                    digest.update(f"{name}.{part}{tensor.dtype}{tuple(tensor.shape)}".encode())
-                    flat = tensor.detach().cpu().contiguous().reshape(-1)
-                    digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
+    weighted = ((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    named = ((f"{name}.{part}", t) for name, m in weighted for part, t in m._parameters.items())
+    return Digest().tensors(named).hex[:16]
 
 
 def attack_key(attack: object) -> str | None:
@@ -319,10 +313,5 @@ def attack_key(attack: object) -> str | None:
 
 
 def _fingerprint(model: nn.Module, x: Tensor, y: Tensor | None, settings: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for name, tensor in [*model.state_dict().items(), ("x", x), ("y", y)]:
-        if isinstance(tensor, Tensor):
-            digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    named = [*model.state_dict().items(), ("x", x), ("y", y)]
+    return Digest(json.dumps(settings, sort_keys=True)).tensors(named).hex

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from torch.nn.utils import parametrize
 from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.network.counting import MacCounter
 from gdws_explorer.network.families import FAMILIES
+from gdws_explorer.network.hashing import Digest
 from gdws_explorer.network.reading import Reading
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -181,18 +181,12 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
 
 def fingerprint(model: nn.Module, layers: tuple[Layer, ...], input_shape: tuple[int, ...]) -> str:
     """SHA-256 of the weights, the buffers and the layer shapes, as 64 hex digits."""
-    digest = hashlib.sha256(repr(input_shape).encode())
+    digest = Digest(repr(input_shape))
     for layer in layers:
         shape = (layer.name, layer.weight_shape, layer.in_positions, layer.out_positions)
-        digest.update(repr(shape).encode())
-        digest.update(_unusual(model.get_submodule(layer.name)).encode())
+        digest.text(repr(shape) + _unusual(model.get_submodule(layer.name)))
     # Buffers again by name for those that the state_dict leaves out.
-    for name, tensor in {**model.state_dict(), **dict(model.named_buffers())}.items():
-        if isinstance(tensor, Tensor):
-            digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return digest.tensors({**model.state_dict(), **dict(model.named_buffers())}).hex
 
 
 def _unusual(module: nn.Module) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping
 
@@ -12,9 +11,7 @@ from torch import Tensor, nn
 from gdws_explorer.errors import PlanError
 from gdws_explorer.network import sensitivity
 from gdws_explorer.network.aware import (
-    REFIT,
     check_calibration,
-    digest,
     images_of,
     label,
     labels_of,
@@ -26,10 +23,11 @@ from gdws_explorer.network.cache import folder_of, remembered
 from gdws_explorer.network.calibration import Calibration, attack_key
 from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
+from gdws_explorer.network.hashing import Digest
 from gdws_explorer.network.latency import Latencies
 from gdws_explorer.network.layers import Layer
 from gdws_explorer.network.margins import Attack
-from gdws_explorer.network.plan import Choice, Dense, Plan, family
+from gdws_explorer.network.plan import REFIT, Choice, Dense, Plan, family
 from gdws_explorer.network.planning import Planning
 from gdws_explorer.network.refit import reestimate_batchnorm
 from gdws_explorer.network.refit import refit as refitted
@@ -137,9 +135,9 @@ class Network(Planning):
                 cancel=cancel,
             )  # fmt: skip
 
-        settings = f"{attack_key(attack)} {n} {seed} {names}"
-        key = hashlib.sha256(f"{self.fingerprint} {digest(x)} {digest(y)} {settings}".encode())
-        name, must = f"alpha-{key.hexdigest()}", cache is not True
+        settings = f"{self.fingerprint} {attack_key(attack)} {n} {seed} {names}"
+        name = f"alpha-{Digest(settings).tensors([('x', x), ('y', y)]).hex}"
+        must = cache is not True
         return remembered(name, compute, self._alphas, folder, must=must)
 
     def weighted(self, alpha: Mapping[str, Tensor]) -> Network:
@@ -157,7 +155,7 @@ class Network(Planning):
         images = images_of(x, self.input_shape)
         other = self._copy(self._plain_layers)
         other.calibration, other._refit = None, images
-        other.label = f"{REFIT}{digest(images)[:16]}"
+        other.label = f"{REFIT}{Digest().tensors([('x', images)]).hex[:16]}"
         if self.calibration is not None:  # else the tables are the same
             other._tabulate()
         return other

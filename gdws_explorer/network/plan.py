@@ -18,6 +18,7 @@ from gdws_explorer import files
 from gdws_explorer.errors import PlanError
 
 SCHEMA = 1
+REFIT = "refit+"  # begins the source of plans of the weights that are refitted on images
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +171,13 @@ class Plan:
         rest = len(self.layers) - len(changed)
         if not changed:
             return "all layers dense"
-        refit = (self.calibration or "").startswith("refit+")
-        source = "refitted: " if refit else "from data: " if self.calibration else ""
+        source = "refitted: " if self.refitted else "from data: " if self.calibration else ""
         return source + ", ".join(changed) + (f"; {rest} dense" if rest else "")
+
+    @property
+    def refitted(self) -> bool:
+        """Whether it is a plan of the weights, refitted on images."""
+        return self.calibration is not None and self.calibration.startswith(REFIT)
 
     @cached_property
     def _choices(self) -> dict[str, Choice]:

@@ -54,9 +54,7 @@ class Planning(Decomposed):
         def choose(name: str) -> Choice:
             spectrum, ladder = self.gdws(name), self._ladder(name, alpha)
             kernels = ladder.cheapest(beta / self._spectra.scale(name, "gdws"))
-            if ladder is spectrum.uniform:
-                return GDWS(kernels)
-            return self._canonical(spectrum, torch.from_numpy(ladder.counts(kernels)))
+            return self._kept(spectrum, ladder, kernels)
 
         return self._each(choose, skip, fixed)
 
@@ -80,9 +78,7 @@ class Planning(Decomposed):
             affordable = at_most(fraction, layer.macs) // gdws_cost(layer, 1).macs
             kernels = min(max(1, affordable), spectrum.full)
             ladder = self._ladder(name, alpha)
-            if ladder is spectrum.uniform:
-                return GDWS(kernels)
-            return self._canonical(spectrum, torch.from_numpy(ladder.counts(kernels)))
+            return self._kept(spectrum, ladder, kernels)
 
         return self._each(choose, skip, fixed)
 
@@ -221,9 +217,11 @@ class Planning(Decomposed):
             raise BudgetError(f"{name}: {error}") from None
 
     @staticmethod
-    def _canonical(spectrum: GDWSSpectrum, counts: Tensor) -> GDWS:
+    def _kept(spectrum: GDWSSpectrum, ladder: Ladder, kernels: int) -> GDWS:
         """Counts only where they differ from the unit-weight choice: equal plans, equal hash."""
-        kernels = int(counts.sum())
+        if ladder is spectrum.uniform:
+            return GDWS(kernels)
+        counts = torch.from_numpy(ladder.counts(kernels))
         if torch.equal(counts, spectrum.mego(kernels)):
             return GDWS(kernels)
         return GDWS(kernels, tuple(counts.tolist()))

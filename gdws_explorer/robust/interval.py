@@ -38,3 +38,24 @@ def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
     half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     # Rounding must not push the interval past 0, 1 or the fraction itself.
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+class Counted:
+    """What has images counted right among `n` has intervals.
+
+    clean_correct, robust_correct : the counts; robust_correct is None where nothing attacked.
+    """
+
+    n: int
+    clean_correct: int
+    robust_correct: int | None
+
+    @property
+    def clean_interval(self) -> tuple[float, float]:
+        """95 % Wilson interval of the clean accuracy."""
+        return wilson(self.clean_correct, self.n)
+
+    @property
+    def robust_interval(self) -> tuple[float, float] | None:
+        """95 % Wilson interval of the robust accuracy."""
+        return None if self.robust_correct is None else wilson(self.robust_correct, self.n)

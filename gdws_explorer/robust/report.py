@@ -10,7 +10,7 @@ import numpy as np
 
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust.attacks import Attack
-from gdws_explorer.robust.interval import wilson
+from gdws_explorer.robust.interval import Counted
 from gdws_explorer.robust.staged import Staged, from_dict
 
 
@@ -25,7 +25,7 @@ class Partial:
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Counted):
     """A finished measurement.
 
     clean, robust : fractions of n; robust is None without an attack. An image counts as robust
@@ -60,16 +60,6 @@ class Report:
     def robust(self) -> float | None:
         """Fraction right under attack."""
         return None if self.robust_correct is None else self.robust_correct / self.n
-
-    @property
-    def clean_interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of `clean`."""
-        return wilson(self.clean_correct, self.n)
-
-    @property
-    def robust_interval(self) -> tuple[float, float] | None:
-        """95 % Wilson interval of `robust`."""
-        return None if self.robust_correct is None else wilson(self.robust_correct, self.n)
 
     def __str__(self) -> str:
         low, high = self.clean_interval

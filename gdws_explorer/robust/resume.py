@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from gdws_explorer import files
 from gdws_explorer.errors import DataError
+from gdws_explorer.network.hashing import Digest
 
 SCHEMA = 1
 
@@ -81,13 +81,8 @@ class Saved:
 
 def model_digest(model: nn.Module) -> str:
     """16 hex digits of a model's class, weights and buffers."""
-    digest = hashlib.sha256(type(model).__qualname__.encode())
-    for name, tensor in {**model.state_dict(), **dict(model.named_buffers())}.items():
-        if isinstance(tensor, Tensor):
-            digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
+    named = {**model.state_dict(), **dict(model.named_buffers())}
+    return Digest(type(model).__qualname__).tensors(named).hex[:16]
 
 
 def _digits(mask: Tensor) -> str:

@@ -29,7 +29,6 @@ from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.presets import PRESETS
 from gdws_explorer.explore.sources import KINDS
 from gdws_explorer.export.bundle import export
-from gdws_explorer.network.aware import REFIT
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
 from gdws_explorer.robust.attacks import Attack
@@ -67,10 +66,9 @@ class Session(Stage):
 
     def put(self, plan: Plan) -> None:
         """Put a whole plan on the desk; of one that is made from data the images are read first."""
-        if (plan.calibration or "").startswith(REFIT) and self.sources.images is not None:
+        if plan.refitted and self.sources.images is not None:
             self.sources.refitted()
-        known = self.sources.knows(plan) or self.sources.images is None
-        if known:
+        if plan.refitted or self.sources.knows(plan) or self.sources.images is None:
             super().put(plan)
             return
         attack = self.measurements.attack
