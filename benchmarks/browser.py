@@ -31,10 +31,9 @@ from serving import ROOT, Lab, jupyterlab  # noqa: E402
 
 MOVES = 30
 RESNET = [
-    f"import sys; sys.path.insert(0, {str(HERE)!r})\n"
-    "import torch, gdws_explorer as gx\nfrom resnet18 import resnet18",
+    "import torch, gdws_explorer as gx",
     "images = torch.rand(16, 3, 32, 32), torch.arange(16) % 10\n"
-    "explorer = gx.explore(resnet18(), data=images)\nexplorer",
+    "explorer = gx.explore(gx.load_model('cifar:resnet18'), data=images)\nexplorer",
 ]
 FIGURES = "__import__('plotly').graph_objects.FigureWidget"
 LIVE = "__import__('ipywidgets').widgets.widget._instances.values()"
@@ -228,7 +227,7 @@ def main() -> int:
             good &= opening(lab, browser)
         for title, cells, layer in (
             ("digits", TWO_CELLS, "conv4"),
-            ("ResNet-18", RESNET, "6.conv2"),
+            ("ResNet-18", RESNET, "layer2.1.conv2"),
         ):
             if not wanted & {"move", "settle"}:
                 continue

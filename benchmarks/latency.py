@@ -16,10 +16,10 @@ import time
 import numpy as np
 import torch
 from machine import machine
-from resnet18 import resnet18
 from torch import Tensor, nn
 
 import gdws_explorer as gx
+from gdws_explorer.bench.builders import resnet18
 from gdws_explorer.network.latency import Latencies
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.timing import measure

@@ -28,10 +28,12 @@ class Block(nn.Module):
                 nn.Conv2d(width, out, 1, stride, bias=False), nn.BatchNorm2d(out)
             )
 
+    def shortcut(self, x: Tensor) -> Tensor:
+        return x if self.downsample is None else self.downsample(x)
+
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
         inner = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(inner)) + shortcut)
+        return F.relu(self.bn2(self.conv2(inner)) + self.shortcut(x))
 
 
 class ResNet38(nn.Module):
@@ -64,21 +66,17 @@ def resnet38() -> nn.Module:
     return model.eval()
 
 
-class BlockA(nn.Module):
-    """Two 3×3 convolutions; a shortcut without weights (He et al., CVPR 2016, option A)."""
+class BlockA(Block):
+    """The same with a shortcut that has no weights (He et al., CVPR 2016, option A)."""
 
     def __init__(self, width: int, out: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(width, out, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out)
-        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out)
+        super().__init__(width, out, stride)
+        self.downsample = None
         self.stride, self.more = stride, (out - width) // 2
 
-    def forward(self, x: Tensor) -> Tensor:
-        inner = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+    def shortcut(self, x: Tensor) -> Tensor:
         kept = x[:, :, :: self.stride, :: self.stride]
-        return F.relu(inner + F.pad(kept, (0, 0, 0, 0, self.more, self.more)))
+        return F.pad(kept, (0, 0, 0, 0, self.more, self.more))
 
 
 class ResNet20(nn.Module):
@@ -112,80 +110,3 @@ def cifar10(part: str, n: int) -> tuple[Tensor, Tensor]:
     with np.load(SHARED / "cifar10" / f"{part}.npz") as file:
         x, y = file["x"][:n], file["y"][:n]
     return torch.from_numpy(x).float() / 255, torch.from_numpy(y).long()
-
-
-class WideBlock(nn.Module):
-    """BatchNorm and ReLU before each of two 3×3 convolutions (Zagoruyko & Komodakis, 2016)."""
-
-    def __init__(self, width: int, out: int, stride: int) -> None:
-        super().__init__()
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv1 = nn.Conv2d(width, out, 3, stride, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out)
-        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
-        same = stride == 1 and width == out
-        self.shortcut = None if same else nn.Conv2d(width, out, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner = F.relu(self.bn1(x))
-        shortcut = x if self.shortcut is None else self.shortcut(inner)
-        return self.conv2(F.relu(self.bn2(self.conv1(inner)))) + shortcut
-
-
-def wide_resnet(depth: int, factor: int) -> nn.Module:
-    """WRN-depth-factor for 32×32 images, random weights."""
-    blocks: list[nn.Module] = [nn.Conv2d(3, 16, 3, padding=1, bias=False)]
-    width = 16
-    for group, out in enumerate((16 * factor, 32 * factor, 64 * factor)):
-        for layer in range((depth - 4) // 6):
-            blocks.append(WideBlock(width, out, 2 if group and not layer else 1))
-            width = out
-    head = [nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(*blocks, *head, nn.Linear(width, 10))
-
-
-def vgg16() -> nn.Module:
-    """VGG-16 with BatchNorm for 32×32 images, random weights."""
-    layers: list[nn.Module] = []
-    width = 3
-    for out in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
-        if not out:
-            layers.append(nn.MaxPool2d(2))
-            continue
-        layers += [nn.Conv2d(width, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
-        width = out
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width, 10))
-
-
-class Bottleneck(nn.Module):
-    """1×1, 3×3 with the stride, 1×1 to four times the width, and a shortcut."""
-
-    def __init__(self, width: int, inner: int, stride: int) -> None:
-        super().__init__()
-        out = 4 * inner
-        self.body = nn.Sequential(
-            nn.Conv2d(width, inner, 1, bias=False), nn.BatchNorm2d(inner), nn.ReLU(),
-            nn.Conv2d(inner, inner, 3, stride, 1, bias=False), nn.BatchNorm2d(inner), nn.ReLU(),
-            nn.Conv2d(inner, out, 1, bias=False), nn.BatchNorm2d(out),
-        )  # fmt: skip
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or width != out:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(width, out, 1, stride, bias=False), nn.BatchNorm2d(out)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + self.shortcut(x))
-
-
-def resnet50() -> nn.Module:
-    """ResNet-50 for 224×224 images as torchvision shapes it, random weights."""
-    layers: list[nn.Module] = [
-        nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
-    ]  # fmt: skip
-    width = 64
-    for inner, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
-        for block in range(blocks):
-            layers.append(Bottleneck(width, inner, 1 if block else stride))
-            width = 4 * inner
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 1000))

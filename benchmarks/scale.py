@@ -22,8 +22,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from machine import machine, spread
-from networks import resnet50, vgg16, wide_resnet
 from torch import nn
+
+from gdws_explorer.bench import builders
+from gdws_explorer.bench.zoo import load_model
 
 BUILT = ("VGG-16", "ResNet-50", "WRN-28-10")
 CURVE = ("WRN-28-2", "WRN-28-4", "WRN-28-6", "WRN-28-8", "WRN-28-10")
@@ -32,12 +34,13 @@ RUNS = 3
 
 def built(name: str) -> tuple[nn.Module, torch.Tensor]:
     """A network with random weights, and an image for it."""
-    torch.manual_seed(0)
-    if name == "VGG-16":
-        return vgg16(), torch.rand(1, 3, 32, 32)
     if name == "ResNet-50":
-        return resnet50(), torch.rand(1, 3, 224, 224)
-    return wide_resnet(28, int(name.removeprefix("WRN-28-"))), torch.rand(1, 3, 32, 32)
+        return load_model("torchvision:resnet50"), torch.rand(1, 3, 224, 224)
+    torch.manual_seed(0)
+    small = torch.rand(1, 3, 32, 32)
+    if name == "VGG-16":
+        return builders.vgg16(), small
+    return builders.wide_resnet(28, int(name.removeprefix("WRN-28-"))), small
 
 
 def opened(name: str, folder: str) -> dict[str, float]:

@@ -107,24 +107,13 @@ def _load_weights(model: nn.Module, path: Path) -> None:
 
 def data_of(file: str | None, bench: Any) -> tuple[Tensor, Tensor]:
     """The images `(N, C, H, W)` in [0, 1] and labels `(N,)` of --data, or the bench's."""
-    import numpy as np
+    if file is not None:
+        from gdws_explorer.bench.data import load_data
 
-    from gdws_explorer.robust.images import check_data
-
-    if file is None:
-        if bench is None:
-            raise DataError("a network of your own needs --data file.npz with arrays x and y.")
-        return bench.data
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            x, y = stored["x"], stored["y"]
-    except Exception as error:
-        raise DataError(
-            f"{file} cannot be read ({_reason(error)}); expected an .npz with arrays x and y."
-        ) from error
-    if x.dtype == np.uint8:
-        x = x.astype(np.float32) / 255
-    return check_data((x, y.astype(np.int64) if y.dtype.kind in "ui" else y))
+        return load_data(Path(file))
+    if bench is None:
+        raise DataError("a network of your own needs --data file.npz with arrays x and y.")
+    return bench.data
 
 
 def attack_of(options: argparse.Namespace, bench: Any) -> Attack | None:

@@ -167,7 +167,7 @@ class Planning(Decomposed):
         return float(max(errors, default=0.0)) or max(self.energy(name) for name in self.names)
 
     def beta_of(self, plan: Plan) -> float:
-        """The largest error of a layer in a plan, of GDWS layers weighted as `lego` weighs."""
+        """The largest error of a layer in a plan; with α, of its GDWS layers, weighted."""
         return max((self._weighed_error(name, choice) for name, choice in plan), default=0.0)
 
     # -- inside ------------------------------------------------------------------------
@@ -193,8 +193,10 @@ class Planning(Decomposed):
         return {**{n: Dense() for n in self.names if n in skipped}, **(fixed or {})}
 
     def _weighed_error(self, name: str, choice: Choice) -> float:
-        if not isinstance(choice, GDWS) or self._alpha is None:
+        if self._alpha is None:
             return self.error(name, choice)
+        if not isinstance(choice, GDWS):  # α weighs the blocks that only GDWS has
+            return 0.0
         spectrum = self.gdws(name)
         return spectrum.error(counts_of(spectrum, choice), self._alpha.get(name))
 
