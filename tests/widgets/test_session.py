@@ -1,7 +1,9 @@
 """The session: what the explorer does, without a widget."""
 
 import json
+import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -300,14 +302,26 @@ def _settled(session):
     return session
 
 
+@contextmanager
+def _busy(session):
+    """Everything that is asked for meanwhile waits in the queue, however fast the machine."""
+    free = threading.Event()
+    session.jobs.submit("busy", lambda progress, cancelled: free.wait(120))
+    try:
+        yield lambda: [job.about for job in session.jobs.all if job.about != "busy"]
+    finally:
+        free.set()
+
+
 def test_from_data_reads_the_images_once_and_the_fader_stays(informed, network):
     informed.move_network("macs", 0.4)
     plain = informed.plan
-    informed.use("data")
-    assert informed.reading
-    assert informed.plan == plain, "nothing moves before the images are read"
-    informed.use("data")
-    assert len(informed.jobs.all) == 1
+    with _busy(informed) as queued:
+        informed.use("data")
+        assert informed.reading
+        assert informed.plan == plain, "nothing moves before the images are read"
+        informed.use("data")
+        assert len(queued()) == 1
     _settled(informed)
     assert not informed.reading
     assert informed.plan.calibration == informed.network.label is not None
@@ -384,8 +398,9 @@ def test_a_plan_of_other_images_is_refused_in_words(informed, session):
 
 
 def test_reading_can_be_cancelled(informed):
-    informed.use("data")
-    informed.jobs.cancel()
+    with _busy(informed):
+        informed.use("data")
+        informed.jobs.cancel()
     _settled(informed)
     assert informed.plan.calibration is None
     assert not informed.reading
@@ -409,8 +424,9 @@ def test_alpha_is_one_click_and_uniform_is_another(informed, network):
     informed.set_budget_by("beta")
     informed.move_network("beta", 0.3)
     uniform = informed.plan
-    informed.set_budget_by("alpha")
-    assert informed.budget_by == "beta"
+    with _busy(informed):
+        informed.set_budget_by("alpha")
+        assert informed.budget_by == "beta"
     _settled(informed)
     assert informed.budget_by == "alpha"
     assert informed.plan == uniform, "the plan stays until the fader moves"
@@ -441,25 +457,25 @@ def test_messages_of_the_background_stay(network, bench):
 
 
 def test_an_error_while_images_are_read_is_not_wiped(informed):
-    informed.use("data")
-    with informed.told():
-        informed.type_budget("macs", 5.0)
-    said = informed.message
-    assert said
-    informed.jobs.cancel()
+    with _busy(informed):
+        informed.use("data")
+        with informed.told():
+            informed.type_budget("macs", 5.0)
+        said = informed.message
+        assert said
+        informed.jobs.cancel()
     _settled(informed)
     assert informed.message == said
 
 
 def test_requests_of_two_kinds_wait_for_each_other(informed):
-    informed.set_budget_by("alpha")
-    informed.use("data")
-    assert [job.about for job in informed.jobs.all] == [
-        "computing α from the images", "reading the images",
-    ]  # fmt: skip
-    informed.use("data")
-    informed.set_budget_by("alpha")
-    assert len(informed.jobs.all) == 2
+    with _busy(informed) as queued:
+        informed.set_budget_by("alpha")
+        informed.use("data")
+        assert queued() == ["computing α from the images", "reading the images"]
+        informed.use("data")
+        informed.set_budget_by("alpha")
+        assert len(queued()) == 2
     _settled(informed)
     assert informed.plan.calibration is not None
     assert informed.sources.weighted is not None
@@ -521,8 +537,9 @@ def test_a_record_made_from_data_is_read_first_then_put(informed, network, bench
     images = tuple(part[:60] for part in bench.train_data)
     measured = Measurements(network, bench.data, bench.attack, bench.records)
     fresh = Session(network, measured, title="digits", calibration=images)
-    fresh.put(wanted)
-    assert fresh.plan.calibration is None
+    with _busy(fresh):
+        fresh.put(wanted)
+        assert fresh.plan.calibration is None
     _settled(fresh)
     assert fresh.plan == wanted
     fresh.close()
