@@ -15,6 +15,7 @@ from typing import Literal
 from torch import Tensor
 
 from gdws_explorer.errors import PlanError
+from gdws_explorer.explore.attacking import Measure, learning
 from gdws_explorer.explore.desk import Budget
 from gdws_explorer.explore.dial import (
     NETWORK_MEANINGS,
@@ -31,7 +32,6 @@ from gdws_explorer.explore.sources import KINDS
 from gdws_explorer.export.bundle import export
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
-from gdws_explorer.robust.attacks import Attack
 from gdws_explorer.widgets.stage import Stage, meaning
 
 READING, WEIGHING = "reading the images", "computing α from the images"
@@ -71,7 +71,7 @@ class Session(Stage):
         if plan.refitted or self.sources.knows(plan) or self.sources.images is None:
             super().put(plan)
             return
-        attack = self.measurements.attack
+        attack = learning(self.measurements.attack)
 
         def read(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
             if not self.sources.knows(plan):
@@ -165,7 +165,7 @@ class Session(Stage):
         """Choose how the network's fader compares the layers' errors."""
         self._put(self.desk.weigh(self._weighing(self._by), weighing))
 
-    def use(self, kind: str, attack: Attack | Literal["present"] | None = "present") -> None:
+    def use(self, kind: str, attack: Measure | Literal["present"] = "present") -> None:
         """Make approximations from the weights, these refitted on images, or the images ("data").
 
         attack : that the images are read under; the one that is measured with, unless given. The
@@ -178,7 +178,7 @@ class Session(Stage):
         if kind == "refit":
             self._move_to(self.sources.refitted())
             return
-        under = self.measurements.attack if attack == "present" else attack
+        under = learning(self.measurements.attack if attack == "present" else attack)
         known = self.sources.calibrated(under)
         if known is not None:
             self._move_to(known)
@@ -222,7 +222,7 @@ class Session(Stage):
         For "alpha" the weights are computed first, in the background.
         """
         meaning(by, NETWORK_MEANINGS)
-        attack = self.measurements.attack
+        attack = learning(self.measurements.attack)
         if by == "alpha" and self.plan.calibration is not None:
             raise PlanError("α weighs errors of the weights; choose “from the weights” first.")
         if by == "alpha" and not self.sources.knows_alpha(attack):
@@ -239,7 +239,7 @@ class Session(Stage):
 
     # -- measuring ---------------------------------------------------------------------------
 
-    def measure_with(self, attack: Attack | None, n: int) -> None:
+    def measure_with(self, attack: Measure, n: int) -> None:
         """Change how plans are measured from now on."""
         self.measurements.change(attack, n)
         self._tell("records")
