@@ -14,6 +14,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from gdws_explorer.bench.own import Own
 from gdws_explorer.errors import PlanError
 from gdws_explorer.explore.attacking import Measure, learning
 from gdws_explorer.explore.desk import Budget
@@ -42,8 +43,8 @@ class Session(Stage):
     """One network under exploration.
 
     Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
-    the faders), "records", "job", "learning" (from images) or "message". All methods may be
-    called from any thread.
+    the faders), "records", "job", "learning" (from images), "message" or "own" (`brought` is to be
+    explored). All methods may be called from any thread.
     """
 
     def __init__(
@@ -57,6 +58,8 @@ class Session(Stage):
         cache: bool | str | os.PathLike[str] = False,
     ) -> None:
         super().__init__(network, calibration, cache)
+        self.cache = cache
+        self.brought: tuple[Own, Measure] | None = None
         self.measurements = measurements
         self.title = title
         self.bench = bench
@@ -259,6 +262,11 @@ class Session(Stage):
             self._tell("records")
 
         return self.jobs.submit(plan, work)
+
+    def bring(self, own: Own, attack: Measure) -> None:
+        """Ask for a network and images of the user's own to be opened, under this attack."""
+        self.brought = own, attack
+        self._tell("own")
 
     # -- taking it away ------------------------------------------------------------------------
 
