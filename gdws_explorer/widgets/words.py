@@ -85,10 +85,16 @@ def setting(session: Session) -> str:
 def records(session: Session) -> str:
     """What the front shows, and what it does not."""
     count, others = len(session.measurements.records()), session.measurements.others()
-    text = f"{count} plans measured with {setting(session)}; bars are 95 % intervals (Wilson)."
+    if session.measurements.data is None:
+        text = "There are no images to measure on; open with data=(images, labels)."
+    elif not count:
+        text = f"No plan is measured yet with {setting(session)}: press Evaluate."
+    else:
+        text = f"{count} plans measured with {setting(session)}; bars are 95 % intervals (Wilson)."
     if others:
         text += f" {others} measured in other settings are not shown."
-    text += " Click a point to bring its plan back; ← and → walk the front."
+    if count:
+        text += " Click a point to bring its plan back; ← and → walk the front."
     return f'<span class="gx-unit">{escape(text)}</span>'
 
 
