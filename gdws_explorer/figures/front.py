@@ -124,6 +124,28 @@ def ghost(cost: float, percent: float, *, outwards: str = "right") -> dict[str, 
     }  # fmt: skip
 
 
+def bound(cost: float, percent: float) -> dict[str, Any]:
+    """The transfer estimate, an upper bound: a triangle that points down, dashed and labelled."""
+    return {
+        "type": "path", "path": "M -8 6 L 8 6 L 0 -8 Z",
+        "xsizemode": "pixel", "ysizemode": "pixel", "xanchor": cost, "yanchor": percent,
+        "line": {"color": theme.VERMILION, "width": 2, "dash": "dot"},
+        "label": {
+            "text": f"≤ {percent:.0f} % (transfer)", "textposition": "top center",
+            "font": {"size": 11},
+        },
+    }  # fmt: skip
+
+
+def seen(cost: float, percent: float) -> dict[str, Any]:
+    """The clean accuracy that was measured beside the estimate: a diamond, as the clean front's."""
+    return {
+        "type": "path", "path": "M 0 7 L 7 0 L 0 -7 L -7 0 Z",
+        "xsizemode": "pixel", "ysizemode": "pixel", "xanchor": cost, "yanchor": percent,
+        "line": {"color": theme.GREEN, "width": 2},
+    }  # fmt: skip
+
+
 def cursor(cost: float) -> dict[str, Any]:
     """A line at the cost of the plan on the faders; as a shape it moves in a millisecond."""
     return {
