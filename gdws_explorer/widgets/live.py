@@ -142,9 +142,9 @@ class FrontView:
             estimate = session.estimated
             for metric in self.metrics:
                 value = measured.predicted(session.plan, error, metric)
-                if metric == "robust" and estimate is not None:
-                    shapes.append(fronts.bound(here, 100 * estimate.robust))
-                if metric == "clean" and estimate is not None:
+                if estimate is not None and metric == "robust":
+                    shapes.append(fronts.bound(here, 100 * estimate.robust, outwards=side))
+                elif estimate is not None:
                     shapes.append(fronts.seen(here, 100 * estimate.clean))
                 elif value is not None:
                     shapes.append(fronts.ghost(here, 100 * value, outwards=side))
