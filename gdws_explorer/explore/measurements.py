@@ -77,8 +77,11 @@ class Measurements:
     def others(self) -> int:
         """How many records of this network were measured in other settings."""
         key = self.setting.key
-        mine = self._store.records(fingerprint=self._network.fingerprint)
-        return sum(r.setting.key != key for r in (*self._bundled, *mine))
+        return sum(r.setting.key != key for r in self.everything())
+
+    def everything(self) -> tuple[Record, ...]:
+        """All records of this network, in whatever setting."""
+        return (*self._bundled, *self._store.records(fingerprint=self._network.fingerprint))
 
     def of(self, plan: Plan) -> Record | None:
         """The record of a plan in the present setting, if there is one."""

@@ -9,10 +9,13 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from gdws_explorer.errors import DataError, ExplorerError
 from gdws_explorer.network.plan import Plan
@@ -23,6 +26,8 @@ from gdws_explorer.robust.staged import from_dict as attack_from_dict
 if TYPE_CHECKING:
     from gdws_explorer.network.summary import Summary
     from gdws_explorer.robust.evaluate import Report
+
+Mask = npt.NDArray[np.bool_]
 
 MEASURED_WITH = ("gdws-explorer", "torch", "numpy", "torchattacks")
 
@@ -69,7 +74,8 @@ class Record(Counted):
     Accuracies are fractions of `n` images, with the counts beside them so that intervals can be
     computed again; `robust` and `robust_correct` are None where nothing attacked. `seconds` is
     the measurement's time, `created` ISO 8601 in UTC, `parent` the hash of the plan that this
-    one was made from.
+    one was made from. clean_mask, robust_mask : the verdict on every image, eight to a byte, as
+    hex digits; None where it was not kept.
     """
 
     plan: Plan
@@ -91,6 +97,8 @@ class Record(Counted):
     machine: str
     created: str
     parent: str | None = None
+    clean_mask: str | None = None
+    robust_mask: str | None = None
 
     @property
     def setting(self) -> Setting:
@@ -99,7 +107,7 @@ class Record(Counted):
 
     @property
     def report(self) -> Report:
-        """The measurement as `evaluate` reported it, without the verdict on each image."""
+        """The measurement as `evaluate` reported it."""
         return Report(
             clean_correct=self.clean_correct,
             robust_correct=self.robust_correct,
@@ -107,6 +115,8 @@ class Record(Counted):
             attack=None if self.attack is None else attack_from_dict(self.attack),
             seed=self.seed,
             seconds=self.seconds,
+            clean_mask=_unpacked(self.clean_mask, self.n),
+            robust_mask=_unpacked(self.robust_mask, self.n),
         )
 
     def accuracy(self, metric: str) -> float | None:
@@ -127,7 +137,8 @@ class Record(Counted):
     def from_dict(cls, raw: Mapping[str, Any], where: str = "the record") -> Record:
         """Read what `to_dict` wrote; unknown or missing fields are named."""
         names = {each.name for each in fields(cls)}
-        odd = sorted(names.symmetric_difference(raw))
+        needed = {each.name for each in fields(cls) if each.default is MISSING}
+        odd = sorted((needed - set(raw)) | (set(raw) - names))
         if odd:
             raise DataError(
                 f"{where} has missing or unknown fields: {', '.join(odd)}; it was written by "
@@ -169,7 +180,19 @@ def record_of(
         machine=machine(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         parent=parent,
+        clean_mask=_packed(report.clean_mask),
+        robust_mask=_packed(report.robust_mask),
     )
+
+
+def _packed(mask: Mask | None) -> str | None:
+    return None if mask is None else np.packbits(mask).tobytes().hex()
+
+
+def _unpacked(digits: str | None, n: int) -> Mask | None:
+    if digits is None:
+        return None
+    return np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8), count=n).astype(bool)
 
 
 def versions() -> dict[str, str]:
