@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gdws_explorer import files
 from gdws_explorer.errors import DataError
+from gdws_explorer.explore.attacking import Measure
 from gdws_explorer.explore.predict import predict
 from gdws_explorer.explore.records import (
     Record,
@@ -19,7 +20,6 @@ from gdws_explorer.explore.records import (
 from gdws_explorer.explore.store import Store
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
-from gdws_explorer.robust.attacks import Attack
 from gdws_explorer.robust.evaluate import evaluate
 from gdws_explorer.robust.images import data_fingerprint
 
@@ -39,7 +39,7 @@ class Measurements:
         self,
         network: Network,
         data: tuple[Tensor, Tensor] | None,
-        attack: Attack | None,
+        attack: Measure,
         bundled: Iterable[Record] = (),
         store: Store | None = None,
     ) -> None:
@@ -59,7 +59,7 @@ class Measurements:
         attack = None if self.attack is None else self.attack.to_dict()
         return Setting(self._network.fingerprint, self._images, attack, self.n, self.seed)
 
-    def change(self, attack: Attack | None, n: int) -> None:
+    def change(self, attack: Measure, n: int) -> None:
         """Measure with this attack on n images from now on."""
         if self.data is not None and not 1 <= n <= len(self.data[1]):
             raise DataError(f"n is {n}; expected 1 to {len(self.data[1])}, the images there are.")
