@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gdws_explorer.errors import ExplorerError
 
 Floats = npt.NDArray[np.float64]
-DRAWS = 1000
+DRAWS = 500
 LEAST_POINTS, LEAST_LAYERS = 3, 4
 
 

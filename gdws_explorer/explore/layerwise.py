@@ -8,7 +8,7 @@ section 3.2, do this for pruning; here under attack, in pairs, and beside the an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -17,18 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from gdws_explorer.errors import Cancelled, ExplorerError
+from gdws_explorer.explore.attacking import Measure
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.records import Record
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Choice, Dense, Plan
-from gdws_explorer.robust.attacks import Attack
 from gdws_explorer.robust.compare import Paired, compare
-from gdws_explorer.robust.staged import Staged
 
 Floats = npt.NDArray[np.float64]
 SHARES = (0.75, 0.5, 0.35, 0.25, 0.15)
 DENSE = "the dense network"
+NOTHING = (np.nan, np.nan)
 ERRORS = {"relative": "relative to the layer's kernel", "squared": "squared, as it is"}
 
 
@@ -57,14 +57,15 @@ def steps(
 
     names : the layers; None for all that can be approximated, those that budgets skip included.
     families : the least error among these under each budget; None for all. shares : budgets, of
-    the layer's own MACs, in (0, 1). Budgets that a layer cannot meet, or that lead to the same
-    choice, are one step. Errors: PlanError for a layer that there is not, ExplorerError.
+    the layer's own MACs, in (0, 1); one that a layer cannot meet becomes its cheapest choice, and
+    the same choice twice is one step. Errors: PlanError for no such layer, ExplorerError.
     """
     if not shares or not all(0 < share < 1 for share in shares):
         raise ExplorerError(f"shares is {shares!r}; expected fractions between 0 and 1.")
     allowed = tuple(FAMILIES) if families is None else tuple(families)
+    wanted = {network.layer(name).name for name in (network.names if names is None else names)}
     found = []
-    for name in network.names if names is None else [n for n in network.names if n in names]:
+    for name in (name for name in network.names if name in wanted):
         layer = network.layer(name)
         if not set(allowed) & set(layer.families):
             continue
@@ -83,86 +84,65 @@ def steps(
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """One layer's measured steps, from the largest budget down, `(k,)` each.
+    """One layer's steps, from the largest budget down, and what was measured of them, `(k,)` each.
 
-    records : what was measured of them. dense : the dense network's record on the same images,
-    or None while there is none.
+    records : None where a step is not measured yet; accuracies and losses are NaN there.
+    dense : the dense network's record on the same images, or None while there is none.
     """
 
     name: str
     steps: tuple[Step, ...]
-    records: tuple[Record, ...]
+    records: tuple[Record | None, ...]
     dense: Record | None
 
     @property
     def share(self) -> Floats:
         """MACs kept, of this layer's own, `(k,)`."""
-        return np.array([step.share for step in self.steps], dtype=np.float64)
+        return np.array([step.share for step in self.steps])
 
     def analytic(self, kind: str) -> Floats:
         """The analytic error, one of ERRORS, `(k,)`."""
         if kind not in ERRORS:
             raise ExplorerError(f"{kind!r} is no analytic error; expected one of {tuple(ERRORS)}.")
-        return np.array([getattr(step, kind) for step in self.steps], dtype=np.float64)
+        return np.array([getattr(step, kind) for step in self.steps])
 
     def accuracy(self, metric: str) -> Floats:
-        """The accuracy "clean" or "robust", `(k,)`; NaN where nothing attacked."""
-        known = [record.accuracy(metric) for record in self.records]
-        return np.array([np.nan if a is None else a for a in known], dtype=np.float64)
+        """The accuracy "clean" or "robust", `(k,)`; NaN, too, where nothing attacked."""
+        return np.array([_accuracy(record, metric) for record in self.records])
 
     def interval(self, metric: str) -> Floats:
         """Its 95 % Wilson interval, `(k, 2)`."""
-        name = f"{metric}_interval"
-        rows = [getattr(record, name) or (np.nan, np.nan) for record in self.records]
-        return np.array(rows, dtype=np.float64).reshape(-1, 2)
+        known = [getattr(record, f"{metric}_interval", None) for record in self.records]
+        return np.array([each or NOTHING for each in known]).reshape(-1, 2)
 
-    def paired(self, metric: str) -> tuple[Paired | None, ...]:
-        """Each step against the dense network, image by image; None without verdicts."""
-        return self._paired[metric]
+    def loss(self, metric: str) -> Floats:
+        """Accuracy lost against the dense network on the same images, `(k,)`, a fraction."""
+        return _accuracy(self.dense, metric) - self.accuracy(metric)
+
+    def loss_interval(self, metric: str) -> Floats:
+        """Its 95 % interval in pairs, `(k, 2)`; NaN, too, where a record holds no verdicts."""
+        pairs = [pair and (-pair.interval[1], -pair.interval[0]) for pair in self.paired[metric]]
+        return np.array([each or NOTHING for each in pairs]).reshape(-1, 2)
 
     @cached_property
-    def _paired(self) -> dict[str, tuple[Paired | None, ...]]:
+    def paired(self) -> Mapping[str, tuple[Paired | None, ...]]:
+        """By metric, each step against the dense network, image by image."""
         return {
             metric: tuple(_pair(self.dense, record, metric) for record in self.records)
             for metric in ("clean", "robust")
         }
 
-    def loss(self, metric: str) -> Floats:
-        """Accuracy lost against the dense network on the same images, `(k,)`, a fraction."""
-        reference = None if self.dense is None else self.dense.accuracy(metric)
-        return (np.nan if reference is None else reference) - self.accuracy(metric)
-
-    def loss_interval(self, metric: str) -> Floats:
-        """Its 95 % interval in pairs, `(k, 2)`; NaN where a record holds no verdicts."""
-        rows = [
-            (np.nan, np.nan) if pair is None else (-pair.interval[1], -pair.interval[0])
-            for pair in self.paired(metric)
-        ]
-        return np.array(rows, dtype=np.float64).reshape(-1, 2)
-
-
-def _pair(dense: Record | None, record: Record, metric: str) -> Paired | None:
-    mask = f"{metric}_mask"
-    if dense is None or getattr(dense, mask) is None or getattr(record, mask) is None:
-        return None
-    return compare(dense.report, record.report, metric)
-
 
 def curves(measurements: Measurements, planned: Sequence[Step]) -> tuple[Curve, ...]:
-    """What is measured of these steps in the present setting, one curve per layer in their order.
-
-    A layer of which nothing is measured yet has an empty curve.
-    """
+    """These steps with what the present setting knows of them, one curve per layer."""
     known = {record.plan: record for record in measurements.records()}
     dense = _dense(known.values())
+    by_layer: dict[str, list[Step]] = {}
+    for step in planned:
+        by_layer.setdefault(step.layer, []).append(step)
     return tuple(
-        Curve(
-            name,
-            tuple(s for s in planned if s.layer == name and s.plan in known),
-            tuple(known[s.plan] for s in planned if s.layer == name and s.plan in known),
-            dense,
-        )
-        for name in dict.fromkeys(step.layer for step in planned)
+        Curve(name, tuple(own), tuple(known.get(step.plan) for step in own), dense)
+        for name, own in by_layer.items()
     )
 
 
@@ -251,7 +231,21 @@ def seconds_per_point(measurements: Measurements, last: int = 5) -> float | None
     return float(np.median([r.seconds * wanted / (r.n * _passes(r.report.attack)) for r in latest]))
 
 
-def _passes(attack: Attack | Staged | None) -> int:
+def _accuracy(record: Record | None, metric: str) -> float:
+    known = None if record is None else record.accuracy(metric)
+    return np.nan if known is None else known
+
+
+def _pair(dense: Record | None, record: Record | None, metric: str) -> Paired | None:
+    mask = f"{metric}_mask"
+    if not getattr(dense, mask, None) or not getattr(record, mask, None):
+        return None
+    assert dense is not None
+    assert record is not None
+    return compare(dense.report, record.report, metric)
+
+
+def _passes(attack: Measure) -> int:
     return 1 if attack is None else 2 + attack.forwards
 
 
