@@ -44,7 +44,7 @@ def agreement(
     points = np.concatenate([np.empty((0, 2)), *pairs])
     n, layers = len(points), len(pairs)
     if n < LEAST_POINTS:
-        why = f"{n} measured points are too few; Spearman's ρ needs {LEAST_POINTS}"
+        why = f"too few points are measured ({n}); it needs at least {LEAST_POINTS}"
         return Agreement(None, None, None, n, layers, why)
     for column, said in ((0, "errors"), (1, "losses")):
         if np.ptp(points[:, column]) == 0:

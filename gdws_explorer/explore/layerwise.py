@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 SHARES = (0.75, 0.5, 0.35, 0.25, 0.15)
 DENSE = "the dense network"
 NOTHING = (np.nan, np.nan)
-ERRORS = {"relative": "relative to the layer's kernel", "squared": "squared, as it is"}
+ERRORS = {"relative": "relative to the kernel", "squared": "squared, as it is"}
 
 
 class Step(NamedTuple):

@@ -21,7 +21,7 @@ from gdws_explorer.robust.staged import from_dict as attack_from_dict
 
 NAMED = 3  # of the most sensitive layers
 LONGEST = 16  # letters of a name in the picture
-LABEL_ROOM = 34  # of the axis of shares, in its units, left of 0
+LETTER = 1.5  # of the axis of shares, in its units
 FLOOR = 1e-6  # of an error on a logarithmic axis
 AXES = {"relative": "relative error of the {of}", "squared": "squared error of the {of}"}
 METRICS = ("clean", "robust")
@@ -190,7 +190,8 @@ def layout(data: LayerwiseInfo, chosen: str | None, metric: str) -> dict[str, An
     lows = [y for line in data.lines for y in line.accuracy[metric]]
     lows += [y for line in data.lines if line.name == chosen for m in METRICS for y in line.low[m]]
     bottom = min([y for y in lows if not np.isnan(y)], default=0.0)
-    across = {"range": [-LABEL_ROOM, 103], "tickvals": [0, 25, 50, 75, 100]}
+    letters = max((len(short(line.name)) for line in data.lines), default=0)
+    across = {"range": [min(-3.0, 4 - LETTER * letters), 103], "tickvals": [0, 25, 50, 75, 100]}
     dense = data.dense[metric]
     empty = np.isnan(dense) and all(np.isnan(y) for y in lows)
     return {

@@ -21,6 +21,7 @@ from gdws_explorer.widgets.session import Session
 
 ABOUT = "layer by layer"
 ALL, ONE = "all", "one"
+BEST = ""
 
 
 class SensitivityPanel:
@@ -38,18 +39,18 @@ class SensitivityPanel:
         self._planned_for: object = None
         self._family = labelled(
             w.Dropdown, "family", 42, 190,
-            options=[("best per budget", ""), *((one.label, name) for name, one in FAMILIES.items())],
+            options=[("best per budget", BEST), *((x.label, name) for name, x in FAMILIES.items())],
             tooltip="How the one layer is approximated at each budget",
         )  # fmt: skip
         self._which = labelled(
             w.Dropdown, "layers", 42, 170, options=[("all layers", ALL), ("the chosen one", ONE)],
         )  # fmt: skip
         self._metric = labelled(
-            w.Dropdown, "accuracy", 58, 150, options=["robust", "clean"],
+            w.Dropdown, "accuracy", 64, 160, options=["robust", "clean"],
             tooltip="Of the grey lines, and of the points on the right",
         )  # fmt: skip
         self._kind = labelled(
-            w.Dropdown, "error", 36, 230,
+            w.Dropdown, "error", 36, 220,
             options=[(text, kind) for kind, text in layerwise.ERRORS.items()],
         )  # fmt: skip
         self._measure = button("Measure", "play", "Measure in the background what is missing", 96)
@@ -115,7 +116,7 @@ class SensitivityPanel:
             family = self._family.value
             self._planned_for = self._wanted
             self._planned = layerwise.steps(
-                self._session.network, families=(family,) if family else None
+                self._session.network, families=None if family == BEST else (family,)
             )
         return self._planned
 
