@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 from gdws_explorer.explore.layerwise import Curve, Step
 from gdws_explorer.explore.records import Record
 from gdws_explorer.figures import theme
-from gdws_explorer.figures.front import STYLE
+from gdws_explorer.figures.front import STYLE, describe
 from gdws_explorer.robust.staged import from_dict as attack_from_dict
 
 NAMED = 3  # of the most sensitive layers
@@ -51,13 +51,14 @@ class LayerwiseInfo(NamedTuple):
     """All layers' lines.
 
     kind, of : which analytic error, of the "kernel" or of the "output". dense : accuracy by
-    metric, %, or NaN.
+    metric, %, or NaN; dense_text : its record in words.
     """
 
     kind: str
     of: str
     lines: list[Line]
     dense: dict[str, float]
+    dense_text: str
 
     @property
     def axis(self) -> str:
@@ -73,9 +74,10 @@ class LayerwiseInfo(NamedTuple):
 def info(curves: Sequence[Curve], kind: str = "relative", of: str = "kernel") -> LayerwiseInfo:
     """The arrays of both pictures. of : what errors are of; a calibrated network's "output"."""
     dense = next((curve.dense for curve in curves), None)
-    known = {} if dense is None else {m: dense.accuracy(m) for m in METRICS}
-    level = {m: np.nan if known.get(m) is None else 100 * float(known[m] or 0) for m in METRICS}
-    return LayerwiseInfo(kind, of, [_line(curve, kind) for curve in curves], level)
+    known = {m: None if dense is None else dense.accuracy(m) for m in METRICS}
+    level = {m: np.nan if value is None else 100 * value for m, value in known.items()}
+    text = "all layers dense" if dense is None else describe(dense)
+    return LayerwiseInfo(kind, of, [_line(curve, kind) for curve in curves], level, text)
 
 
 def _line(curve: Curve, kind: str) -> Line:
@@ -152,14 +154,14 @@ def traces(data: LayerwiseInfo, chosen: str | None, metric: str) -> list[go.Scat
     start = None if np.isnan(data.dense[metric]) else data.dense[metric]
     below = _error_start(data)
     return [
-        go.Scatter(**_points(others, [x.accuracy[metric] for x in others], start), **grey),
+        go.Scatter(**_points(data, others, [x.accuracy[metric] for x in others], start), **grey),
         *(_accuracies(data, mine, one, short(chosen)) for one in METRICS),
         go.Scatter(
-            **_points(others, [drawn_errors(data, x) for x in others], below),
+            **_points(data, others, [drawn_errors(data, x) for x in others], below),
             **grey, showlegend=False, xaxis="x2", yaxis="y2",
         ),
         go.Scatter(
-            **_points(mine, [drawn_errors(data, x) for x in mine], below),
+            **_points(data, mine, [drawn_errors(data, x) for x in mine], below),
             **vermilion, xaxis="x2", yaxis="y2",
         ),
     ]  # fmt: skip
@@ -176,7 +178,7 @@ def _accuracies(data: LayerwiseInfo, mine: list[Line], metric: str, name: str) -
         up = lead + [high - y for high, y in zip(line.high[metric], here, strict=True)]
         down = lead + [y - low for low, y in zip(line.low[metric], here, strict=True)]
     return go.Scatter(
-        **_points(mine, [line.accuracy[metric] for line in mine], start),
+        **_points(data, mine, [line.accuracy[metric] for line in mine], start),
         error_y=bars(up, down, colour),
         mode="lines+markers",
         name=f"{name}: {metric}",
@@ -193,13 +195,13 @@ def layout(data: LayerwiseInfo, chosen: str | None, metric: str) -> dict[str, An
     letters = max((len(short(line.name)) for line in data.lines), default=0)
     across = {"range": [min(-3.0, 4 - LETTER * letters), 103], "tickvals": [0, 25, 50, 75, 100]}
     dense = data.dense[metric]
-    empty = np.isnan(dense) and all(np.isnan(y) for y in lows)
+    empty = all(np.isnan(y) for y in lows)
     return {
         "xaxis": {**theme.axis("", **across), "showticklabels": False, "matches": "x2"},
         "xaxis2": theme.axis("MACs kept of the one compressed layer (%)", **across, anchor="y2"),
         "yaxis": theme.axis("accuracy (%)", range=[max(-2.0, bottom - 5), 102]),
         "yaxis2": theme.axis(data.axis, **scale(data.kind)),
-        "shapes": [] if np.isnan(dense) else [level(dense)],
+        "shapes": [] if np.isnan(dense) else [level(dense, "dense")],
         "annotations": [nothing_yet()] if empty else _names(data, metric, bottom),
     }
 
@@ -225,7 +227,9 @@ def _names(data: LayerwiseInfo, metric: str, bottom: float) -> list[dict[str, An
 # -- parts ----------------------------------------------------------------------------------------
 
 
-def _points(lines: list[Line], values: list[list[float]], start: float | None) -> dict[str, Any]:
+def _points(
+    data: LayerwiseInfo, lines: list[Line], values: list[list[float]], start: float | None
+) -> dict[str, Any]:
     """Several layers as one trace with gaps between them; each begins at the dense network.
 
     start : what the dense network has; None where that is not known or cannot be drawn.
@@ -239,7 +243,7 @@ def _points(lines: list[Line], values: list[list[float]], start: float | None) -
             x.append(100.0)
             y.append(start)
             names.append(line.name)
-            texts.append("the dense network")
+            texts.append(data.dense_text)
         x += line.share
         y += gaps(own)
         names += [line.name] * len(own)
@@ -292,11 +296,12 @@ def bars(up: list[float], down: list[float], colour: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def level(y: float) -> dict[str, Any]:
-    """A dashed line across at a height."""
+def level(y: float, name: str = "") -> dict[str, Any]:
+    """A dashed line across at a height, its name at the left end."""
     return {
         "type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1, "y0": y, "y1": y,
         "line": {"color": theme.GREY, "width": 1, "dash": "dash"},
+        "label": {"text": name, "textposition": "start", "font": {"size": 11}},
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets as w
 import plotly.graph_objects as go
@@ -27,8 +27,10 @@ BEST = ""
 class SensitivityPanel:
     """Accuracy against budget of every layer alone, and the analytic error against the loss."""
 
-    title = "Sensitivity"
-    tip = "Which layers can be cut, and whether the error knows: one layer compressed at a time"
+    title: ClassVar[str] = "Sensitivity"
+    tip: ClassVar[str] = (
+        "Which layers can be cut, and whether the error knows: one layer compressed at a time"
+    )
 
     def __init__(self, session: Session) -> None:
         self._session = session
