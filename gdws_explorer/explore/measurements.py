@@ -99,6 +99,10 @@ class Measurements:
             known = self._known[setting] = stamp, latest
         return known[1]
 
+    def everything(self) -> tuple[Record, ...]:
+        """All records of this network, in whatever setting."""
+        return (*self._bundled, *self._store.records(fingerprint=self._network.fingerprint))
+
     # -- other settings ------------------------------------------------------------------
 
     @property
