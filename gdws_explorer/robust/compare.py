@@ -8,9 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from gdws_explorer.errors import DataError
+from gdws_explorer.robust.interval import Z
 from gdws_explorer.robust.report import Report
-
-Z = 1.959963984540054
 
 
 class Paired(NamedTuple):
@@ -46,9 +45,7 @@ class Recorded(Protocol):
     def data(self) -> str: ...  # noqa: D102
 
 
-def compare(
-    first: Report | Recorded, second: Report | Recorded, metric: str = "robust"
-) -> Paired:
+def compare(first: Report | Recorded, second: Report | Recorded, metric: str = "robust") -> Paired:
     """Compare two reports, or records, of the same images, attack and seed.
 
     metric : "robust" or "clean". Raises DataError where they are not of the same images or do not
