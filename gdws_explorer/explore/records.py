@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gdws_explorer.errors import DataError, ExplorerError
 from gdws_explorer.network.plan import Plan
+from gdws_explorer.robust.compare import Paired
 from gdws_explorer.robust.interval import Counted
 from gdws_explorer.robust.report import Report
 from gdws_explorer.robust.staged import from_dict as attack_from_dict
@@ -142,6 +143,17 @@ class Record(Counted):
         if metric not in ("clean", "robust"):
             raise ExplorerError(f"{metric!r} is no accuracy; expected 'clean' or 'robust'.")
         return self.clean if metric == "clean" else self.robust
+
+    def paired(self, first: Record, metric: str) -> Paired | None:
+        """What differs from another record of this setting; None without verdicts.
+
+        As `gx.compare(first, self)`, but quick enough for thousands.
+        """
+        one, other = (getattr(record, f"{metric}_mask") for record in (first, self))
+        if one is None or other is None:
+            return None
+        before, after = int(one, 16), int(other, 16)
+        return Paired((before & ~after).bit_count(), (after & ~before).bit_count(), self.n)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` gives back an equal record."""

@@ -41,12 +41,12 @@ class FrontInfo(NamedTuple):
     records: list[Record]
 
 
-def words(records: Sequence[Record]) -> list[str]:
-    """Every record in words, as `describe` gives them."""
+def words(records: Sequence[Record], dense: Record | None = None) -> list[str]:
+    """Every record in words, as `describe` gives them. dense : to compare them with."""
     # Records of one setting share its words: they are made once, not ten thousand times.
     examples = {(str(r.attack), r.n, r.seed): r for r in records}
     said = {key: _attack(r) for key, r in examples.items()}
-    return [describe(r, said[str(r.attack), r.n, r.seed]) for r in records]
+    return [describe(r, said[str(r.attack), r.n, r.seed], dense) for r in records]
 
 
 def info(
@@ -206,25 +206,41 @@ def points(data: FrontInfo, which: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def describe(record: Record, attack: str | None = None) -> str:
+def describe(record: Record, attack: str | None = None, dense: Record | None = None) -> str:
     """A record in words, for hovers: plan, costs, accuracies with n, interval and attack.
 
-    attack : its attack's label, where the caller knows it.
+    attack : its attack, n and seed in words, where the caller knows them. dense : what was measured
+    of the dense network on the same images, to compare with.
     """
     low, high = record.clean_interval
     lines = [
         f"<b>{_wrapped(str(record.plan))}</b>",
         f"{theme.millions(record.macs)} MACs · {theme.millions(record.params)} parameters"
         f" · relative error {record.relative_error:.3g}",
-        f"clean {record.clean:.1%} (95 %: {low:.1%} to {high:.1%})",
+        f"clean {record.clean:.1%} (95 %: {low:.1%} to {high:.1%})" + _than(dense, record, "clean"),
     ]
     if record.robust is not None and record.robust_interval and record.attack:
         low, high = record.robust_interval
-        lines.append(f"robust {record.robust:.1%} (95 %: {low:.1%} to {high:.1%})")
+        text = f"robust {record.robust:.1%} (95 %: {low:.1%} to {high:.1%})"
+        lines.append(text + _than(dense, record, "robust"))
         lines.append(attack or _attack(record))
     else:
         lines.append(f"n {record.n} · seed {record.seed}, not attacked")
     return "<br>".join(lines)
+
+
+def _than(dense: Record | None, record: Record, metric: str) -> str:
+    """The paired difference to the dense network, with its interval."""
+    if dense is None or dense.plan.hash == record.plan.hash:
+        return ""
+    found = record.paired(dense, metric)
+    if found is None:
+        return ""
+    low, high = found.interval
+    return (
+        f"<br>    {100 * found.difference:+.1f} points against dense on the same images "
+        f"({100 * low:+.1f} to {100 * high:+.1f})"
+    )
 
 
 def _attack(record: Record) -> str:

@@ -117,7 +117,8 @@ class FrontView:
         self._source = self._session.plan.calibration
         if self.cost == "relative_error":  # of weights or of outputs: no common axis
             records = tuple(r for r in records if r.plan.calibration == self._source)
-        said = fronts.words(records)
+        plain = self._session.sources.plain.plan().hash
+        said = fronts.words(records, next((r for r in records if r.plan.hash == plain), None))
         self._infos = [
             fronts.info(records, metric, self.cost, said)
             if metric in self.metrics
