@@ -71,7 +71,7 @@ def layout(data: LayerwiseInfo, said: Agreement, metric: str) -> dict[str, Any]:
     lost = [y for line in data.lines for y in line.loss[metric] if not np.isnan(y)]
     low, high = min([-2.0, *lost]), max([6.0, *lost])
     return {
-        "xaxis": theme.axis(data.axis, **scale(data.kind)),
+        "xaxis": theme.axis(data.axis, **scale(data)),
         "yaxis": theme.axis(
             f"{metric} accuracy lost (points)",
             range=[low - 0.08 * (high - low), high + 0.12 * (high - low)],
@@ -82,8 +82,9 @@ def layout(data: LayerwiseInfo, said: Agreement, metric: str) -> dict[str, Any]:
 
 
 def rho_words(said: Agreement) -> str:
-    """ρ with its interval and n, in one line."""
+    """ρ with its interval, and of how many points."""
     if said.rho is None:
         return "Spearman’s ρ is undefined"
     between = "" if said.interval is None else " (95 %: {:.2f} to {:.2f})".format(*said.interval)
-    return f"Spearman’s ρ = {said.rho:.2f}{between} · {said.n} points, {said.layers} layers"
+    layers = "1 layer" if said.layers == 1 else f"{said.layers} layers"
+    return f"Spearman’s ρ = {said.rho:.2f}{between}<br>{said.n} points, {layers}"

@@ -23,7 +23,7 @@ NAMED = 3  # of the most sensitive layers
 LONGEST = 16  # letters of a name in the picture
 LETTER = 1.5  # of the axis of shares, in its units
 FLOOR = 1e-6  # of an error on a logarithmic axis
-AXES = {"relative": "relative error of the {of}", "squared": "squared error of the {of}"}
+AXES = {"relative": "relative error", "squared": "squared error"}
 METRICS = ("clean", "robust")
 
 
@@ -62,8 +62,8 @@ class LayerwiseInfo(NamedTuple):
 
     @property
     def axis(self) -> str:
-        """What the error is called."""
-        return AXES[self.kind].format(of=self.of)
+        """What the error is called, in full."""
+        return f"{AXES[self.kind]} of the {self.of}"
 
     def worst(self, metric: str) -> list[Line]:
         """The layers that lose most at any of their budgets, the worst first."""
@@ -117,7 +117,11 @@ def _describe(curve: Curve, step: Step, record: Record | None, place: int) -> st
         lines.append(f"{metric} {accuracy:.1%} (95 %: {low:.1%} to {high:.1%})")
         pair = curve.paired[metric][place]
         if pair is not None:
-            lines.append(f"  against dense: {pair}")
+            least, most = sorted(-100 * end for end in pair.interval)
+            lines.append(
+                f"   lost {-100 * pair.difference:.1f} points ({least:.1f} to {most:.1f}, in "
+                f"pairs), p {pair.p:.1g}"
+            )
     attack = "not attacked" if record.attack is None else attack_from_dict(record.attack).label
     return "<br>".join([*lines, f"{attack} · n {record.n} · seed {record.seed}"])
 
@@ -200,7 +204,7 @@ def layout(data: LayerwiseInfo, chosen: str | None, metric: str) -> dict[str, An
         "xaxis": {**theme.axis("", **across), "showticklabels": False, "matches": "x2"},
         "xaxis2": theme.axis("MACs kept of the one compressed layer (%)", **across, anchor="y2"),
         "yaxis": theme.axis("accuracy (%)", range=[max(-2.0, bottom - 5), 102]),
-        "yaxis2": theme.axis(data.axis, **scale(data.kind)),
+        "yaxis2": theme.axis(AXES[data.kind], **scale(data)),
         "shapes": [] if np.isnan(dense) else [level(dense, "dense")],
         "annotations": [nothing_yet()] if empty else _names(data, metric, bottom),
     }
@@ -281,11 +285,13 @@ def _error_start(data: LayerwiseInfo) -> float | None:
     return None if data.kind == "squared" else 0.0
 
 
-def scale(kind: str) -> dict[str, Any]:
-    """A logarithm for errors that differ from layer to layer by decades."""
-    if kind == "squared":
-        return {"type": "log", "exponentformat": "power", "autorange": True}
-    return {"type": "linear", "rangemode": "tozero", "autorange": True}
+def scale(data: LayerwiseInfo) -> dict[str, Any]:
+    """A logarithm for squared errors, which differ from layer to layer by decades."""
+    if data.kind != "squared":
+        return {"type": "linear", "rangemode": "tozero", "tickmode": "auto"}
+    errors = [e for line in data.lines for e in drawn_errors(data, line)] or [1.0]
+    few = max(errors) < 300 * min(errors)  # then 1, 2 and 5 of each decade have room
+    return {"type": "log", "tickmode": "linear", "dtick": "D2" if few else 1}
 
 
 def bars(up: list[float], down: list[float], colour: str) -> dict[str, Any]:
@@ -309,7 +315,7 @@ def note(text: str) -> dict[str, Any]:
     """A line of text in the upper left."""
     return {
         "text": text, "xref": "paper", "yref": "paper", "x": 0.02, "y": 0.99, "xanchor": "left",
-        "yanchor": "top", "showarrow": False, "font": {"size": 12},
+        "yanchor": "top", "align": "left", "showarrow": False, "font": {"size": 12},
     }  # fmt: skip
 
 

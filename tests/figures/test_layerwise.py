@@ -63,8 +63,8 @@ def test_hovers_say_all_there_is_to_know(curves):
     data = lines.info(curves)
     text = next(line for line in data.lines if line.name == "fc").text[-1]
     for part in (
-        "fc</b> alone: SVD", "of its MACs", "relative error", "robust", "95 %", "against dense: ",
-        "of 30 images", "PGD-2 ℓ∞ ε 0.15 · n 30 · seed 0",
+        "fc</b> alone: SVD", "of its MACs", "relative error", "robust", "95 %", "in pairs), p ",
+        "PGD-2 ℓ∞ ε 0.15 · n 30 · seed 0",
     ):  # fmt: skip
         assert part in text
     assert "n 30" in data.dense_text
@@ -122,7 +122,7 @@ def test_the_scatter_shows_error_and_paired_loss(curves, metric):
     low, high = said.interval
     note = figure.layout.annotations[0].text
     assert note == (
-        f"Spearman’s ρ = {said.rho:.2f} (95 %: {low:.2f} to {high:.2f}) · 14 points, 7 layers"
+        f"Spearman’s ρ = {said.rho:.2f} (95 %: {low:.2f} to {high:.2f})<br>14 points, 7 layers"
     )
     assert "fc" not in others.customdata
 
@@ -132,10 +132,11 @@ def test_squared_errors_have_a_logarithmic_axis_without_zeros(curves):
     data = lines.info([*zero, *curves[1:]], "squared", "output")
     figure = lines.figure(data, curves[0].name)
     assert figure.layout.yaxis2.type == "log"
-    assert figure.layout.yaxis2.title.text == "squared error of the output"
+    assert figure.layout.yaxis2.title.text == "squared error"
     assert set(figure.data[4].y) == {lines.FLOOR}
     scatter = scatters.figure(data, _agreement(curves, "squared"), "fc")
     assert scatter.layout.xaxis.type == "log"
+    assert scatter.layout.xaxis.title.text == "squared error of the output"
     assert min(scatter.data[0].x) == lines.FLOOR
 
 

@@ -174,6 +174,7 @@ class SensitivityPanel:
     def _go(self) -> None:
         session = self._session
         work = layerwise.task(session.measurements, session.network, self._asked(), self._heard)
+        self._progress = None
         self._job = session.jobs.submit(ABOUT, work)
         self._show_job()
 
@@ -192,7 +193,7 @@ class SensitivityPanel:
         """The bar while it runs, else what there is to measure."""
         session, working = self._session, self._working
         self._cancel.disabled = not working
-        self._bar.layout.visibility = "visible" if working else "hidden"
+        self._bar.layout.display = None if working else "none"
         if working:
             assert self._job is not None
             self._bar.value = self._job.fraction
