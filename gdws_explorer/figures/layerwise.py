@@ -21,7 +21,7 @@ from gdws_explorer.robust.staged import from_dict as attack_from_dict
 
 NAMED = 3  # of the most sensitive layers
 LONGEST = 16  # letters of a name in the picture
-LETTER = 1.5  # of the axis of shares, in its units
+LETTER = 1.8  # of the axis of shares, in its units
 FLOOR = 1e-6  # of an error on a logarithmic axis
 AXES = {"relative": "relative error", "squared": "squared error"}
 METRICS = ("clean", "robust")
@@ -175,12 +175,16 @@ def _accuracies(data: LayerwiseInfo, mine: list[Line], metric: str, name: str) -
     """The chosen layer's accuracy with intervals."""
     colour, symbol, dash = STYLE[metric]
     start = None if np.isnan(data.dense[metric]) else data.dense[metric]
-    lead = [] if start is None else [0.0]
-    up, down = lead, lead
-    for line in mine:
-        here = line.accuracy[metric]
-        up = lead + [high - y for high, y in zip(line.high[metric], here, strict=True)]
-        down = lead + [y - low for low, y in zip(line.low[metric], here, strict=True)]
+    lead = [] if start is None else [(0.0, 0.0)]
+    ends = [
+        (high - y, y - low)
+        for line in mine
+        for low, y, high in zip(
+            line.low[metric], line.accuracy[metric], line.high[metric], strict=True
+        )
+        if not np.isnan(y)
+    ]
+    up, down = zip(*lead, *ends, strict=True) if mine and (lead or ends) else ((), ())
     return go.Scatter(
         **_points(data, mine, [line.accuracy[metric] for line in mine], start),
         error_y=bars(up, down, colour),
@@ -211,10 +215,11 @@ def layout(data: LayerwiseInfo, chosen: str | None, metric: str) -> dict[str, An
 
 
 def _names(data: LayerwiseInfo, metric: str, bottom: float) -> list[dict[str, Any]]:
-    """The worst layers' names at the left ends of their lines, none above another."""
-    worst = [line for line in data.worst(metric)[:NAMED] if np.nanmax(line.loss[metric]) > 0]
+    """The worst layers' names at the left ends of their lines, where the loss is no chance."""
     ends = []
-    for line in worst:
+    for line in data.worst(metric)[:NAMED]:
+        if not any(low > 0 for low in line.loss_low[metric]):
+            continue
         last = max(i for i, y in enumerate(line.accuracy[metric]) if not np.isnan(y))
         ends.append((line.accuracy[metric][last], line.share[last], short(line.name)))
     apart = (102 - bottom) / 14  # a line of text
@@ -223,7 +228,7 @@ def _names(data: LayerwiseInfo, metric: str, bottom: float) -> list[dict[str, An
         place = min(y, found[-1]["y"] - apart) if found else y
         found.append({
             "x": x, "y": place, "xref": "x", "yref": "y", "text": name, "showarrow": False,
-            "xanchor": "right", "xshift": -8, "font": {"size": 11},
+            "xanchor": "right", "xshift": -8, "font": {"size": 10},
         })  # fmt: skip
     return found
 
@@ -238,25 +243,14 @@ def _points(
 
     start : what the dense network has; None where that is not known or cannot be drawn.
     """
-    x: list[float | None] = []
-    y: list[float | None] = []
-    names: list[str | None] = []
-    texts: list[str | None] = []
+    first = [] if start is None else [(100.0, start, data.dense_text)]
+    rows: list[tuple[float | None, float | None, str | None, str | None]] = []
     for line, own in zip(lines, values, strict=True):
-        if start is not None:
-            x.append(100.0)
-            y.append(start)
-            names.append(line.name)
-            texts.append(data.dense_text)
-        x += line.share
-        y += gaps(own)
-        names += [line.name] * len(own)
-        texts += line.text
-        if line is not lines[-1]:
-            x.append(None)
-            y.append(None)
-            names.append(None)
-            texts.append(None)
+        steps = zip(line.share, own, line.text, strict=True)
+        known = first + [step for step in steps if not np.isnan(step[1])]
+        rows += [(x, y, line.name, text) for x, y, text in known]
+        rows.append((None, None, None, None))
+    x, y, names, texts = zip(*rows[:-1], strict=True) if rows[:-1] else ((), (), (), ())
     return {
         "x": x, "y": y, "customdata": names, "text": texts,
         "hovertemplate": "%{text}<extra></extra>",
@@ -271,7 +265,7 @@ def base(height: int) -> go.Layout:
     )  # fmt: skip
 
 
-def gaps(values: list[float]) -> list[float | None]:
+def gaps(values: Sequence[float]) -> list[float | None]:
     """NaN as what plotly leaves out."""
     return [None if np.isnan(value) else value for value in values]
 
@@ -294,7 +288,7 @@ def scale(data: LayerwiseInfo) -> dict[str, Any]:
     return {"type": "log", "tickmode": "linear", "dtick": "D2" if few else 1}
 
 
-def bars(up: list[float], down: list[float], colour: str) -> dict[str, Any]:
+def bars(up: Sequence[float], down: Sequence[float], colour: str) -> dict[str, Any]:
     """Error bars."""
     return {
         "type": "data", "symmetric": False, "array": gaps(up), "arrayminus": gaps(down),

@@ -60,10 +60,10 @@ def ahead(todo: int, asked: int, seconds: float | None, session: Session) -> str
 
 def running(job: Job, progress: Progress | None) -> str:
     """How far it is."""
-    if job.status == "waiting":
-        return _quiet("waiting for the jobs before it")
     if job.cancelling:
         return _quiet("stopping …")
+    if job.status == "waiting":
+        return _quiet("waiting for the jobs before it")
     parts = [] if progress is None else [f"{progress.done} of {progress.total}", progress.about]
     left = job.seconds_left
     time = "" if left is None else f"{_time(max(0.0, left))} left"
