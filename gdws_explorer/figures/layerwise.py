@@ -21,7 +21,7 @@ from gdws_explorer.robust.staged import from_dict as attack_from_dict
 
 NAMED = 3  # of the most sensitive layers
 LONGEST = 16  # letters of a name in the picture
-LETTER = 1.8  # of the axis of shares, in its units
+LETTER = 2.1  # of the axis of shares, in its units
 FLOOR = 1e-6  # of an error on a logarithmic axis
 AXES = {"relative": "relative error", "squared": "squared error"}
 METRICS = ("clean", "robust")

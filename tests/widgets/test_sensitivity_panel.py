@@ -146,13 +146,13 @@ def test_cancel_takes_only_its_own_job(panel):
 def test_selection_is_shared_both_ways(panel):
     session = panel._session
     session.select("conv3")
-    assert set(panel._curves.data[2].customdata) == {"conv3"}
+    assert set(panel._curves.data[4].customdata) == {"conv3"}
     assert panel._scatter.data[1].name == "conv3"
-    trace = panel._curves.data[0]
+    trace = panel._curves.data[3]
     place = list(trace.customdata).index("conv6")
     panel._clicked(trace, type("Points", (), {"point_inds": [place]})(), None)
     assert session.selected == "conv6"
-    assert set(panel._curves.data[2].customdata) == {"conv6"}
+    assert set(panel._curves.data[4].customdata) == {"conv6"}
     panel._clicked(trace, type("Points", (), {"point_inds": []})(), None)
     assert session.selected == "conv6"
 
