@@ -66,18 +66,18 @@ class LayerwiseInfo(NamedTuple):
         return f"{AXES[self.kind]} of the {self.of}"
 
     def worst(self, metric: str) -> list[Line]:
-        """The layers that lose most at any of their budgets, the worst first."""
-        measured = [line for line in self.lines if not np.isnan(line.loss[metric]).all()]
-        return sorted(measured, key=lambda line: -np.nanmax(line.loss[metric]))
+        """The layers that lose accuracy beyond chance at some budget, the worst first."""
+        losing = [line for line in self.lines if any(low > 0 for low in line.loss_low[metric])]
+        return sorted(losing, key=lambda line: -np.nanmax(line.loss[metric]))
 
 
 def info(curves: Sequence[Curve], kind: str = "relative", of: str = "kernel") -> LayerwiseInfo:
     """The arrays of both pictures. of : what errors are of; a calibrated network's "output"."""
     dense = next((curve.dense for curve in curves), None)
     known = {m: None if dense is None else dense.accuracy(m) for m in METRICS}
-    level = {m: np.nan if value is None else 100 * value for m, value in known.items()}
+    levels = {m: np.nan if value is None else 100 * value for m, value in known.items()}
     text = "all layers dense" if dense is None else describe(dense)
-    return LayerwiseInfo(kind, of, [_line(curve, kind) for curve in curves], level, text)
+    return LayerwiseInfo(kind, of, [_line(curve, kind) for curve in curves], levels, text)
 
 
 def _line(curve: Curve, kind: str) -> Line:
@@ -215,11 +215,9 @@ def layout(data: LayerwiseInfo, chosen: str | None, metric: str) -> dict[str, An
 
 
 def _names(data: LayerwiseInfo, metric: str, bottom: float) -> list[dict[str, Any]]:
-    """The worst layers' names at the left ends of their lines, where the loss is no chance."""
+    """The worst layers' names at the left ends of their lines, none above another."""
     ends = []
     for line in data.worst(metric)[:NAMED]:
-        if not any(low > 0 for low in line.loss_low[metric]):
-            continue
         last = max(i for i, y in enumerate(line.accuracy[metric]) if not np.isnan(y))
         ends.append((line.accuracy[metric][last], line.share[last], short(line.name)))
     apart = (102 - bottom) / 14  # a line of text
