@@ -154,8 +154,13 @@ class Record(Counted):
         return row
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any], where: str = "the record") -> Record:
-        """Read what `to_dict` wrote, now or before some fields existed; what is wrong is named."""
+    def from_dict(
+        cls, raw: Mapping[str, Any], where: str = "the record", *, plan: Plan | None = None
+    ) -> Record:
+        """Read what `to_dict` wrote, now or before some fields existed; what is wrong is named.
+
+        plan : the record's plan, where it is read already.
+        """
         if not isinstance(raw, dict):
             raise DataError(f"{where} is {raw!r:.40}; expected a record's fields and values.")
         unknown = sorted(raw.keys() - KINDS.keys())
@@ -173,9 +178,9 @@ class Record(Counted):
             if type(value) not in KINDS[name]:
                 kinds = " or ".join(kind.__name__ for kind in KINDS[name])
                 raise DataError(f"{where} has {name}={value!r:.40}; expected {kinds}.")
-        values = {**raw, "plan": Plan.from_dict(raw["plan"], f"the plan of {where}")}
-        values["stages"] = tuple(raw.get("stages", ()))
-        return cls(**values)
+        if plan is None:
+            plan = Plan.from_dict(raw["plan"], f"the plan of {where}")
+        return cls(**{**raw, "plan": plan, "stages": tuple(raw.get("stages", ()))})
 
 
 # The types of every field, as JSON gives them.

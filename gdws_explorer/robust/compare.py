@@ -8,9 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from gdws_explorer.errors import DataError
+from gdws_explorer.robust.interval import Z
 from gdws_explorer.robust.report import Report
-
-Z = 1.959963984540054
 
 
 class Paired(NamedTuple):
