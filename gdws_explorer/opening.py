@@ -17,6 +17,7 @@ from gdws_explorer.robust.images import check_data
 from gdws_explorer.robust.staged import Staged, attack_of
 
 if TYPE_CHECKING:
+    from gdws_explorer.explore.store import Store
     from gdws_explorer.widgets.explorer import Explorer
 
 
@@ -30,7 +31,7 @@ def explore(
     example: Tensor | None = None,
     title: str | None = None,
     skip: Collection[str] | None = None,
-    storage: str | os.PathLike[str] | None = None,
+    storage: Store | str | os.PathLike[str] | bool | None = None,
     cache: bool | str | os.PathLike[str] = True,
     state: str | None = None,
 ) -> Explorer:
@@ -48,7 +49,9 @@ def explore(
     example : one batch `(N, C, H, W)`, where there are no data.
     title : the headline; by default the bench's, or the model's class.
     skip : layers that budgets leave dense; None skips the first convolution.
-    storage : an SQLite file that keeps the records; None keeps them in memory.
+    storage : where the records are kept: an SQLite file, True for `gdws-explorer.db` in this
+        folder, or a PostgreSQL server, `postgresql://user:password@host/name`. None keeps them in
+        memory, so that a lesson leaves nothing behind.
     cache : where the tables of large networks are kept for the next time, as in
         `Network.prepare`.
     state : the string that `Explorer.state` gave.
@@ -71,7 +74,7 @@ def explore(
         ) from error
     from gdws_explorer.explore import predict
     from gdws_explorer.explore.measurements import Measurements
-    from gdws_explorer.explore.store import Store
+    from gdws_explorer.explore.store import opened
     from gdws_explorer.widgets.session import Session
 
     raw = None if state is None else states.decode(state)
@@ -109,7 +112,7 @@ def explore(
     records = bench.records if isinstance(bench, Bench) else ()
     session = Session(
         network,
-        Measurements(network, checked, attack, records, Store(storage)),
+        Measurements(network, checked, attack, records, opened(storage)),
         title=title,
         bench=bench.name if isinstance(bench, Bench) else None,
         calibration=None if calibration is None else _images(calibration),

@@ -133,7 +133,7 @@ def test_no_such_database(server):
 def test_a_database_of_another_program_is_left_alone(server, database):
     name = database.split("/")[3].split("?")[0]
     server.tell("CREATE TABLE bookmarks (url text)", database=name)
-    with pytest.raises(ExplorerError, match="another program .*'bookmarks'"):
+    with pytest.raises(ExplorerError, match=r"another program .*'bookmarks'"):
         Store(database)
 
 

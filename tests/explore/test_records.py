@@ -81,7 +81,7 @@ def test_two_records_of_one_setting_are_compared(record):
     paired = gx.compare(first, second)
     assert (paired.only_first, paired.only_second, paired.n) == (4, 3, 9)
     assert gx.compare(first.report, second, "clean").difference == 0
-    with pytest.raises(DataError, match="are of the images d+ and other; expected the same"):
+    with pytest.raises(DataError, match=r"are of the images d+ and other; expected the same"):
         gx.compare(first, record(n=9, clean=9, robust=4, data="other", **masks))
 
 
