@@ -17,8 +17,12 @@ from gdws_explorer.robust.images import check_data
 from gdws_explorer.robust.staged import Staged, attack_of
 
 if TYPE_CHECKING:
+    from gdws_explorer.bench.own import Own
+    from gdws_explorer.explore.attacking import Measure
     from gdws_explorer.explore.store import Store
     from gdws_explorer.widgets.explorer import Explorer
+
+Pair = tuple[Tensor, Tensor]
 
 
 def explore(
@@ -74,7 +78,7 @@ def explore(
         ) from error
     from gdws_explorer.explore import predict
     from gdws_explorer.explore.measurements import Measurements
-    from gdws_explorer.explore.store import opened
+    from gdws_explorer.explore.store import open_store
     from gdws_explorer.widgets.session import Session
 
     raw = None if state is None else states.decode(state)
@@ -109,18 +113,29 @@ def explore(
     network = Network(model, example, skip=skip)
     with waiting("decomposing every layer") as progress:
         network.prepare(progress, cache=cache)
-    records = bench.records if isinstance(bench, Bench) else ()
-    session = Session(
-        network,
-        Measurements(network, checked, attack, records, opened(storage)),
-        title=title,
-        bench=bench.name if isinstance(bench, Bench) else None,
-        calibration=None if calibration is None else _images(calibration),
-        cache=cache,
-    )
+
+    def opened(
+        network: Network, data: Pair | None, calibration: Any, attack: Measure, title: str,
+        known: Bench | None,
+    ) -> Session:  # fmt: skip
+        records = () if known is None else known.records
+        measured = Measurements(network, data, attack, records, open_store(storage))
+        name = None if known is None else known.name
+        return Session(
+            network, measured, title=title, bench=name, calibration=calibration, cache=cache
+        )
+
+    def open_own(own: Own, attack: Measure) -> Explorer:
+        return Explorer(
+            opened(own.network, own.data, own.calibration, attack, own.title, None), open_own
+        )
+
+    calibration = None if calibration is None else _images(calibration)
+    bench = bench if isinstance(bench, Bench) else None
+    session = opened(network, checked, calibration, attack, title, bench)
     if raw is not None:
         states.restore(session, raw)
-    return Explorer(session)
+    return Explorer(session, open_own)
 
 
 def _images(given: Any) -> tuple[Tensor, Tensor | None]:

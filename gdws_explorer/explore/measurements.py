@@ -66,6 +66,11 @@ class Measurements:
         attack = None if self.attack is None else self.attack.to_dict()
         return Setting(self._network.fingerprint, self._images, attack, self.n, self.seed)
 
+    @property
+    def how(self) -> tuple[Measure, int, int]:
+        """Attack, n and seed of the present setting."""
+        return self.attack, self.n, self.seed
+
     def change(self, attack: Measure, n: int) -> None:
         """Measure with this attack on n images from now on."""
         if self.data is not None and not 1 <= n <= len(self.data[1]):
@@ -93,6 +98,10 @@ class Measurements:
             latest = {r.plan.hash: r for r in (*bundled, *self._store.records(setting))}
             known = self._known[setting] = stamp, latest
         return known[1]
+
+    def everything(self) -> tuple[Record, ...]:
+        """All records of this network, in whatever setting."""
+        return (*self._bundled, *self._store.records(fingerprint=self._network.fingerprint))
 
     # -- other settings ------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -42,10 +43,10 @@ class FrontInfo(NamedTuple):
 
 def words(records: Sequence[Record]) -> list[str]:
     """Every record in words, as `describe` gives them."""
-    # Records of one setting share one attack: its label is made once, not ten thousand times.
-    examples = {str(r.attack): r for r in records}
-    labels = {attack: _attack(r) for attack, r in examples.items()}
-    return [describe(r, labels[str(r.attack)]) for r in records]
+    # Records of one setting share its words: they are made once, not ten thousand times.
+    examples = {(str(r.attack), r.n, r.seed): r for r in records}
+    said = {key: _attack(r) for key, r in examples.items()}
+    return [describe(r, said[str(r.attack), r.n, r.seed]) for r in records]
 
 
 def info(
@@ -126,18 +127,43 @@ def ghost(cost: float, percent: float, *, outwards: str = "right") -> dict[str, 
     A shape like the cursor: a trace would draw all records again at every move.
     outwards : on which side of the ring its label stands.
     """
-    other = "left" if outwards == "right" else "right"
-    text = f"predicted {percent:.0f} %"
-    room = "\u2002"  # beside the ring; plotly's own padding goes the other way
     return {
-        "type": "circle", "xsizemode": "pixel", "ysizemode": "pixel",
-        "xanchor": cost, "yanchor": percent, "x0": -7, "x1": 7, "y0": -7, "y1": 7,
+        "type": "circle", "x0": -7, "x1": 7, "y0": -7, "y1": 7,
         "line": {"color": theme.PURPLE, "width": 2.5},
-        "label": {
-            "text": room + text if outwards == "right" else text + room,
-            "textposition": f"middle {outwards}", "xanchor": other, "yanchor": "top",
-            "padding": 0, "font": {"size": 11},
-        },
+        **_placed(cost, percent), "label": _beside(f"predicted {percent:.0f} %", outwards),
+    }  # fmt: skip
+
+
+def bound(cost: float, percent: float, *, outwards: str = "right") -> dict[str, Any]:
+    """The transfer estimate, an upper bound: a triangle that points down, dashed and labelled."""
+    return {
+        "type": "path", "path": "M -8 6 L 8 6 L 0 -8 Z",
+        "line": {"color": theme.VERMILION, "width": 2, "dash": "dot"},
+        **_placed(cost, percent), "label": _beside(f"at most {percent:.0f} % (transfer)", outwards),
+    }  # fmt: skip
+
+
+def _placed(cost: float, percent: float) -> dict[str, Any]:
+    """A shape of fixed size in pixels at a point of the plane."""
+    return {"xsizemode": "pixel", "ysizemode": "pixel", "xanchor": cost, "yanchor": percent}
+
+
+def _beside(text: str, outwards: str) -> dict[str, Any]:
+    """A label on one side of a shape."""
+    other = "left" if outwards == "right" else "right"
+    room = "\u2002"  # beside the shape; plotly's own padding goes the other way
+    return {
+        "text": room + text if outwards == "right" else text + room,
+        "textposition": f"middle {outwards}", "xanchor": other, "yanchor": "top",
+        "padding": 0, "font": {"size": 11},
+    }  # fmt: skip
+
+
+def seen(cost: float, percent: float) -> dict[str, Any]:
+    """The clean accuracy that was measured beside the estimate: a diamond, as the clean front's."""
+    return {
+        "type": "path", "path": "M 0 7 L 7 0 L 0 -7 L -7 0 Z",
+        "line": {"color": theme.GREEN, "width": 2}, **_placed(cost, percent),
     }  # fmt: skip
 
 
@@ -195,14 +221,19 @@ def describe(record: Record, attack: str | None = None) -> str:
     if record.robust is not None and record.robust_interval and record.attack:
         low, high = record.robust_interval
         lines.append(f"robust {record.robust:.1%} (95 %: {low:.1%} to {high:.1%})")
-        lines.append(f"{attack or _attack(record)} · n {record.n}")
+        lines.append(attack or _attack(record))
     else:
-        lines.append(f"n {record.n}, not attacked")
+        lines.append(f"n {record.n} · seed {record.seed}, not attacked")
     return "<br>".join(lines)
 
 
-def _attack(record: Record) -> str | None:
-    return None if record.attack is None else attack_from_dict(record.attack).label
+def _attack(record: Record) -> str:
+    """The attack with all its settings, n and seed; nothing where nothing attacked."""
+    if record.attack is None:
+        return ""
+    attack = attack_from_dict(record.attack)
+    text = f"{attack.label} · n {record.n} · seed {record.seed}"
+    return "<br>".join([*textwrap.wrap(text, 70), *textwrap.wrap(attack.details, 70)])
 
 
 def _wrapped(plan: str, width: int = 60, most: int = 6) -> str:

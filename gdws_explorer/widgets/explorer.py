@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as w
 
+from gdws_explorer.bench.own import Own
+from gdws_explorer.explore.attacking import Measure
 from gdws_explorer.explore.presets import PRESETS
 from gdws_explorer.explore.records import Record
 from gdws_explorer.figures.front import COSTS
@@ -19,22 +22,32 @@ from gdws_explorer.widgets import words
 from gdws_explorer.widgets.desk import DeskWidget
 from gdws_explorer.widgets.live import FrontView, LayerView
 from gdws_explorer.widgets.measuring import Measuring
+from gdws_explorer.widgets.panels.own import OwnPanel
+from gdws_explorer.widgets.panels.pins import PinsPanel
+from gdws_explorer.widgets.panels.sensitivity import SensitivityPanel
 from gdws_explorer.widgets.panels.shelf import Panel, Shelf
 from gdws_explorer.widgets.parts import button, inside, labelled, on, row, wide
 from gdws_explorer.widgets.session import Session
 
-PANELS: tuple[type[Panel], ...] = ()
+PANELS: tuple[type[Panel], ...] = (PinsPanel, SensitivityPanel)
 
 
 class Explorer(w.VBox):
     """The interactive explorer of one network; `gx.explore` makes it.
 
     session : everything it knows, without widgets. plan, summary, network : what is on the desk.
+    own : the explorer of the user's own network, while one is open in its place.
     `close()` ends its background work.
+
+    open_own : opens what the panel "Bring your own" found; without it there is no such panel.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self, session: Session, open_own: Callable[[Own, Measure], Explorer] | None = None
+    ) -> None:
         self.session = session
+        self.own: Explorer | None = None
+        self._open_own = open_own
         self._drawing = threading.RLock()
         self.desk = DeskWidget(session)
         self.layer_view = LayerView(session)
@@ -42,7 +55,8 @@ class Explorer(w.VBox):
         self.tools = Tools(session)
         self.measuring = Measuring(session)
         self.axes = Axes(session, self.front_view)
-        self.shelf = Shelf(session, PANELS)
+        panels = PANELS if open_own is None else (*PANELS, OwnPanel)
+        self.shelf = Shelf(session, panels)
         self.taking = Taking(session)
         self._message = w.HTML()
         self._message.add_class("gx-message")
@@ -52,8 +66,11 @@ class Explorer(w.VBox):
         columns.add_class("gx-columns")
         left.add_class("gx-column")
         right.add_class("gx-column")
+        self._usual = [
+            self.tools.box, self._message, self.desk, columns, self.shelf.box, self.taking.box
+        ]  # fmt: skip
         super().__init__(
-            [self.tools.box, self._message, self.desk, columns, self.shelf.box, self.taking.box],
+            self._usual,
             layout=w.Layout(width="100%", padding="8px"),
         )
         self.add_class("gx-explorer")
@@ -88,13 +105,37 @@ class Explorer(w.VBox):
         """End the background work and take the widgets away."""
         if not sys or sys.is_finalizing():  # ipywidgets closes what is left when Python itself ends
             return
+        self._leave()
         self.session.close()
         self.shelf.close()
         for widget in inside(self):
             widget.close()
         super().close()
 
+    def _enter(self) -> None:
+        """Show the user's own network in the place of this one."""
+        assert self._open_own is not None
+        assert self.session.brought is not None
+        self._leave()
+        self.own = self._open_own(*self.session.brought)
+        back = button("Back", "arrow-left", f"Back to {self.session.title}")
+        on(self.session, back, self._leave)
+        self.children = [row(back), self.own]
+
+    def _leave(self) -> None:
+        """Come back from it."""
+        if self.own is None:
+            return
+        gone, self.own = self.own, None
+        self.children[0].children[0].close()
+        self.children[0].close()
+        self.children = self._usual
+        gone.close()
+
     def _changed(self, what: str) -> None:
+        if what == "own":
+            self._enter()
+            return
         # Called from the kernel's thread and from the worker's: one draws at a time.
         with self._drawing:
             if what in ("desk", "view"):
@@ -106,6 +147,9 @@ class Explorer(w.VBox):
                 self.desk.refresh()
             elif what == "records":
                 self.front_view.refresh()
+            elif what == "estimate":
+                self.front_view.moved()
+                self.axes.refresh()
             elif what == "message":
                 self._message.value = words.message(self.session)
             if what in ("job", "records"):
@@ -166,13 +210,30 @@ class Axes:
         on(session, forth, lambda: session.walk(1, view.metrics[0], view.cost))
         for widget in (self._cost, self._metrics, self._dominated):
             widget.observe(self._changed, "value")
-        self.box = row(self._cost, self._metrics, self._dominated, back, forth)
+        self._live = w.Checkbox(
+            value=False, description="live estimate", indent=False, layout=wide(120),
+            tooltip="While you drag: the plan on images attacked once for the dense network, an "
+            "upper bound of its robust accuracy",
+        )  # fmt: skip
+        self._session = session
+        self._live.observe(self._estimating, "value")
+        self.box = row(self._cost, self._metrics, self._dominated, self._live, back, forth)
 
     def _changed(self, _change: Any) -> None:
         self._view.cost = self._cost.value
         self._view.metrics = self._metrics.value
         self._view.dominated = self._dominated.value
         self._view.refresh()
+
+    def refresh(self) -> None:
+        """The box is ticked where estimates are on."""
+        self._live.value = self._session.estimates.on
+
+    def _estimating(self, change: dict[str, Any]) -> None:
+        if change["new"] != self._session.estimates.on:
+            with self._session.told():
+                self._session.estimate(change["new"])
+            self.refresh()
 
 
 class Taking:

@@ -14,7 +14,7 @@ import pytest
 from gdws_explorer.errors import ExplorerError, PlanError
 from gdws_explorer.explore import recordfiles
 from gdws_explorer.explore.records import Record
-from gdws_explorer.explore.store import Store, opened
+from gdws_explorer.explore.store import Store, open_store
 from gdws_explorer.network.plan import GDWS, Plan
 
 READ = """
@@ -227,12 +227,12 @@ def test_a_renamed_copy_of_a_study_is_passed_over(record, tmp_path):
 
 def test_places_as_users_name_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert opened(None).path is opened(False).path is None
-    assert opened(True).path == tmp_path / "gdws-explorer.db"
-    assert opened("other.db").path == Store("sqlite:///other.db").path == tmp_path / "other.db"
+    assert open_store(None).path is open_store(False).path is None
+    assert open_store(True).path == tmp_path / "gdws-explorer.db"
+    assert open_store("other.db").path == Store("sqlite:///other.db").path == tmp_path / "other.db"
     store = Store(f"sqlite:///{tmp_path}/deep.db")
     assert store.path == tmp_path / "deep.db"
-    assert opened(store) is store
+    assert open_store(store) is store
     with pytest.raises(ExplorerError, match=r"cannot be kept in mysql://"):
         Store("mysql://me:secret@host/name")
 
