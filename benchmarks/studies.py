@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +81,12 @@ def clock(job: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def opening(path: Path) -> tuple[float, float, float]:
-    """Seconds until the records are there, until their fronts are, and until the figure is."""
-    start = time.perf_counter()
+def opening(path: Path) -> tuple[float, float, float, float]:
+    """Seconds until the records are there, until their fronts are, and until the figure is.
+
+    Last, this thread's processor time for all of it: on a busy machine the program's own.
+    """
+    start, busy = time.perf_counter(), time.thread_time()
     store = Store(path)
     records = store.records(store.settings()[0])
     read = time.perf_counter() - start
@@ -90,51 +94,48 @@ def opening(path: Path) -> tuple[float, float, float]:
     infos = [figures.info(records, metric, said=said) for metric in figures.ACCURACIES]
     fronts = time.perf_counter() - start
     figures.figure(infos)
-    drawn = time.perf_counter() - start
+    drawn, own = time.perf_counter() - start, time.thread_time() - busy
     store.close()
-    return read, fronts, drawn
+    return read, fronts, drawn, own
 
 
-def main() -> None:
-    count, points, repeats = (
-        int(given) for given in (*sys.argv[1:], *("10000", "1000000", "7")[len(sys.argv) - 1 :])
-    )
-    print(machine())
-    print(f"Optuna {optuna.__version__}, SQLAlchemy {sqlalchemy.__version__}")
-    rng = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "study.db"
-        store = Store(path)
-        records = [record(rng) for _ in range(count)]
-        written = clock(lambda: store.extend(records))
-        size = path.stat().st_size / 2**20
-        print(
-            f"{count} records written one by one: {1e3 * written / count:.2g} ms each, {size:.0f} MB"
-        )
-        import plotly.graph_objects  # noqa: F401 - its import is not the study's
+STEPS = (
+    "opened and read",
+    "and both fronts",
+    "and the figure (target 2 s)",
+    "processor time of all that",
+)
 
-        runs = [opening(path) for _ in range(repeats)]
-        for name, seconds in zip(
-            ("opened and read", "and both fronts", "and the figure (target 2 s)"),
-            zip(*runs, strict=True),
-            strict=True,
-        ):
-            print(f"{count} records {name}: {spread(seconds)}")
-        other = Store(path)
-        held = len(other.records())
-        looks = [clock(other.stamp) for _ in range(1000)]
-        print(f"asking for news, at every slider move: {spread(looks)}")
-        news = []
-        for _ in range(repeats):
-            store.add(record(rng))
-            news.append(clock(other.records))
-        assert len(other.records()) == held + repeats
-        print(f"reading one that another program added: {spread(news)}")
+
+def studies(rng: np.random.Generator, path: Path, count: int, repeats: int) -> None:
+    """Write a study, open it again and again, and follow what another program adds."""
+    store = Store(path)
+    records = [record(rng) for _ in range(count)]
+    each = 1e3 * clock(lambda: store.extend(records)) / count
+    print(f"{count} records written one by one: {each:.2g} ms each", flush=True)
+    import plotly.graph_objects  # noqa: F401 - its import is not the study's
+
+    runs = [opening(path) for _ in range(repeats)]
+    for step, seconds in zip(STEPS, zip(*runs, strict=True), strict=True):
+        print(f"{count} records {step}: {spread(seconds)}")
+    other = Store(path)
+    other.records()
+    looks = [clock(other.stamp) for _ in range(1000)]
+    print(f"asking for news, at every slider move: {spread(looks)}")
+    news = []
+    for _ in range(repeats):
+        store.add(record(rng))
+        news.append(clock(other.records))
+    assert len(other.records()) == count + repeats
+    print(f"reading one that another program added: {spread(news)}")
+
+
+def fronts(rng: np.random.Generator, points: int, repeats: int) -> None:
+    """The front function alone."""
     for d in (2, 3):
         for kind, table in tables(rng, points, d).items():
-            seconds = [
-                clock(lambda t=table: front(t, [False, True, True][:d])) for _ in range(repeats)
-            ]
+            find = partial(front, table, [False, True, True][:d])
+            seconds = [clock(find) for _ in range(repeats)]
             print(f"front of {points} points, {d} objectives, {kind}: {spread(seconds)}")
 
 
@@ -148,6 +149,17 @@ def tables(rng: np.random.Generator, n: int, d: int) -> dict[str, np.ndarray]:
         ),
         "all on the front": np.column_stack([line, *[line] * (d - 1)]),
     }
+
+
+def main() -> None:
+    given = [int(word) for word in sys.argv[1:]]
+    count, points, repeats = (*given, *(10_000, 1_000_000, 7)[len(given) :])
+    print(machine())
+    print(f"Optuna {optuna.__version__}, SQLAlchemy {sqlalchemy.__version__}", flush=True)
+    rng = np.random.default_rng(0)
+    fronts(rng, points, repeats)
+    with tempfile.TemporaryDirectory() as folder:
+        studies(rng, Path(folder) / "study.db", count, repeats)
 
 
 if __name__ == "__main__":

@@ -270,7 +270,7 @@ class Store:
         return len(fresh)
 
 
-def opened(storage: Store | str | os.PathLike[str] | bool | None) -> Store:
+def open_store(storage: Store | str | os.PathLike[str] | bool | None) -> Store:
     """A store as users name it: a place, True for `FILE`, nothing for memory, or one itself."""
     if isinstance(storage, Store):
         return storage

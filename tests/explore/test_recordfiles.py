@@ -1,14 +1,16 @@
 """Files of records: exact round trips, and every way in which a file can be wrong."""
 
 import csv
+import errno
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from gdws_explorer import bench
-from gdws_explorer.errors import DataError
+from gdws_explorer.errors import DataError, ExplorerError
 from gdws_explorer.explore import recordfiles
 from gdws_explorer.explore.records import Record
 from gdws_explorer.explore.store import Store
@@ -100,7 +102,6 @@ def test_a_spreadsheet_adds_a_mark_and_old_files_have_fewer_columns(record, tmp_
     [
         ("320", "many", r"csv, line 2 has robust_correct='many'; expected int or NoneType"),
         ("320", "361", r"csv, line 2 cannot be used: 361 correct of 360"),
-        ("320", "", r"csv, line 2 has missing|robust"),
         ("PGD", "FGSMX", r"there is no attack 'FGSMX'"),
         (",0,dddd", ",0,,dddd", r"line 2 has more or fewer cells"),
         ("macs,", "flops,", r"unknown fields: flops"),
@@ -118,10 +119,7 @@ def test_wrong_csv_is_named_and_nothing_is_taken(record, tmp_path, old, new, wor
     assert old in text
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     store = Store()
-    if (old, new) == ("320", ""):  # no count is what a record without attack has
-        assert recordfiles.read_csv(path)[0].robust_correct is None
-        return
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(ExplorerError, match=words):
         store.from_csv(path)
     assert len(store) == 0
 
@@ -160,3 +158,18 @@ def test_a_failed_writing_leaves_the_old_file(record, tmp_path, monkeypatch):
     with pytest.raises(TypeError):
         recordfiles.write_jsonl(path, [record()])
     assert path.read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_old_file(record, tmp_path, monkeypatch):
+    path = tmp_path / "records.csv"
+    recordfiles.write_csv(path, [record()])
+    before = path.read_bytes()
+
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ExplorerError, match=r"cannot be written \(No space left on device\)"):
+        recordfiles.write_csv(path, [record(1), record(2)])
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["records.csv"]
