@@ -56,9 +56,14 @@ def compare(first: Report, second: Report, metric: str = "robust") -> Paired:
             f"the reports are of n {first.n} and {second.n}, seeds {first.seed} and {second.seed}, "
             f"{_label(first)} and {_label(second)}; expected the same."
         )
-    gone = int(np.count_nonzero(one & ~other))
-    came = int(np.count_nonzero(~one & other))
-    n = first.n
+    return paired(one, other)
+
+
+def paired(first: np.ndarray, second: np.ndarray) -> Paired:
+    """Compare two verdicts on the same images, bool `(n,)` each."""
+    gone = int(np.count_nonzero(first & ~second))
+    came = int(np.count_nonzero(~first & second))
+    n = len(first)
     # Half an image more in each cell of the table of pairs.
     share = (came - gone) / (n + 2)
     spread = sqrt(max(0.0, (came + gone + 1) - (came - gone) ** 2 / (n + 2))) / (n + 2)
