@@ -90,8 +90,13 @@ def compare(first: Report | Recorded, second: Report | Recorded, metric: str = "
             f"the reports are of n {first.n} and {second.n}, seeds {first.seed} and {second.seed}, "
             f"{_label(first)} and {_label(second)}; expected the same."
         )
-    gone, came = np.count_nonzero(one & ~other), np.count_nonzero(~one & other)
-    return Paired(int(gone), int(came), first.n)
+    return paired(one, other)
+
+
+def paired(first: np.ndarray, second: np.ndarray) -> Paired:
+    """Compare two verdicts on the same images, bool `(n,)` each."""
+    gone, came = np.count_nonzero(first & ~second), np.count_nonzero(~first & second)
+    return Paired(int(gone), int(came), len(first))
 
 
 def _report(given: Report | Recorded) -> Report:
