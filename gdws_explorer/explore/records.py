@@ -69,7 +69,7 @@ class Record(Counted):
     Accuracies are fractions of `n` images, with the counts beside them so that intervals can be
     computed again; `robust` and `robust_correct` are None where nothing attacked. `seconds` is
     the measurement's time, `created` ISO 8601 in UTC, `parent` the hash of the plan that this
-    one was made from.
+    one was made from, `note` what a Report's is.
     """
 
     plan: Plan
@@ -91,6 +91,7 @@ class Record(Counted):
     machine: str
     created: str
     parent: str | None = None
+    note: str | None = None
 
     @property
     def setting(self) -> Setting:
@@ -107,6 +108,7 @@ class Record(Counted):
             attack=None if self.attack is None else attack_from_dict(self.attack),
             seed=self.seed,
             seconds=self.seconds,
+            note=self.note,
         )
 
     def accuracy(self, metric: str) -> float | None:
@@ -121,13 +123,15 @@ class Record(Counted):
         row["plan"] = self.plan.to_dict()
         row["attack"] = None if self.attack is None else dict(self.attack)
         row["versions"] = dict(self.versions)
+        if self.note is None:  # as older versions wrote it
+            del row["note"]
         return row
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], where: str = "the record") -> Record:
         """Read what `to_dict` wrote; unknown or missing fields are named."""
         names = {each.name for each in fields(cls)}
-        odd = sorted(names.symmetric_difference(raw))
+        odd = sorted(names.symmetric_difference({"note", *raw}))
         if odd:
             raise DataError(
                 f"{where} has missing or unknown fields: {', '.join(odd)}; it was written by "
@@ -169,6 +173,7 @@ def record_of(
         machine=machine(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         parent=parent,
+        note=report.note,
     )
 
 

@@ -111,6 +111,8 @@ def _accuracy(report: Report | None) -> str:
         )
     else:
         notes.append("No attack was tried: nothing is known about its robustness.")
+    if report.note is not None:
+        notes.append(f"Note: {report.note}.")
     head = ["| images | accuracy (95 % interval) | n |", "|---|---|--:|"]
     return "\n".join([*head, *rows, "", " ".join(notes)])
 

@@ -18,6 +18,13 @@ def test_json_round_trip_is_exact(record):
         assert Record.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 
+def test_a_note_stays_with_the_record_and_records_without_one_are_as_before(record):
+    noted = record(note="out of memory: 23 images at a time instead of 90")
+    assert Record.from_dict(json.loads(json.dumps(noted.to_dict()))) == noted
+    assert noted.report.note == noted.note
+    assert "note" not in record().to_dict()
+
+
 def test_a_record_can_be_a_key(record):
     assert len({record(1), record(1), record(2)}) == 2
 
@@ -74,7 +81,7 @@ def test_record_of_joins_costs_and_report():
     summary = SimpleNamespace(macs=5, params=4, bytes=16, error=0.5, relative_error=0.1)
     report = SimpleNamespace(
         clean=0.9, robust=None, n=10, clean_correct=9, robust_correct=None,
-        attack=None, seed=3, seconds=0.2,
+        attack=None, seed=3, seconds=0.2, note=None,
     )  # fmt: skip
     plan = Plan("f", (1, 8, 8), ())
     one = record_of(plan, summary, report, data="d", parent="p")
