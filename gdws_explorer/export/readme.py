@@ -167,6 +167,8 @@ def _files(facts: Mapping[str, Any]) -> str:
 
 def _source(dense: nn.Module, source: str | None) -> tuple[str, str, str]:
     """How the dense network is made again: an import, an expression, and what to know."""
+    if source is not None and source.startswith(("cifar:", "torchvision:", "timm:")):
+        return f'dense = gx.load_model("{source}")', "dense", ""
     if source is not None and ":" not in source:
         return f'dense = gx.load("{source}").model', "dense", ""
     if source is not None:
