@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gdws_explorer.bench import Bench, load
 from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.explore.records import Record
 from gdws_explorer.network.network import Network
+from gdws_explorer.opening import to_learn_from
 from gdws_explorer.robust.attacks import PGD, Attack
 from gdws_explorer.robust.guard import Cancel
 from gdws_explorer.robust.images import check_data
@@ -105,11 +104,10 @@ def sweep(
     """
     from gdws_explorer.explore.sweep import Grid, distinct
 
-    grid = Grid(
-        *(given if isinstance(given, int) else tuple(given) for given in (beta, macs, params)),
-        tuple(families) if not isinstance(families, str) else families,
-        layers,
+    beta, macs, params = (
+        given if isinstance(given, int) else tuple(given) for given in (beta, macs, params)
     )
+    grid = Grid(beta, macs, params, families, layers)
     meter = _meter(target, data, attack, n, seed, skip, sources, calibration, alpha)
     plans = distinct(plan for network in meter.networks for plan in grid.plans(network))
     return _run(meter, plans, storage, (workers, client, scheduler), record, progress, cancel)
@@ -292,16 +290,12 @@ def _views(
             "the network is calibrated or refitted already; leave sources= and alpha= out, or "
             "give the plain network."
         )
-    made = Sources(network, None if calibration is None else _images(calibration))
+    made = Sources(network, None if calibration is None else to_learn_from(calibration))
     under = next(iter(stages_of(attack)), None)  # of several attacks the first, and cheapest
     plain = made.weigh(under) if alpha else network
-    views = {"weights": lambda: plain, "refit": made.refitted, "data": lambda: made.calibrate(under)}
+    views = {
+        "weights": lambda: plain,
+        "refit": made.refitted,
+        "data": lambda: made.calibrate(under),
+    }
     return tuple(views[kind]() for kind in dict.fromkeys(kinds))
-
-
-def _images(given: Any) -> tuple[Tensor, Tensor | None]:
-    """Images to calibrate on, with labels or without."""
-    if isinstance(given, tuple | list):
-        return check_data((given[0], given[1]))
-    images = torch.as_tensor(given)
-    return check_data((images, torch.zeros(len(images), dtype=torch.int64)))[0], None

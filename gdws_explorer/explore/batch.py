@@ -196,7 +196,7 @@ class Batch:
 
 
 class Here:
-    """This process measures, one plan after the other."""
+    """The process that asks measures, one plan after the other."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from gdws_explorer import files
 from gdws_explorer.errors import DataError
+from gdws_explorer.explore.attacking import Measure
 from gdws_explorer.explore.meter import Meter
 from gdws_explorer.explore.predict import predict
 from gdws_explorer.explore.records import Record, Setting, csv_text
 from gdws_explorer.explore.store import Store
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
-from gdws_explorer.robust.attacks import Attack
 from gdws_explorer.robust.images import data_fingerprint
 
 SAMPLE = 360  # images measured unless the user says otherwise
@@ -33,7 +33,7 @@ class Measurements:
         self,
         network: Network,
         data: tuple[Tensor, Tensor] | None,
-        attack: Attack | None,
+        attack: Measure,
         bundled: Iterable[Record] = (),
         store: Store | None = None,
     ) -> None:
@@ -53,7 +53,7 @@ class Measurements:
         attack = None if self.attack is None else self.attack.to_dict()
         return Setting(self._network.fingerprint, self._images, attack, self.n, self.seed)
 
-    def change(self, attack: Attack | None, n: int) -> None:
+    def change(self, attack: Measure, n: int) -> None:
         """Measure with this attack on n images from now on."""
         if self.data is not None and not 1 <= n <= len(self.data[1]):
             raise DataError(f"n is {n}; expected 1 to {len(self.data[1])}, the images there are.")

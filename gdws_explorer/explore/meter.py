@@ -123,8 +123,6 @@ class _View(NamedTuple):
         return plain if self.refit is None else plain.refitted(self.refit)
 
 
-def _unpacked(
-    model: nn.Module, example: Tensor, views: tuple[_View, ...], *settings: Any
-) -> Meter:
+def _unpacked(model: nn.Module, example: Tensor, views: tuple[_View, ...], *settings: Any) -> Meter:
     plain = Network(model, example)
     return Meter(tuple(view.of(plain) for view in views), *settings)

@@ -128,7 +128,8 @@ class Search:
         self._space = Space(networks, cost, families, aim.constraints.get(cost))
         self._told: dict[str, Record] = {}
         self._waiting: dict[str, list[optuna.Trial]] = {}
-        directions = ["maximize" if up else "minimize" for up in aim.maximize]
+        up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+        directions = [up if more else down for more in aim.maximize]
         with _quiet():
             self.study = optuna.create_study(
                 directions=directions, sampler=_sampler(sampler, seed, min(warm, evaluations))

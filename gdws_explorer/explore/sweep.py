@@ -23,7 +23,8 @@ class Grid:
     """What a sweep tries; every plan of it once.
 
     beta : bounds on each layer's squared error, the paper's experiment (`Network.lego`); a whole
-        number means so many, evenly by their logarithm, over the five decades that matter.
+        number means so many, evenly by their logarithm, from where the plan costs what the dense
+        network does to where it is cheapest.
     macs, params : budgets as fractions of the dense network (`Network.budget`); a whole number
         means so many, evenly from the least there is to 1.
     families : budgets are met with each of these alone; "any" for all together. β is of GDWS.
@@ -64,9 +65,7 @@ class Grid:
         return distinct(made)
 
     def _by_beta(self, network: Network) -> Iterable[Plan]:
-        betas = self.beta
-        if isinstance(betas, int):
-            betas = [network_number(network, "beta", p) for p in np.linspace(0, 1, betas)]
+        betas = _betas(network, self.beta) if isinstance(self.beta, int) else self.beta
         for name in self._each(network):
             skip = None if name is None else set(network.names) - {name}
             if name is None or "gdws" in network.layer(name).families:
@@ -103,6 +102,16 @@ class Grid:
 def distinct(plans: Iterable[Plan]) -> tuple[Plan, ...]:
     """Every plan once, in their order."""
     return tuple({plan.hash: plan for plan in plans}.values())
+
+
+def _betas(network: Network, count: int) -> list[float]:
+    """So many over the range that matters; a finer β than the first would cost more than dense."""
+    low, high = 0.0, 1.0  # places of the fader: up keeps more
+    for _ in range(30):
+        middle = (low + high) / 2
+        plan = network.lego(network_number(network, "beta", middle))
+        low, high = (middle, high) if network.summary(plan).macs <= network.macs else (low, middle)
+    return [network_number(network, "beta", place) for place in np.linspace(low, 0, count)]
 
 
 def _shares(values: Values, least: float) -> Iterable[float]:

@@ -14,7 +14,9 @@ from typing import Literal
 
 from torch import Tensor
 
+from gdws_explorer.bench.own import Own
 from gdws_explorer.errors import PlanError
+from gdws_explorer.explore.attacking import Measure, learning
 from gdws_explorer.explore.desk import Budget
 from gdws_explorer.explore.dial import (
     NETWORK_MEANINGS,
@@ -31,7 +33,6 @@ from gdws_explorer.explore.sources import KINDS
 from gdws_explorer.export.bundle import export
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
-from gdws_explorer.robust.attacks import Attack
 from gdws_explorer.widgets.stage import Stage, meaning
 
 READING, WEIGHING = "reading the images", "computing α from the images"
@@ -42,8 +43,8 @@ class Session(Stage):
     """One network under exploration.
 
     Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
-    the faders), "records", "job", "learning" (from images) or "message". All methods may be
-    called from any thread.
+    the faders), "records", "job", "learning" (from images), "message" or "own" (`brought` is to be
+    explored). All methods may be called from any thread.
     """
 
     def __init__(
@@ -57,6 +58,8 @@ class Session(Stage):
         cache: bool | str | os.PathLike[str] = False,
     ) -> None:
         super().__init__(network, calibration, cache)
+        self.cache = cache
+        self.brought: tuple[Own, Measure] | None = None
         self.measurements = measurements
         self.title = title
         self.bench = bench
@@ -71,7 +74,7 @@ class Session(Stage):
         if plan.refitted or self.sources.knows(plan) or self.sources.images is None:
             super().put(plan)
             return
-        attack = self.measurements.attack
+        attack = learning(self.measurements.attack)
 
         def read(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
             if not self.sources.knows(plan):
@@ -165,7 +168,7 @@ class Session(Stage):
         """Choose how the network's fader compares the layers' errors."""
         self._put(self.desk.weigh(self._weighing(self._by), weighing))
 
-    def use(self, kind: str, attack: Attack | Literal["present"] | None = "present") -> None:
+    def use(self, kind: str, attack: Measure | Literal["present"] = "present") -> None:
         """Make approximations from the weights, these refitted on images, or the images ("data").
 
         attack : that the images are read under; the one that is measured with, unless given. The
@@ -178,7 +181,7 @@ class Session(Stage):
         if kind == "refit":
             self._move_to(self.sources.refitted())
             return
-        under = self.measurements.attack if attack == "present" else attack
+        under = learning(self.measurements.attack if attack == "present" else attack)
         known = self.sources.calibrated(under)
         if known is not None:
             self._move_to(known)
@@ -222,7 +225,7 @@ class Session(Stage):
         For "alpha" the weights are computed first, in the background.
         """
         meaning(by, NETWORK_MEANINGS)
-        attack = self.measurements.attack
+        attack = learning(self.measurements.attack)
         if by == "alpha" and self.plan.calibration is not None:
             raise PlanError("α weighs errors of the weights; choose “from the weights” first.")
         if by == "alpha" and not self.sources.knows_alpha(attack):
@@ -239,7 +242,7 @@ class Session(Stage):
 
     # -- measuring ---------------------------------------------------------------------------
 
-    def measure_with(self, attack: Attack | None, n: int) -> None:
+    def measure_with(self, attack: Measure, n: int) -> None:
         """Change how plans are measured from now on."""
         self.measurements.change(attack, n)
         self._tell("records")
@@ -259,6 +262,11 @@ class Session(Stage):
             self._tell("records")
 
         return self.jobs.submit(plan, work)
+
+    def bring(self, own: Own, attack: Measure) -> None:
+        """Ask for a network and images of the user's own to be opened, under this attack."""
+        self.brought = own, attack
+        self._tell("own")
 
     # -- taking it away ------------------------------------------------------------------------
 
