@@ -16,6 +16,8 @@ MODEL_HELP = (
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; `.command` is the command's name."""
+    from gdws_explorer.cli_many_parser import add_many  # it takes its helpers from here
+
     whole = argparse.ArgumentParser(
         prog="gdws-explorer",
         description="Compress convolutional networks and see what it costs them under attack.",
@@ -28,10 +30,12 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_apply(commands)
+    add_many(commands)
     return whole
 
 
-def _command(commands: Any, name: str, purpose: str, examples: str) -> Any:
+def command(commands: Any, name: str, purpose: str, examples: str) -> Any:
+    """Add a command, with its help."""
     added = commands.add_parser(
         name,
         help=purpose,
@@ -45,7 +49,7 @@ def _command(commands: Any, name: str, purpose: str, examples: str) -> Any:
 
 
 def _add_lab(commands: Any) -> None:
-    lab = _command(
+    lab = command(
         commands,
         "lab",
         "open the lessons in JupyterLab",
@@ -59,7 +63,7 @@ def _add_lab(commands: Any) -> None:
 
 
 def _add_train(commands: Any) -> None:
-    train = _command(
+    train = command(
         commands,
         "train",
         "train a bundled network again",
@@ -76,7 +80,7 @@ def _add_train(commands: Any) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    evaluate = _command(
+    evaluate = command(
         commands,
         "evaluate",
         "measure a network's accuracy, as it is and under attack",
@@ -86,35 +90,12 @@ def _add_evaluate(commands: Any) -> None:
         "      --data cifar10.npz --attack pgd --eps 8/255 --steps 50 --json",
     )
     evaluate.add_argument("model", metavar="MODEL", nargs="?", default="digits", help=MODEL_HELP)
-    _add_weights(evaluate)
-    evaluate.add_argument(
-        "--data",
-        metavar="FILE.npz",
-        help="images x (N, C, H, W), floats in [0, 1] or bytes 0 to 255, and labels y (N,); a "
-        "bundled network brings its own",
-    )
+    add_weights(evaluate)
+    add_data(evaluate)
     evaluate.add_argument(
         "--plan", metavar="plan.json", help="compress the network by this plan first"
     )
-    evaluate.add_argument(
-        "--attack", choices=["none", "fgsm", "pgd"], default="pgd", help="ℓ∞ attack (default pgd)"
-    )
-    evaluate.add_argument(
-        "--eps",
-        type=_radius,
-        metavar="E",
-        help="how far one pixel may move, images being in [0, 1]: 0.15 or 8/255 (default: 0.15 "
-        "for bundled networks, 8/255 for others)",
-    )
-    evaluate.add_argument(
-        "--steps", type=_count, metavar="K", help="gradient steps of pgd (default 20)"
-    )
-    evaluate.add_argument(
-        "--n", type=_count, metavar="N", help="how many images, classes balanced (default all)"
-    )
-    evaluate.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="chooses images and noise (default 0)"
-    )
+    add_attack(evaluate)
     evaluate.add_argument(
         "--through",
         choices=["dense", "layers"],
@@ -126,7 +107,7 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _add_apply(commands: Any) -> None:
-    apply = _command(
+    apply = command(
         commands,
         "apply",
         "compress a network by a plan and export it",
@@ -138,16 +119,50 @@ def _add_apply(commands: Any) -> None:
     apply.add_argument(
         "out", metavar="OUT", help="the folder to write: new, empty or an earlier export"
     )
-    _add_weights(apply)
+    add_weights(apply)
     apply.add_argument("--no-onnx", action="store_true", help="leave model.onnx out")
 
 
-def _add_weights(command: Any) -> None:
+def add_weights(command: Any) -> None:
+    """The weights of a command's network."""
     command.add_argument(
         "--weights",
         metavar="FILE",
         help="the network's state_dict: .safetensors, or .pt and .pth (tensors only, nothing in "
         "them is executed)",
+    )
+
+
+def add_data(command: Any) -> None:
+    """The images that a command measures on."""
+    command.add_argument(
+        "--data",
+        metavar="FILE.npz",
+        help="images x (N, C, H, W), floats in [0, 1] or bytes 0 to 255, and labels y (N,); a "
+        "bundled network brings its own",
+    )
+
+
+def add_attack(command: Any, images: str = "all") -> None:
+    """What a command attacks with, how many images (in words, the default), and the seed."""
+    command.add_argument(
+        "--attack", choices=["none", "fgsm", "pgd"], default="pgd", help="ℓ∞ attack (default pgd)"
+    )
+    command.add_argument(
+        "--eps",
+        type=_radius,
+        metavar="E",
+        help="how far one pixel may move, images being in [0, 1]: 0.15 or 8/255 (default: 0.15 "
+        "for bundled networks, 8/255 for others)",
+    )
+    command.add_argument(
+        "--steps", type=count, metavar="K", help="gradient steps of pgd (default 20)"
+    )
+    command.add_argument(
+        "--n", type=count, metavar="N", help=f"how many images, classes balanced (default {images})"
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="chooses images and noise (default 0)"
     )
 
 
@@ -158,7 +173,8 @@ def _radius(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number; write 0.15 or 8/255") from None
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number from 1 up."""
     try:
         number = int(text)
     except ValueError:

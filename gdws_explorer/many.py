@@ -122,6 +122,7 @@ def search(
     screen: Attack | Sequence[tuple[AnyAttack, int]] = (),
     families: Collection[str] | None = None,
     sampler: str = "nsga2",
+    sampler_seed: int = 0,
     sources: Sources = "weights",
     data: Images | None = None,
     calibration: Any = None,
@@ -141,8 +142,8 @@ def search(
 
     Parameters
     ----------
-    target, sources, data, calibration, attack, n, skip, storage, workers, client, scheduler,
-    record, progress, cancel : as in `sweep`; several sources are searched together.
+    target, sources, data, calibration, attack, n, seed, skip, storage, workers, client,
+    scheduler, record, progress, cancel : as in `sweep`; several sources are searched together.
     objectives : two or three of "robust", "clean", "macs", "params" and "ms" (of a Network with
         measured times).
     constraints : the least accuracy and the most cost, as fractions: `{"robust": 0.45}`.
@@ -151,8 +152,8 @@ def search(
         first: only what is on the front after one is measured in the next, and at last with
         `attack` on n images.
     families : those allowed; None for all.
-    sampler : "nsga2" or "tpe", of Optuna.
-    seed : of the images and the noise, and of the sampler.
+    sampler, sampler_seed : "nsga2" or "tpe", of Optuna. Interrupted, the same search finds in the
+        storage what it measured and goes on.
     """
     from gdws_explorer.explore.aim import Aim
     from gdws_explorer.explore.search import Search
@@ -162,7 +163,12 @@ def search(
     first, *later = [*(_other(last, *step) for step in steps), last]
     aim = Aim(last.networks[0], tuple(objectives), dict(constraints or {}))
     finder = Search(
-        last.networks, aim, evaluations=evaluations, families=families, sampler=sampler, seed=seed
+        last.networks,
+        aim,
+        evaluations=evaluations,
+        families=families,
+        sampler=sampler,
+        seed=sampler_seed,
     )
     order: list[Record] = []
 

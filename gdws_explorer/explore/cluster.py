@@ -6,6 +6,7 @@ Importing this imports Dask: do so where a cluster is wanted.
 from __future__ import annotations
 
 import platform
+import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +40,7 @@ def processes(count: int) -> Iterator[distributed.Client]:
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
+        client.register_plugin(_Deaf())
         yield client
 
 
@@ -168,6 +170,14 @@ class Cluster:
                 f"the scheduler {self._client.scheduler_info()['address']} is gone "
                 f"({_first(error)}); {LOST}."
             ) from error
+
+
+class _Deaf(WorkerPlugin):  # type: ignore[misc]
+    """Ctrl-C in a terminal reaches all its processes: whoever asks for the work answers it."""
+
+    def setup(self, worker: Any) -> None:
+        """Begin; on a worker's main thread."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Carrier(WorkerPlugin):  # type: ignore[misc]
