@@ -1,13 +1,19 @@
 """Real worker processes, killed and cancelled; what they measure is what this process measures."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from distributed import Client, LocalCluster, get_worker
+from distributed import Client, LocalCluster
 
+import gdws_explorer as gx
 from gdws_explorer.errors import Cancelled, DataError, ExplorerError
 from gdws_explorer.explore import cluster
 from gdws_explorer.explore.batch import Batch, Here
@@ -21,7 +27,10 @@ def client():
     """Two worker processes, and a client of them."""
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs="CRITICAL"
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs="CRITICAL",
         ) as workers,
         Client(workers, set_as_default=False) as one,
     ):
@@ -64,6 +73,10 @@ def test_a_killed_workers_evaluations_are_run_again(client, slow_meter, plans, a
     assert killed[0] not in client.nthreads()
 
 
+def _plugins(dask_worker):
+    return [name for name in dask_worker.plugins if name.startswith("gdws-")]
+
+
 @pytest.mark.slow
 def test_the_model_travels_once_and_is_gone_afterwards(client, meter, plans, monkeypatch):
     sent = []
@@ -76,10 +89,10 @@ def test_the_model_travels_once_and_is_gone_afterwards(client, meter, plans, mon
     monkeypatch.setattr(cluster._Carrier, "__getstate__", counting)
     with crew(meter, client=client) as those:
         Batch(meter, plans).run(those)
-        held = client.run(lambda: [n for n in get_worker().plugins if n.startswith("gdws-")])
+        held = client.run(_plugins)
         assert {tuple(names) for names in held.values()} == {(those._name,)}
     assert len(sent) == 1
-    left = client.run(lambda: [n for n in get_worker().plugins if n.startswith("gdws-")])
+    left = client.run(_plugins)
     assert set(map(tuple, left.values())) == {()}
 
 
@@ -149,12 +162,60 @@ def test_worker_processes_by_their_number(meter, plans, alike, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.fixture
+def cluster_of_its_own(tmp_path):
+    """A scheduler and a worker started from the shell: the scheduler's address, and its process."""
+    file = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    paths = {"PYTHONPATH": str(Path(gx.__file__).parents[1])}
+    quiet = {"stderr": subprocess.DEVNULL, "env": {**os.environ, **paths}, "cwd": tmp_path}
+    words = ["--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
+    worker = ["--nthreads", "1", "--no-dashboard", "--scheduler-file", str(file)]
+    with (
+        subprocess.Popen([*dask, "scheduler", *words, "--scheduler-file", str(file)], **quiet) as a,
+        subprocess.Popen([*dask, "worker", *worker], **quiet) as b,
+    ):
+        while not file.is_file() or not file.read_text():
+            assert a.poll() is None
+            time.sleep(0.1)
+        yield json.loads(file.read_text())["address"], a
+        for one in (b, a):
+            one.terminate()
+
+
+@pytest.mark.slow
+def test_by_the_address_of_a_scheduler_until_that_is_gone(cluster_of_its_own, slow_meter, plans):
+    address, scheduler = cluster_of_its_own
+    store = Store()
+
+    def record(_one):
+        if len(store) == 3:
+            scheduler.kill()
+
+    batch = Batch(slow_meter, plans, store, record=record)
+    with (
+        pytest.raises(ExplorerError, match="only what is missing is measured"),
+        crew(slow_meter, scheduler=address) as those,
+    ):
+        batch.run(those)
+    assert 3 <= len(store) < len(plans)
+
+
 def test_a_scheduler_that_is_not_there(meter, monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 0.5)
     with (
-        pytest.raises(ExplorerError, match="the scheduler tcp://127.0.0.1:9 cannot be reached"),
+        pytest.raises(ExplorerError, match=r"the scheduler tcp://127\.0\.0\.1:9 cannot be reached"),
         crew(meter, scheduler="tcp://127.0.0.1:9"),
     ):
+        pass
+
+
+def test_processes_that_do_not_start(meter, monkeypatch):
+    def fails(**_settings):
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(cluster.distributed, "LocalCluster", fails)
+    with pytest.raises(ExplorerError, match="under `if __name__"), crew(meter, workers=2):
         pass
 
 
