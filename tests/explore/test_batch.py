@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -21,7 +22,9 @@ def plans(network):
 def test_every_plan_is_measured_once_in_its_order(meter, plans, alike):
     seen, moved = [], []
     batch = Batch(meter, [*plans, plans[0]], record=seen.append, progress=moved.append)
+    started = time.monotonic()
     records = batch.run(Here(meter))
+    assert 0 < batch.progress.seconds <= time.monotonic() - started
     assert [r.plan for r in records] == [r.plan for r in seen] == plans
     assert [alike(r) for r in records] == [alike(meter.measure(plan)) for plan in plans]
     assert (batch.progress.measured, batch.progress.total) == (4, 4)

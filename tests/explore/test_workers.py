@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, KilledWorker, LocalCluster
 
 import gdws_explorer as gx
 from gdws_explorer.errors import Cancelled, DataError, ExplorerError
@@ -139,6 +139,19 @@ def test_a_worker_that_comes_later_with_other_versions_is_refused(client, meter,
 
         with pytest.raises(ExplorerError, match=r"came later has torch 0\.4\.1"):
             those._record(Future(), plans[0])
+
+
+@pytest.mark.slow
+def test_a_plan_that_workers_die_of_is_named(client, meter, plans):
+    class Future:
+        def result(self):
+            raise KilledWorker("task", "worker", 3)
+
+    with (
+        crew(meter, client=client) as those,
+        pytest.raises(ExplorerError, match=f"workers die of the plan “{plans[0]}”"),
+    ):
+        those._record(Future(), plans[0])
 
 
 @pytest.mark.slow
