@@ -80,7 +80,7 @@ def main() -> None:
         others.append(again(result.records))
         print(
             f"search, {options.sampler}, seed {seed:<10}{found[-1]:.4f}   {others[-1]:.4f}   "
-            f"{len(result.stages[0])} plans, {len(result.records)} of them in the last stage; in the "
+            f"{len(result.stages[0])} plans, {len(result.records)} in the last stage; in the "
             f"first {result.hypervolume[29]:.4f} after 30 and {result.hypervolume[-1]:.4f} at the "
             f"end, {took:.0f} s",
             flush=True,
