@@ -165,9 +165,9 @@ class Network(Planning):
         return other
 
     @property
-    def refits(self) -> bool:
-        """Whether every `build` solves for the last factors on images, which takes seconds."""
-        return self._refit is not None
+    def refits_on(self) -> Tensor | None:
+        """The images `(N, C, H, W)` that every `build` refits on, None where it does not."""
+        return self._refit
 
     # -- measured time ---------------------------------------------------------------
 
