@@ -14,8 +14,9 @@ from gdws_explorer.robust.guard import Cancel
 from gdws_explorer.robust.interval import wilson
 
 SHARE = 0.5
-# A collapse is looked for so often in an epoch, its end being one of the times.
-LOOKS = 4
+# A collapse is looked for so often in an epoch, its end being one of the times, on so many images
+# of a batch at most: a hundredth of the epoch's work.
+LOOKS, IMAGES = 2, 64
 
 
 def collapsed(
@@ -27,6 +28,7 @@ def collapsed(
     x, y : a batch. easy, hard : the attack learned from, and PGD-10. The upper end of PGD's 95 %
         interval counts, so that few images give no false alarm.
     """
+    x, y = x[:IMAGES], y[:IMAGES]
     first = evaluate(model, (x, y), easy, batch_size=len(y), cancel=cancel)
     second = evaluate(model, (x, y), hard, batch_size=len(y), cancel=cancel)
     assert first.robust_correct is not None
