@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gdws_explorer.bench import builders
+from gdws_explorer.bench import builders, named
 from gdws_explorer.bench.data import load_data
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust import PGD
@@ -19,6 +19,9 @@ from gdws_explorer.training import Recipe
 from gdws_explorer.training.augment import crop_and_flip
 
 EPS = 8 / 255
+SHAPE = (3, 32, 32)
+UNPACKED = "cifar-10-batches-py"  # what torchvision makes of the archive
+FOLDER = "GDWS_EXPLORER_CIFAR10"  # the environment variable that names the images' folder
 ATTACK = PGD(EPS, steps=20)
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
 WIDTH = 16  # channels of the first group: what two cores train in the time there is
@@ -70,18 +73,32 @@ def load_images(
 
     Raises DataError where they are not there.
     """
-    files = [] if root is None else _npz(Path(root), train)
+    own = "train_*.npz" if train else "test.npz"
+    files = sorted(Path(root).glob(own)) if root is not None else []
     if not files:
         return load_data("cifar10", root=root, train=train, download=download)
     parts = [load_data(file) for file in files]
     images, labels = (torch.cat(each) for each in zip(*parts, strict=True))
-    if images.shape[1:] != (3, 32, 32) or int(labels.max()) > 9:
+    if images.shape[1:] != SHAPE or int(labels.max()) > 9:
         raise DataError(
             f"{files[0].parent} has images {tuple(images.shape[1:])} with labels up to "
-            f"{int(labels.max())}; expected CIFAR-10, (3, 32, 32) and 9."
+            f"{int(labels.max())}; expected CIFAR-10, {SHAPE} and 9."
         )
     return images, labels
 
 
-def _npz(folder: Path, train: bool) -> list[Path]:
-    return sorted(folder.glob("train_*.npz" if train else "test.npz"))
+def images_at_hand(
+    root: str | os.PathLike[str] | None, download: bool
+) -> tuple[Images, Images] | None:
+    """Training and test images; None where nobody said where they are, and they are not cached.
+
+    Raises DataError where they are not in `root`, or in the folder that the environment names.
+    """
+    folder = root or os.environ.get(FOLDER) or None
+    # Looking first saves importing torchvision to learn that there is nothing.
+    if folder is None and not download and not (named.place() / UNPACKED).is_dir():
+        return None
+    return (
+        load_images(folder, train=True, download=download),
+        load_images(folder, download=download),
+    )

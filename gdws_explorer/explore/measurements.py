@@ -19,7 +19,7 @@ from gdws_explorer.explore.records import (
 from gdws_explorer.explore.store import Store
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
-from gdws_explorer.robust.attacks import Attack
+from gdws_explorer.robust.attacks import Attack, attack_from_dict
 from gdws_explorer.robust.evaluate import evaluate
 from gdws_explorer.robust.images import data_fingerprint
 
@@ -50,6 +50,7 @@ class Measurements:
         self._network = network
         self._images = "" if data is None else data_fingerprint(*data)
         self._bundled = tuple(bundled)
+        self._begin()
         self._store = Store() if store is None else store
         self._known: tuple[Setting, tuple[Record, ...]] | None = None
 
@@ -58,6 +59,25 @@ class Measurements:
         """What records must share to stand on the front."""
         attack = None if self.attack is None else self.attack.to_dict()
         return Setting(self._network.fingerprint, self._images, attack, self.n, self.seed)
+
+    def _begin(self) -> None:
+        """Take the setting of the bundled records, so that the front opens with them.
+
+        Where there are images they must be of these, under the attack that was asked for; where
+        there are none, the records say all there is.
+        """
+        for record in self._bundled:
+            if record.plan.fingerprint != self._network.fingerprint:
+                continue
+            if self.data is None:
+                self._images, self.n, self.seed = record.data, record.n, record.seed
+                told = record.attack
+                self.attack = None if told is None else attack_from_dict(told)
+                return
+            asked = None if self.attack is None else self.attack.to_dict()
+            if (record.data, record.attack) == (self._images, asked):
+                self.n, self.seed = record.n, record.seed
+                return
 
     def change(self, attack: Attack | None, n: int) -> None:
         """Measure with this attack on n images from now on."""
