@@ -1,7 +1,8 @@
 """Training: standard, adversarial (PGD, TRADES, fast), resumable after every epoch."""
 
 from gdws_explorer.training.history import Entry, Validation
-from gdws_explorer.training.loop import Epoch, Extra, Known, Trained, fit
+from gdws_explorer.training.hooks import Epoch, Extra, Known, Trained
+from gdws_explorer.training.loop import fit
 from gdws_explorer.training.recipe import Recipe
 from gdws_explorer.training.train import train
 
