@@ -12,13 +12,12 @@ The file is written after every plan; killed, it goes on when it is called again
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterable
 from pathlib import Path
 
-from gdws_explorer import bench, files
+from gdws_explorer import bench
 from gdws_explorer.errors import BudgetError
-from gdws_explorer.explore.records import Record, Setting, record_of
+from gdws_explorer.explore.recordfiles import write_jsonl
+from gdws_explorer.explore.records import Setting, record_of
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
@@ -78,13 +77,8 @@ def measure(loaded: bench.Bench, n: int | None) -> None:
             print(
                 f"{loaded.name}  {record.macs / net.macs:6.1%} MACs  {report}  {plan}", flush=True
             )
-            write(loaded.name, records.values())
+            write_jsonl(DATA / f"{loaded.name}.records.jsonl", list(records.values()))
     print(f"{loaded.name}: {len(records)} records")
-
-
-def write(name: str, records: Iterable[Record]) -> None:
-    lines = [json.dumps(record.to_dict(), ensure_ascii=False) for record in records]
-    files.write_text(DATA / f"{name}.records.jsonl", "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from typing import Any
 from gdws_explorer import __version__
 
 MODEL_HELP = (
-    "a bundled network (digits, digits-plain, cifar10), or package.module:factory or file.py:factory: a "
-    "function or class that is called without arguments and returns a torch.nn.Module"
+    "a bundled network (digits, digits-plain, cifar10), or package.module:factory or "
+    "file.py:factory: a function or class that is called without arguments and returns a "
+    "torch.nn.Module"
 )
 
 
