@@ -9,9 +9,9 @@ from typing import Any
 from gdws_explorer import __version__
 
 MODEL_HELP = (
-    "a bundled network (digits, digits-plain); cifar:NAME, torchvision:NAME or timm:NAME as "
-    "gx.load_model knows them; or package.module:factory or file.py:factory: a function or class "
-    "that is called without arguments and returns a torch.nn.Module"
+    "a bundled network (digits, digits-plain, cifar10); cifar:NAME, torchvision:NAME or timm:NAME "
+    "as gx.load_model knows them; or package.module:factory or file.py:factory: a function or "
+    "class that is called without arguments and returns a torch.nn.Module"
 )
 # Which options an attack takes, beside --eps.
 TAKES: dict[str, tuple[str, ...]] = {
@@ -170,7 +170,8 @@ def add_data(command: Any) -> None:
         metavar="SOURCE",
         help="an .npz with images x (N, C, H, W), floats in [0, 1] or bytes 0 to 255, and labels "
         "y (N,); a folder with one folder of images per class; or a torchvision data set by name, "
-        "such as cifar10; a bundled network brings its own",
+        "such as cifar10; the digits bring their own, CIFAR-10's folder is named in "
+        "GDWS_EXPLORER_CIFAR10",
     )
     command.add_argument(
         "--root", metavar="FOLDER", help="where a named data set's files are (default: our cache)"
