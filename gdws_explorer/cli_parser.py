@@ -126,8 +126,8 @@ def _add_evaluate(commands: Any) -> None:
         choices=["none", *TAKES],
         default="pgd",
         metavar="NAME",
-        help=f"none, {', '.join(TAKES)}; standard is PGD-10, PGD-50 with 5 restarts and AutoAttack, each on what the ones "
-        "before left standing (default pgd)",
+        help=f"none, {', '.join(TAKES)}; standard is PGD-10, PGD-50 with 5 restarts and "
+        "AutoAttack, each on what the ones before left standing (default pgd)",
     )
     evaluate.add_argument(
         "--norm", choices=["linf", "l2"], help="of the ball: ℓ∞ (default), or ℓ2, which needs --eps"
