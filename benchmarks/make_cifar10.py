@@ -102,9 +102,9 @@ def _card(courses: dict[str, Trained], width: int, used: int) -> dict[str, objec
         "(gdws_explorer.bench.cifar10.empty)",
         "width": width,
         "parameters": sum(each.numel() for each in last.model.parameters()),
-        "trained_on": "CIFAR-10's 50,000 training images; a course learned from all but those it held "
-        "out, which the courses before it may have learned from. The 10,000 test images chose no "
-        "epoch; they were looked at once before the last course was added",
+        "trained_on": "CIFAR-10's 50,000 training images; a course learned from all but those it "
+        "held out, which the courses before it may have learned from. The 10,000 test images chose "
+        "no epoch; they were looked at once before the last course was added",
         "courses": {
             name: {
                 "pixels": cifar10.SMALL if name == "small" else 32,
