@@ -88,6 +88,7 @@ print("the same")
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_same_weights(tmp_path, root):
     def start(how):
         return subprocess.Popen(
