@@ -14,11 +14,11 @@ from gdws_explorer import files, many
 from gdws_explorer.cli_inputs import attack_of, data_of, model_of
 from gdws_explorer.errors import Cancelled, DataError, ExplorerError
 from gdws_explorer.explore.line import on_front
-from gdws_explorer.explore.records import Record, Setting, csv_text
+from gdws_explorer.explore.recordfiles import write_csv
+from gdws_explorer.explore.records import Record, Setting
 from gdws_explorer.explore.store import Store
 from gdws_explorer.network.network import Network
 from gdws_explorer.robust.attacks import PGD
-from gdws_explorer.robust.staged import from_dict
 
 if TYPE_CHECKING:
     from gdws_explorer.explore.batch import Progress
@@ -242,8 +242,7 @@ def _setting(store: Store, number: int | None) -> Setting:
 
 
 def _words(setting: Setting) -> str:
-    attack = "not attacked" if setting.attack is None else from_dict(setting.attack).label
-    return f"network {setting.fingerprint[:8]}, {attack}, n {setting.n}, seed {setting.seed}"
+    return f"network {setting.fingerprint[:8]} · {setting.label}"
 
 
 def _table(setting: Setting, records: Sequence[Record], of: int) -> str:
@@ -284,7 +283,7 @@ def _write(
     """A table of the chosen records, or a figure of all of them with the front through it."""
     kind = path.suffix.lower()
     if kind == ".csv":
-        files.write_text(path, csv_text(chosen))
+        write_csv(path, chosen)
         return
     if kind not in (*PICTURES, ".html"):
         raise DataError(f"{path} is not .csv, .png, .svg or .html.")

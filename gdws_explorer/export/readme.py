@@ -43,6 +43,7 @@ def readme(
         _costs(facts["costs"]),
         "## Measured accuracy",
         _accuracy(report),
+        _against(facts["against_dense"]),
         "## Load it again",
         _load(dense, folder, source),
         _load_onnx(facts, folder),
@@ -105,6 +106,8 @@ def _accuracy(report: Report | None) -> str:
     if report.attack is not None and report.robust is not None and report.robust_interval:
         share = _share(report.robust, report.robust_interval)
         rows.append(f"| under {report.attack.label} | {share} | {report.n} |")
+        if report.attack.details:
+            notes.append(f"Attack: {report.attack.details}.")
         notes.append(
             "An attack finds some of the images that can be fooled, not all: the true robust "
             "accuracy may be lower, and other attacks were not tried."
@@ -113,6 +116,18 @@ def _accuracy(report: Report | None) -> str:
         notes.append("No attack was tried: nothing is known about its robustness.")
     head = ["| images | accuracy (95 % interval) | n |", "|---|---|--:|"]
     return "\n".join([*head, *rows, "", " ".join(notes)])
+
+
+def _against(pairs: Mapping[str, Any] | None) -> str:
+    """The difference to the dense network, image by image."""
+    if not pairs:
+        return ""
+    rows = [f"- {metric}: {pair['words']}" for metric, pair in pairs.items()]
+    head = (
+        "Against the dense network on the same images (difference with its 95 % interval, images "
+        "that only the dense one and only this one is right on, McNemar's exact p):"
+    )
+    return "\n".join([head, "", *rows])
 
 
 def _load(dense: nn.Module, folder: Path, source: str | None) -> str:

@@ -165,6 +165,11 @@ class Network(Planning):
         """The images `(N, C, H, W)` that every `build` refits on, None where it does not."""
         return self._refit
 
+    @property
+    def refits(self) -> bool:
+        """Whether every `build` solves for the last factors on images, which takes seconds."""
+        return self._refit is not None
+
     # -- measured time ---------------------------------------------------------------
 
     def measure_latency(

@@ -8,9 +8,9 @@ import operator
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -111,6 +111,7 @@ KINDS: dict[type[Choice], str] = {
     SVD: "svd",
     SpatialSVD: "spatial",
 }
+FAMILY = {name: kind for kind, name in KINDS.items()}
 
 
 def family(choice: Choice) -> str:
@@ -166,8 +167,22 @@ class Plan:
     def __len__(self) -> int:
         return len(self.layers)
 
+    def __getattr__(self, name: str) -> object:
+        # Only what is not there is asked for here: the layers of a plan that came `unread`.
+        if name != "layers" or "_unread" not in self.__dict__:
+            raise AttributeError(f"a Plan has no {name!r}")
+        layers = Plan.from_dict(*self.__dict__["_unread"]).layers
+        self.__dict__["layers"] = layers
+        return layers
+
     def __str__(self) -> str:
-        changed = [f"{name} {choice}" for name, choice in self.layers if choice != Dense()]
+        said: str | None = self.__dict__.get("_said")
+        return self._words() if said is None else said
+
+    def _words(self) -> str:
+        changed = [
+            f"{name} {choice}" for name, choice in self.layers if not isinstance(choice, Dense)
+        ]
         rest = len(self.layers) - len(changed)
         if not changed:
             return "all layers dense"
@@ -238,6 +253,9 @@ class Plan:
     @classmethod
     def from_dict(cls, raw: object, where: str = "the plan") -> Plan:
         """Read what `to_dict` wrote."""
+        unchanged = _unchanged(raw)
+        if unchanged is not None:
+            return unchanged
         if isinstance(raw, dict) and isinstance(raw.get("schema"), int) and raw["schema"] > SCHEMA:
             raise PlanError(
                 f"{where} has schema {raw['schema']}, this version reads up to {SCHEMA}; "
@@ -264,6 +282,27 @@ class Plan:
             )
         return plan
 
+    @classmethod
+    def unread(cls, raw: dict[str, Any], where: str, said: str | None = None) -> Plan:
+        """What `to_dict` wrote, its layers checked and read only when somebody asks for them.
+
+        A study has ten thousand plans, and a front needs their hashes and what they say. `where`
+        names it in the PlanError that comes then; `said` : its `str`, where that is known.
+        """
+        try:
+            plan = object.__new__(cls)
+            plan.__dict__.update(
+                fingerprint=raw["fingerprint"],
+                input_shape=tuple(raw["input_shape"]),
+                calibration=raw.get("calibration"),
+                hash=raw["checksum"][:16],
+                _unread=(raw, where),
+                _said=said,
+            )
+        except (TypeError, KeyError):
+            return cls.from_dict(raw, where)
+        return plan
+
     def _content(self) -> dict[str, object]:
         source = {} if self.calibration is None else {"calibration": self.calibration}
         return {
@@ -275,7 +314,11 @@ class Plan:
 
     def _checksum(self) -> str:
         # The order of the layers is part of the plan, so the keys are not sorted.
-        return hashlib.sha256(json.dumps(self._content()).encode()).hexdigest()
+        return _digest(self._content())
+
+
+def _digest(content: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _entry(choice: Choice) -> dict[str, object]:
@@ -289,6 +332,49 @@ def _entry(choice: Choice) -> dict[str, object]:
         case SVD(rank) | SpatialSVD(rank):
             return {"family": family(choice), "rank": rank}
     return {"family": "dense"}
+
+
+def _unchanged(raw: object) -> Plan | None:
+    """A plan whose checksum fits, read without pydantic: a study has ten thousand of them.
+
+    None where anything is odd; the strict reading then says what.
+    """
+    try:
+        content = dict(raw)  # type: ignore[call-overload]
+        schema, checksum = content.pop("schema"), content.pop("checksum")
+        texts = (checksum, content["fingerprint"], content.get("calibration", ""))
+        whole = (schema, *content["input_shape"])
+        if {*map(type, texts)} != {str} or {*map(type, whole)} != {int} or schema != SCHEMA:
+            return None
+        plan = Plan(
+            content["fingerprint"],
+            tuple(content["input_shape"]),
+            tuple((name, _plain(entry)) for name, entry in content["layers"].items()),
+            content.get("calibration"),
+        )
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return None
+    if len(content) != 3 + ("calibration" in content) or _digest(content) != checksum:
+        return None
+    plan.__dict__["hash"] = checksum[:16]
+    return plan
+
+
+def _plain(entry: Mapping[str, object]) -> Choice:
+    """A choice of whole numbers; ValueError for any other."""
+    if not {str, int}.issuperset(map(type, entry.values())):
+        raise ValueError
+    return _made(*entry.items())
+
+
+@lru_cache(maxsize=2**14)
+def _made(*entry: tuple[str, object]) -> Choice:
+    """Thousands of plans share a few hundred choices."""
+    numbers = dict(entry)
+    choice = FAMILY[str(numbers.pop("family"))](**numbers)  # type: ignore[arg-type]
+    if min(ranks(choice), default=1) < 1:
+        raise ValueError
+    return choice
 
 
 class _Strict(BaseModel):

@@ -46,7 +46,7 @@ class Measuring:
             w.IntText, "steps", 46, 104, value=wish.steps, continuous_update=False
         )
         self._restarts = labelled(
-            w.IntText, "restarts", 48, 94, value=wish.restarts, continuous_update=False,
+            w.IntText, "restarts", 56, 104, value=wish.restarts, continuous_update=False,
             tooltip="How often it is tried from another random start",
         )  # fmt: skip
         self._n = labelled(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from html import escape
 from typing import Any
 
 import ipywidgets as w
 
-from gdws_explorer.errors import DataError
-from gdws_explorer.robust.spec import fraction
+from gdws_explorer.errors import DataError, ExplorerError
 from gdws_explorer.widgets.session import Session
 
 WRAPPED = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 6px"}
@@ -45,6 +46,21 @@ def on(session: Session, clicked: w.Button, action: Callable[[], object]) -> Non
     clicked.on_click(run)
 
 
+@contextmanager
+def told(place: w.HTML) -> Iterator[None]:
+    """Turn an error of the user's into a sentence in this place, beside what was clicked."""
+    try:
+        yield
+    except ExplorerError as error:
+        place.value = refusal(error)
+
+
+def refusal(error: Exception) -> str:
+    """An error as HTML, marked by a word and not by colour alone."""
+    text = escape(str(error)).replace("\n", "<br>")
+    return f'<span class="gx-error" role="alert">Cannot do that:</span> {text}'
+
+
 def inside(widget: w.Widget) -> Iterator[w.Widget]:
     """All widgets in a widget, which ipywidgets would keep for ever."""
     for child in getattr(widget, "children", ()):
@@ -62,6 +78,3 @@ def radius(text: str) -> float:
         return float(top) / float(bottom or 1)
     except (ValueError, ZeroDivisionError):
         raise DataError(f"ε is {text!r}; expected a number such as 0.15 or 8/255.") from None
-
-
-__all__ = ["button", "fraction", "inside", "labelled", "on", "radius", "row", "wide"]

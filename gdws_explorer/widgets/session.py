@@ -25,6 +25,7 @@ from gdws_explorer.explore.dial import (
     network_position,
     network_share,
 )
+from gdws_explorer.explore.estimates import Estimates
 from gdws_explorer.explore.jobs import Job, Jobs, Work
 from gdws_explorer.explore.line import neighbour
 from gdws_explorer.explore.measurements import Measurements
@@ -33,18 +34,20 @@ from gdws_explorer.explore.sources import KINDS
 from gdws_explorer.export.bundle import export
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
+from gdws_explorer.robust.transfer import Transfer
 from gdws_explorer.widgets.stage import Stage, meaning
 
 READING, WEIGHING = "reading the images", "computing α from the images"
 LEARNING = (READING, WEIGHING)
+ATTACKING = "attacking the dense network"
 
 
 class Session(Stage):
     """One network under exploration.
 
     Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
-    the faders), "records", "job", "learning" (from images), "message" or "own" (`brought` is to be
-    explored). All methods may be called from any thread.
+    the faders), "records", "job", "learning" (from images), "message", "pins", "estimate" or "own"
+    (`brought` is to be explored). All methods may be called from any thread.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Session(Stage):
         self.title = title
         self.bench = bench
         self.jobs = Jobs(self._job_changed)
+        self.estimates = Estimates(network, measurements.data, lambda: self._tell("estimate"))
         # Where the hand left a fader: choices are steps, and a fader must not jump to the step.
         self._aims: dict[str, tuple[str, tuple[float, ...]]] = {}
 
@@ -88,6 +92,7 @@ class Session(Stage):
         """Cancel what runs and forget the listeners."""
         self._listeners.clear()
         self.jobs.close()
+        self.estimates.close()
         self.measurements.close()
 
     # -- where the faders stand --------------------------------------------------------------
@@ -263,6 +268,20 @@ class Session(Stage):
 
         return self.jobs.submit(plan, work)
 
+    def estimate(self, on: bool) -> None:
+        """Show robust accuracy while dragging: an upper bound, see `robust.transfer`."""
+        attack, n, seed = self.measurements.how
+        if on and not self.estimates.ready(attack, n, seed):
+            self.estimates.check(attack)
+        self.estimates.on = on
+        self._tell("estimate")
+        self._look_ahead()
+
+    @property
+    def estimated(self) -> Transfer | None:
+        """The estimate of the plan on the faders, when it is made."""
+        return self.estimates.of(self.plan, *self.measurements.how)
+
     def bring(self, own: Own, attack: Measure) -> None:
         """Ask for a network and images of the user's own to be opened, under this attack."""
         self.brought = own, attack
@@ -272,12 +291,16 @@ class Session(Stage):
 
     def export(self, folder: str | Path) -> Path:
         """Write the network on the faders, its plan and what was measured of it."""
-        measured = self.measurements.of(self.plan)
+        plain = self.sources.plain.plan()
+        measured, dense = (self.measurements.of(plan) for plan in (self.plan, plain))
+        if measured is None or dense is None or measured.paired(dense, "clean") is None:
+            dense = None  # nothing to compare with, or of before verdicts were kept
         return export(
             self.network.build(self.plan),
             self.plan,
             folder,
             report=None if measured is None else measured.report,
+            dense=None if dense is None or self.plan == plain else dense.report,
             summary=self.summary,
             source=self.bench,
         )
@@ -306,6 +329,27 @@ class Session(Stage):
         if self.sources.weighted is None:
             raise PlanError("α is not computed yet; choose “α of eq. 8” again.")
         return self.sources.weighted
+
+    def _tell(self, what: str) -> None:
+        super()._tell(what)
+        if what in ("desk", "records"):
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Estimate the present plan; the dense network is attacked first where it is not yet."""
+        how, made = self.measurements.how, self.estimates
+        if not made.on or how[0] is None:
+            return
+        if made.ready(*how):
+            made.want(self.network, self.plan, *how)
+            return
+
+        def attack(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+            made.prepare(*how, progress, cancelled)
+            self._look_ahead()
+
+        if all(job.about != ATTACKING for job in self.jobs.all):
+            self.jobs.submit(ATTACKING, attack)
 
     def _learn(self, what: str, work: Work) -> None:
         """Learn something from the images in the background."""
@@ -337,6 +381,6 @@ class Session(Stage):
         if job.about in LEARNING:
             self._tell("learning")
         if job.error is not None:
-            what = job.about if job.about in LEARNING else "the measurement"
+            what = job.about if isinstance(job.about, str) else "the measurement"
             self.say(f"{what} stopped: {job.error}", failed=True)
         self._tell("job")

@@ -78,19 +78,19 @@ def test_files(panel, bench, tmp_path, explorer):
     assert "Careful" not in panel._said.value
 
 
-def test_errors_are_said_where_they_are_seen(panel, explorer):
+def test_errors_are_said_where_they_are_seen(panel):
     panel._look.click()
-    assert "name the network" in explorer._message.value
+    assert "name the network" in panel._said.value
     panel._network._name.value = "cifar:resnet19"
     panel._look.click()
-    assert "choose an .npz file" in explorer._message.value
+    assert "choose an .npz file" in panel._said.value
     panel._images._source.value = VARIABLES
     panel._images._x.value = "z"
     panel._look.click()
-    assert "no variable &#x27;z&#x27;" in explorer._message.value
+    assert "no variable &#x27;z&#x27;" in panel._said.value
     panel._images._x.value = "pair"
     _looked(panel)
-    assert "Cannot use that" in panel._said.value
+    assert "Cannot do that" in panel._said.value
     assert "did you mean cifar:resnet18" in panel._said.value
     assert panel._open.disabled
 

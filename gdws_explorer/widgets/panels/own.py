@@ -17,7 +17,7 @@ from gdws_explorer.bench.zoo import model_names
 from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.explore.jobs import Job
 from gdws_explorer.robust.attacks import PGD
-from gdws_explorer.widgets.parts import button, labelled, on, radius, row
+from gdws_explorer.widgets.parts import button, labelled, on, radius, refusal, row, told
 from gdws_explorer.widgets.session import Session
 
 LOOKING = "looking at your network"
@@ -84,16 +84,18 @@ class OwnPanel:
         self._look.disabled, self._cancel.disabled = running, not running
         self._open.disabled = running or self._found is None
         if job is not None and job.error is not None:
-            self._said.value = (
-                '<span class="gx-error" role="alert">Cannot use that:</span> '
-                + escape(str(job.error)).replace("\n", "<br>")
-            )
+            self._said.value = refusal(job.error)
 
     def _start(self) -> None:
+        self._found, self._said.value = None, ""
+        with told(self._said):
+            self._submit()
+        self.refresh("job")
+
+    def _submit(self) -> None:
         model = self._network.chosen(self._known())
         images = self._images.chosen(self._known_values())
         given = {**self._network.given, **self._images.given}
-        self._found, self._said.value = None, ""
 
         def look(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
             self._found = bring(
@@ -103,7 +105,6 @@ class OwnPanel:
             self._said.value = _words(self._found)
 
         self._job = self._session.jobs.submit(LOOKING, look)
-        self.refresh("job")
 
     def _stop(self) -> None:
         if self._job is not None:
@@ -136,12 +137,12 @@ class _Network:
         names = [f"cifar:{name}" for name in model_names("cifar")]
         self._name = labelled(
             w.Combobox, "network", 92, 400, options=[*variables, *names], ensure_option=False,
-            placeholder="cifar:resnet18, torchvision:resnet50, timm:…, or a variable",
+            placeholder="cifar:resnet18, or a variable of yours",
         )  # fmt: skip
         self._weights = FileChooser(
-            select_desc="Choose …", change_desc="Change …", layout=w.Layout(width="400px"),
+            select_desc="Choose", change_desc="Change", layout=w.Layout(width="400px"),
             filter_pattern=["*.safetensors", *(f"*{suffix}" for suffix in SUFFIXES)],
-            title="weights: a checkpoint file; none leaves them as they are",
+            title="Weights from a checkpoint file; without one they stay as they are",
         )  # fmt: skip
         self._classes = labelled(
             w.IntText, "classes", 92, 170, value=0, tooltip="0: the network's own number"
@@ -196,12 +197,12 @@ class _Images:
     def __init__(self) -> None:
         self._source = labelled(w.Dropdown, "images from", 92, 280, options=SOURCES)
         self._file = FileChooser(
-            select_desc="Choose …", change_desc="Change …", filter_pattern="*.npz",
-            title="with x (images) and y (labels)", layout=w.Layout(width="400px"),
+            select_desc="Choose", change_desc="Change", filter_pattern="*.npz",
+            title="With x (images) and y (labels) in it", layout=w.Layout(width="400px"),
         )  # fmt: skip
         self._folder = FileChooser(
-            select_desc="Choose …", change_desc="Change …", show_only_dirs=True,
-            title="one folder of images in it for every class", layout=w.Layout(width="400px"),
+            select_desc="Choose", change_desc="Change", show_only_dirs=True,
+            title="With one folder of images in it for every class", layout=w.Layout(width="400px"),
         )  # fmt: skip
         self._name = labelled(w.Text, "name", 92, 280, placeholder="cifar10, svhn, …")
         self._root = labelled(w.Text, "its folder", 92, 400, placeholder="this package's cache")
