@@ -19,6 +19,7 @@ from gdws_explorer.explore.records import Record, Setting
 from gdws_explorer.explore.store import Store
 from gdws_explorer.network.network import Network
 from gdws_explorer.robust.attacks import PGD
+from gdws_explorer.robust.staged import stages_of
 
 if TYPE_CHECKING:
     from gdws_explorer.explore.batch import Progress
@@ -138,8 +139,8 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
 
     if (options.workers or options.scheduler) and ":" in options.model:
         _findable(options.model)
-    model, bench = model_of(options.model, options.weights)
-    data = data_of(options.data, bench)
+    model, bench = model_of(options)
+    data = data_of(options, bench)
     calibration = None if bench is None else bench.train_data
     if options.calibration is not None:
         calibration = load_data(Path(options.calibration))
@@ -171,8 +172,9 @@ def _screen(options: argparse.Namespace, common: dict[str, Any]) -> list[tuple[A
         return []
     if options.screen_steps is not None:
         if attack is None:
-            raise DataError("--screen-steps needs an attack: --attack pgd or fgsm.")
-        attack = PGD(attack.eps, steps=options.screen_steps)
+            raise DataError("--screen-steps needs an attack: --attack pgd or another.")
+        first = stages_of(attack)[0]
+        attack = PGD(first.eps, steps=options.screen_steps, norm=first.norm)
     images = len(common["data"][1])
     return [(attack, options.screen_n or n or min(images, 360))]
 

@@ -52,6 +52,26 @@ def record():
 
 
 @pytest.fixture(scope="session")
+def server():
+    """A PostgreSQL server for these tests; `make test` installs Debian's package where it can."""
+    place = programs()
+    if place is None:
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say("no PostgreSQL server: install it with `apt-get install postgresql`")
+    server = Server(place)
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def database(server):
+    """The URL of an empty database."""
+    name = f"test_{uuid.uuid4().hex[:8]}"
+    server.tell(f"CREATE DATABASE {name}")
+    return server.url(name)
+
+
+@pytest.fixture(scope="session")
 def network():
     """A small network of torch's own modules, which any process can load."""
     torch.manual_seed(0)
@@ -82,23 +102,3 @@ def meter(network, images):
 def alike():
     """A record without what differs between two measurements of the same."""
     return lambda one: {**one.to_dict(), "seconds": 0, "created": "", "timings": {}}
-
-
-@pytest.fixture(scope="session")
-def server():
-    """A PostgreSQL server for these tests; `make test` installs Debian's package where it can."""
-    place = programs()
-    if place is None:
-        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say("no PostgreSQL server: install it with `apt-get install postgresql`")
-    server = Server(place)
-    yield server
-    server.remove()
-
-
-@pytest.fixture
-def database(server):
-    """The URL of an empty database."""
-    name = f"test_{uuid.uuid4().hex[:8]}"
-    server.tell(f"CREATE DATABASE {name}")
-    return server.url(name)

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from gdws_explorer.errors import Cancelled, DataError, ModelError
-from gdws_explorer.robust import PGD, evaluate, train
+from gdws_explorer.robust import PGD, evaluate
+from gdws_explorer.training import train
 
 SHORT = {"epochs": 4, "lr": 0.05, "batch_size": 16}
 
@@ -61,6 +62,14 @@ def test_equal_seed_equal_weights(net, data):
     assert not torch.equal(weights(1), weights(2))
     assert not torch.equal(weights(1), weights(1, average=0.9))
     assert not torch.equal(weights(1), weights(1, augment=lambda x: x.flip(3)))
+
+
+def test_a_device_by_its_name(net, data):
+    one, other = (train(net, data, device=where, **SHORT) for where in (None, "cpu"))
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(ModelError, match="'tpu' cannot be used"):
+        train(net, data, device="tpu", **SHORT)
 
 
 def test_cancel_stops_and_leaves_the_model(net, data, trace, same):
