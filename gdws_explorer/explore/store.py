@@ -132,7 +132,7 @@ class Store:
             up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
             names = ["robust accuracy", "clean accuracy", "MACs"]
             first = 1 if setting.attack is None else 0
-            with _quiet():
+            with quiet():
                 study = optuna.create_study(
                     storage=self._base.storage,
                     study_name=setting.key,
@@ -306,7 +306,7 @@ def _objectives(record: Record) -> Iterator[float]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Optuna's "A new study created" from the notebook, and its note about metric names."""
     logger = logging.getLogger("optuna")
     level = logger.level
