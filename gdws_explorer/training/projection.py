@@ -114,6 +114,14 @@ class Room:
         """What these layers do not change: other layers and BatchNorm."""
         return self.total - sum(int(getattr(x, self.measure)) for x in self.layers.values())
 
+    def full(self, name: str) -> tuple[int, ...]:
+        """The ranks at which a layer is exact."""
+        out, channels, *kernel = self.layers[name].weight_shape
+        area = math.prod(kernel)
+        if self.family == "gdws":
+            return (channels * min(out, area),)
+        return min(out, channels * area), min(channels, out * area)
+
     def cost(self, choices: Mapping[str, Choice]) -> int:
         """What the whole network costs when its layers become these; one left out is dense."""
         return self.rest + sum(
@@ -167,7 +175,7 @@ class _Steps:
         self._choice = one.choice
         self._values = _values(spectrum, rule)
         self._by_cost = rule.by_cost
-        self.full = one.most(spectrum)
+        self.full = room.full(layer.name)
         self.floor = tuple(min(rule.floor, most) for most in self.full)
         self.ranks = self.full
         self.dense = int(getattr(layer, room.measure))
