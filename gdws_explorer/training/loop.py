@@ -166,7 +166,7 @@ class _Run:
         extra: Extra | None,
     ) -> None:
         self.learner, self.recipe, self.file, self.extra = learner, recipe, file, extra
-        learned, self.held = _split(images, labels, recipe)
+        learned, self.held = split(images, labels, recipe)
         self.x = learned[0].to(learner.device, dtype_of(learner.network))
         self.y = learned[1].to(learner.device)
         self.size = min(recipe.batch_size, len(self.y))
@@ -342,7 +342,7 @@ class _Run:
         return copy.deepcopy(self.trained().model)
 
 
-def _split(
+def split(
     images: Tensor, labels: Tensor, recipe: Recipe
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor] | None]:
     """What is learned from, and what is held out, with the classes as equal as they can be."""
