@@ -135,7 +135,9 @@ class Network(Planning):
                 cancel=cancel,
             )  # fmt: skip
 
-        settings = f"{self.fingerprint}{self._weights or ''} {attack_key(attack)} {n} {seed} {names}"
+        settings = (
+            f"{self.fingerprint}{self._weights or ''} {attack_key(attack)} {n} {seed} {names}"
+        )
         name = f"alpha-{Digest(settings).tensors([('x', x), ('y', y)]).hex}"
         must = cache is not True
         return remembered(name, compute, self._alphas, folder, must=must)

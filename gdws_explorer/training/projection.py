@@ -286,9 +286,7 @@ def _kernel(spectrum: Any, choice: Choice, kernel: Tensor, rule: Rule) -> Tensor
     return made
 
 
-def _fraction(
-    ratio: float | None, params: float | None, macs: float | None
-) -> tuple[str, float]:
+def _fraction(ratio: float | None, params: float | None, macs: float | None) -> tuple[str, float]:
     given = {"ratio": ratio, "params": params, "macs": macs}
     named = {name: value for name, value in given.items() if value is not None}
     if len(named) != 1:
