@@ -29,7 +29,7 @@ class RanksInfo(NamedTuple):
 
     epochs: list[int]
     rows: list[str]
-    share: NDArray[np.float64]
+    share: NDArray[np.floating[Any]]
     text: list[list[str]]
     layers: list[str]
     residual: NDArray[np.float64]
@@ -39,7 +39,7 @@ def info(rounds: Rounds) -> RanksInfo:
     """What the figure shows; `Compressed.rounds`, or those of a training under way."""
     epochs, _, axes = rounds.ranks.shape
     kinds = ("r_out", "r_in") if axes == 2 else ("G",)
-    dense = ~rounds.ranks.any(axis=2)
+    dense = (rounds.ranks == 0).all(axis=2)
     share = np.where(dense[:, :, None], 1.0, rounds.ranks / rounds.full)
     rows = [f"{name} {kind}" for name in rounds.names for kind in kinds]
     text = [
