@@ -104,10 +104,22 @@ def test_it_is_measured_and_drawn_on_the_parents_front(parent, data):
     assert record.setting == dense.setting == measured.setting
     assert measured.records() == (dense, record)
     assert record.plan.trained
+    assert record.parent == dense.plan.hash
     assert record.params < dense.params / 3 + 1
     report = evaluate(small.model, data, attack)
     assert abs(report.clean_correct - record.clean_correct) <= 1
     assert abs(report.robust_correct - record.robust_correct) <= 1
+
+
+def test_it_opens_as_a_network_of_its_own(parent, data):
+    small = cstar(parent, data, RECIPE, ratio=3)
+    own = Network(small.network.model, data[0])
+    plan = own.plan(dict(small.plan))
+    assert own.fingerprint != parent.fingerprint
+    assert own.summary(plan).relative_error < 1e-9
+    with torch.no_grad():
+        again = own.build(plan)(data[0])
+        torch.testing.assert_close(again, small.model(data[0]), atol=1e-4, rtol=1e-4)
 
 
 def test_the_network_and_torchs_randomness_stay_as_they_are(parent, data):
