@@ -171,7 +171,7 @@ class Plan:
         changed = [f"{name} {choice}" for name, choice in self.layers if choice != Dense()]
         rest = len(self.layers) - len(changed)
         if not changed:
-            return "all layers dense"
+            return "trained: all layers dense" if self.trained else "all layers dense"
         return self._source + ", ".join(changed) + (f"; {rest} dense" if rest else "")
 
     @property
