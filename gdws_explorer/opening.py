@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,9 +14,14 @@ from gdws_explorer.errors import DataError, ExplorerError, ModelError
 from gdws_explorer.network.network import Network
 from gdws_explorer.robust.attacks import PGD, Attack
 from gdws_explorer.robust.images import check_data
+from gdws_explorer.robust.staged import Staged, attack_of
 
 if TYPE_CHECKING:
+    from gdws_explorer.bench.own import Own
+    from gdws_explorer.explore.attacking import Measure
     from gdws_explorer.widgets.explorer import Explorer
+
+Pair = tuple[Tensor, Tensor]
 
 
 def explore(
@@ -25,7 +30,7 @@ def explore(
     data: tuple[Any, Any] | None = None,
     calibration: Any = None,
     eps: float | None = None,
-    attack: Attack | None = None,
+    attack: Attack | Staged | Sequence[Attack] | None = None,
     example: Tensor | None = None,
     title: str | None = None,
     skip: Collection[str] | None = None,
@@ -43,7 +48,7 @@ def explore(
     calibration : images `(N, C, H, W)` in [0, 1], or (images, labels), for approximations made
         from data; not those of `data`. A bench brings its training images.
     eps : radius of the ℓ∞ ball for PGD-20; 8/255 unless the bench says otherwise.
-    attack : `gx.PGD(…)` or `gx.FGSM(…)` instead of eps.
+    attack : any that `gx.evaluate` takes, instead of eps.
     example : one batch `(N, C, H, W)`, where there are no data.
     title : the headline; by default the bench's, or the model's class.
     skip : layers that budgets leave dense; None skips the first convolution.
@@ -100,22 +105,34 @@ def explore(
         example = checked[0][:1]
     if attack is None and checked is not None:
         attack = PGD(8 / 255 if eps is None else eps)
+    attack = attack_of(attack)
     predict.warm()
     network = Network(model, example, skip=skip)
     with waiting("decomposing every layer") as progress:
         network.prepare(progress, cache=cache)
-    records = bench.records if isinstance(bench, Bench) else ()
-    session = Session(
-        network,
-        Measurements(network, checked, attack, records, Store(storage)),
-        title=title,
-        bench=bench.name if isinstance(bench, Bench) else None,
-        calibration=None if calibration is None else _images(calibration),
-        cache=cache,
-    )
+
+    def opened(
+        network: Network, data: Pair | None, calibration: Any, attack: Measure, title: str,
+        known: Bench | None,
+    ) -> Session:  # fmt: skip
+        records = () if known is None else known.records
+        measured = Measurements(network, data, attack, records, Store(storage))
+        name = None if known is None else known.name
+        return Session(
+            network, measured, title=title, bench=name, calibration=calibration, cache=cache
+        )
+
+    def open_own(own: Own, attack: Measure) -> Explorer:
+        return Explorer(
+            opened(own.network, own.data, own.calibration, attack, own.title, None), open_own
+        )
+
+    calibration = None if calibration is None else _images(calibration)
+    bench = bench if isinstance(bench, Bench) else None
+    session = opened(network, checked, calibration, attack, title, bench)
     if raw is not None:
         states.restore(session, raw)
-    return Explorer(session)
+    return Explorer(session, open_own)
 
 
 def _images(given: Any) -> tuple[Tensor, Tensor | None]:

@@ -23,6 +23,7 @@ def load_data(
     source: Any,
     *,
     n: int | None = None,
+    spare: int = 0,
     seed: int = 0,
     size: int | None = None,
     layout: str | None = None,
@@ -48,6 +49,7 @@ def load_data(
     n, seed : a fixed sample of n images with the classes as equal as they can be; the sample of
         100 is the beginning of that of 200. Of files and data sets only these are read. None takes
         all, in their order.
+    spare : so many more behind these n, or as many as there are.
     size : make every image size × size pixels: the shorter side to size, then the centre.
     layout : "NCHW" or "NHWC"; None takes the axis of size 1 or 3 as the channels.
     transform : of a folder or a named data set, instead of size: PIL image → image in [0, 1].
@@ -71,7 +73,10 @@ def load_data(
     if n is None:
         indices = torch.arange(found.count)
     else:
-        indices = choose(sources.checked_labels(found.labels(tick), found.count), n, seed)
+        labels = sources.checked_labels(found.labels(tick), found.count)
+        indices = choose(labels, n, seed)
+        if spare:
+            indices = choose(labels, min(n + spare, found.count), seed)
     x, y = check_data(found.read(indices.tolist(), tick))
     if model is not None:
         check_model(model, x, y)

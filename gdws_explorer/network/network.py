@@ -180,6 +180,11 @@ class Network(Planning):
         other._tabulate()
         return other
 
+    @property
+    def refits(self) -> bool:
+        """Whether every `build` solves for the last factors on images, which takes seconds."""
+        return self._refit is not None
+
     # -- measured time ---------------------------------------------------------------
 
     def measure_latency(

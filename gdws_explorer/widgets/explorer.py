@@ -4,35 +4,50 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as w
 
-from gdws_explorer.errors import DataError
+from gdws_explorer.bench.own import Own
+from gdws_explorer.explore.attacking import Measure
 from gdws_explorer.explore.presets import PRESETS
 from gdws_explorer.explore.records import Record
 from gdws_explorer.figures.front import COSTS
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.network.summary import Summary
-from gdws_explorer.robust.attacks import FGSM, PGD, Attack
 from gdws_explorer.widgets import state as states
 from gdws_explorer.widgets import words
 from gdws_explorer.widgets.desk import DeskWidget
 from gdws_explorer.widgets.live import FrontView, LayerView
+from gdws_explorer.widgets.measuring import Measuring
+from gdws_explorer.widgets.panels.own import OwnPanel
+from gdws_explorer.widgets.panels.pins import PinsPanel
+from gdws_explorer.widgets.panels.sensitivity import SensitivityPanel
+from gdws_explorer.widgets.panels.shelf import Panel, Shelf
+from gdws_explorer.widgets.parts import button, inside, labelled, on, row, wide
 from gdws_explorer.widgets.session import Session
+
+PANELS: tuple[type[Panel], ...] = (PinsPanel, SensitivityPanel)
 
 
 class Explorer(w.VBox):
     """The interactive explorer of one network; `gx.explore` makes it.
 
     session : everything it knows, without widgets. plan, summary, network : what is on the desk.
+    own : the explorer of the user's own network, while one is open in its place.
     `close()` ends its background work.
+
+    open_own : opens what the panel "Bring your own" found; without it there is no such panel.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self, session: Session, open_own: Callable[[Own, Measure], Explorer] | None = None
+    ) -> None:
         self.session = session
+        self.own: Explorer | None = None
+        self._open_own = open_own
         self._drawing = threading.RLock()
         self.desk = DeskWidget(session)
         self.layer_view = LayerView(session)
@@ -40,6 +55,8 @@ class Explorer(w.VBox):
         self.tools = Tools(session)
         self.measuring = Measuring(session)
         self.axes = Axes(session, self.front_view)
+        panels = PANELS if open_own is None else (*PANELS, OwnPanel)
+        self.shelf = Shelf(session, panels)
         self.taking = Taking(session)
         self._message = w.HTML()
         self._message.add_class("gx-message")
@@ -49,8 +66,11 @@ class Explorer(w.VBox):
         columns.add_class("gx-columns")
         left.add_class("gx-column")
         right.add_class("gx-column")
+        self._usual = [
+            self.tools.box, self._message, self.desk, columns, self.shelf.box, self.taking.box
+        ]  # fmt: skip
         super().__init__(
-            [self.tools.box, self._message, self.desk, columns, self.taking.box],
+            self._usual,
             layout=w.Layout(width="100%", padding="8px"),
         )
         self.add_class("gx-explorer")
@@ -85,12 +105,37 @@ class Explorer(w.VBox):
         """End the background work and take the widgets away."""
         if not sys or sys.is_finalizing():  # ipywidgets closes what is left when Python itself ends
             return
+        self._leave()
         self.session.close()
+        self.shelf.close()
         for widget in inside(self):
             widget.close()
         super().close()
 
+    def _enter(self) -> None:
+        """Show the user's own network in the place of this one."""
+        assert self._open_own is not None
+        assert self.session.brought is not None
+        self._leave()
+        self.own = self._open_own(*self.session.brought)
+        back = button("Back", "arrow-left", f"Back to {self.session.title}")
+        on(self.session, back, self._leave)
+        self.children = [row(back), self.own]
+
+    def _leave(self) -> None:
+        """Come back from it."""
+        if self.own is None:
+            return
+        gone, self.own = self.own, None
+        self.children[0].children[0].close()
+        self.children[0].close()
+        self.children = self._usual
+        gone.close()
+
     def _changed(self, what: str) -> None:
+        if what == "own":
+            self._enter()
+            return
         # Called from the kernel's thread and from the worker's: one draws at a time.
         with self._drawing:
             if what in ("desk", "view"):
@@ -102,10 +147,14 @@ class Explorer(w.VBox):
                 self.desk.refresh()
             elif what == "records":
                 self.front_view.refresh()
+            elif what == "estimate":
+                self.front_view.moved()
+                self.axes.refresh()
             elif what == "message":
                 self._message.value = words.message(self.session)
             if what in ("job", "records"):
                 self.measuring.refresh()
+            self.shelf.refresh(what)
 
 
 class Tools:
@@ -113,21 +162,18 @@ class Tools:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._undo = _button("Undo", "undo", "Take the last step back (Ctrl+Z)")
-        self._redo = _button("Redo", "repeat", "Take it again (Ctrl+Y)")
-        reset = _button("Reset", "refresh", "All layers dense, nothing locked")
+        self._undo = button("Undo", "undo", "Take the last step back (Ctrl+Z)")
+        self._redo = button("Redo", "repeat", "Take it again (Ctrl+Y)")
+        reset = button("Reset", "refresh", "All layers dense, nothing locked")
         self._preset = w.Dropdown(
             options=[("Presets …", ""), *((name, name) for name in PRESETS)],
             layout=w.Layout(width="240px"),
         )
-        _on(session, self._undo, session.undo)
-        _on(session, self._redo, session.redo)
-        _on(session, reset, session.reset)
+        on(session, self._undo, session.undo)
+        on(session, self._redo, session.redo)
+        on(session, reset, session.reset)
         self._preset.observe(self._chosen, "value")
-        self.box = w.HBox(
-            [w.HTML(words.head(session)), self._undo, self._redo, self._preset, reset],
-            layout=w.Layout(flex_flow="row wrap", align_items="center", grid_gap="4px 8px"),
-        )
+        self.box = row(w.HTML(words.head(session)), self._undo, self._redo, self._preset, reset)
         self.refresh()
 
     def refresh(self) -> None:
@@ -147,31 +193,31 @@ class Axes:
 
     def __init__(self, session: Session, view: FrontView) -> None:
         self._view = view
-        self._cost = w.Dropdown(
-            options=[(label, name) for name, label in COSTS.items()],
-            description="x", layout=_wide(230), style={"description_width": "14px"},
-        )  # fmt: skip
-        self._metrics = w.Dropdown(
-            options=[
-                ("clean and robust accuracy", ("robust", "clean")),
-                ("robust accuracy", ("robust",)),
-                ("clean accuracy", ("clean",)),
-            ],
-            description="y", layout=_wide(230), style={"description_width": "14px"},
-        )  # fmt: skip
+        costs = [(label, name) for name, label in COSTS.items()]
+        self._cost = labelled(w.Dropdown, "x", 14, 230, options=costs)
+        metrics = [
+            ("clean and robust accuracy", ("robust", "clean")),
+            ("robust accuracy", ("robust",)),
+            ("clean accuracy", ("clean",)),
+        ]
+        self._metrics = labelled(w.Dropdown, "y", 14, 230, options=metrics)
         self._dominated = w.Checkbox(
-            value=True, description="show dominated plans", indent=False, layout=_wide(170)
+            value=True, description="show dominated plans", indent=False, layout=wide(170)
         )
-        back = _button("", "arrow-left", "The next cheaper plan of the front (←)", 36)
-        on = _button("", "arrow-right", "The next dearer plan of the front (→)", 36)
-        _on(session, back, lambda: session.walk(-1, view.metrics[0], view.cost))
-        _on(session, on, lambda: session.walk(1, view.metrics[0], view.cost))
+        back = button("", "arrow-left", "The next cheaper plan of the front (←)", 36)
+        forth = button("", "arrow-right", "The next dearer plan of the front (→)", 36)
+        on(session, back, lambda: session.walk(-1, view.metrics[0], view.cost))
+        on(session, forth, lambda: session.walk(1, view.metrics[0], view.cost))
         for widget in (self._cost, self._metrics, self._dominated):
             widget.observe(self._changed, "value")
-        self.box = w.HBox(
-            [self._cost, self._metrics, self._dominated, back, on],
-            layout=w.Layout(flex_flow="row wrap", align_items="center"),
-        )
+        self._live = w.Checkbox(
+            value=False, description="live estimate", indent=False, layout=wide(120),
+            tooltip="While you drag: the plan on images attacked once for the dense network, an "
+            "upper bound of its robust accuracy",
+        )  # fmt: skip
+        self._session = session
+        self._live.observe(self._estimating, "value")
+        self.box = row(self._cost, self._metrics, self._dominated, self._live, back, forth)
 
     def _changed(self, _change: Any) -> None:
         self._view.cost = self._cost.value
@@ -179,83 +225,15 @@ class Axes:
         self._view.dominated = self._dominated.value
         self._view.refresh()
 
-
-class Measuring:
-    """Attack and images, Evaluate, progress, cancel."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        attack = session.measurements.attack
-        self._given = attack  # one that the inputs cannot say stands as it is
-        options = [("PGD ℓ∞", "PGD"), ("FGSM ℓ∞", "FGSM"), ("no attack", "none")]
-        name = "none" if attack is None else attack.name
-        if attack is not None and not _said(attack):
-            options, name = [(attack.label, "given"), *options], "given"
-        self._attack = w.Dropdown(
-            options=options, value=name, layout=_wide(94), tooltip="Through torchattacks",
-        )  # fmt: skip
-        eps = 0.03137 if attack is None else attack.eps
-        self._eps = w.Text(
-            value=_fraction(eps), description="ε", layout=_wide(86), continuous_update=False,
-            style={"description_width": "14px"}, tooltip="Radius for images in [0, 1], as 8/255",
-        )  # fmt: skip
-        self._steps = w.IntText(
-            value=attack.steps if isinstance(attack, PGD) else 20, description="steps",
-            layout=_wide(88), style={"description_width": "38px"}, continuous_update=False,
-        )  # fmt: skip
-        self._n = w.IntText(
-            value=session.measurements.n, description="n",
-            layout=_wide(74), continuous_update=False,
-            style={"description_width": "14px"}, tooltip="How many images",
-        )  # fmt: skip
-        self._evaluate = _button("Evaluate", "play", "Measure this plan in the background", 96)
-        self._evaluate.button_style = "primary"
-        self._cancel = _button("Cancel", "stop", "Stop the measurement and those that wait", 80)
-        self._bar = w.FloatProgress(min=0, max=1, layout=_wide(160))
-        self._text = w.HTML()
-        _on(session, self._evaluate, self._go)
-        _on(session, self._cancel, session.jobs.cancel)
-        for widget in (self._attack, self._eps, self._steps, self._n):
-            widget.observe(self._set, "value")
-        inputs = [self._attack, self._eps, self._steps, self._n, self._evaluate, self._cancel]
-        self.box = w.VBox(
-            [
-                w.HBox(inputs, layout=w.Layout(flex_flow="row wrap", align_items="center")),
-                w.HBox([self._bar, self._text]),
-            ]
-        )
-        self._disable_all = session.measurements.data is None
-        self.refresh()
-
     def refresh(self) -> None:
-        """Show the running job."""
-        running = self._session.jobs.running
-        self._bar.value = 0.0 if running is None else running.fraction
-        self._bar.layout.visibility = "hidden" if running is None else "visible"
-        self._cancel.disabled = running is None
-        self._evaluate.disabled = self._disable_all
-        self._steps.disabled = self._attack.value != "PGD"
-        self._eps.disabled = self._attack.value in ("none", "given")
-        self._text.value = words.job(self._session)
+        """The box is ticked where estimates are on."""
+        self._live.value = self._session.estimates.on
 
-    def _go(self) -> None:
-        self._apply()
-        self._session.evaluate()
-
-    def _set(self, _change: Any) -> None:
-        with self._session.told():
-            self._apply()
-
-    def _apply(self) -> None:
-        self._session.measure_with(self._chosen(), self._n.value)
-
-    def _chosen(self) -> Attack | None:
-        if self._attack.value == "given":
-            return self._given
-        if self._attack.value == "none":
-            return None
-        eps = _eps(self._eps.value)
-        return FGSM(eps) if self._attack.value == "FGSM" else PGD(eps, steps=self._steps.value)
+    def _estimating(self, change: dict[str, Any]) -> None:
+        if change["new"] != self._session.estimates.on:
+            with self._session.told():
+                self._session.estimate(change["new"])
+            self.refresh()
 
 
 class Taking:
@@ -263,26 +241,22 @@ class Taking:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._folder = w.Text(
-            value="chosen", description="folder", layout=_wide(220),
-            style={"description_width": "48px"}, tooltip="Where the chosen network is written",
-        )  # fmt: skip
-        self._export = _button(
+        self._folder = labelled(
+            w.Text, "folder", 48, 220, value="chosen", tooltip="Where the chosen network is written"
+        )
+        self._export = button(
             "Export network", "download",
             "plan.json, model.safetensors, model.onnx, report.json and a README.md", 150,
         )  # fmt: skip
-        csv = _button("Records as CSV", "table", "All records of this setting: records.csv", 150)
-        state = _button("State string", "link", "The whole view as text", 120)
+        csv = button("Records as CSV", "table", "All records of this setting: records.csv", 150)
+        state = button("State string", "link", "The whole view as text", 120)
         self._state = w.Text(
             placeholder="gx.explore(state=…) restores it", layout=w.Layout(width="320px")
         )
-        _on(session, self._export, self._go)
-        _on(session, csv, self._csv)
-        _on(session, state, self._show)
-        self.box = w.HBox(
-            [self._folder, self._export, csv, state, self._state],
-            layout=w.Layout(flex_flow="row wrap", align_items="center"),
-        )
+        on(session, self._export, self._go)
+        on(session, csv, self._csv)
+        on(session, state, self._show)
+        self.box = row(self._folder, self._export, csv, state, self._state)
 
     def _go(self) -> None:
         self._export.disabled = True
@@ -299,50 +273,3 @@ class Taking:
 
     def _show(self) -> None:
         self._state.value = states.encode(self._session)
-
-
-def _said(attack: Attack) -> bool:
-    """Whether the attack's inputs can say all there is to know of it."""
-    return attack in (FGSM(attack.eps), PGD(attack.eps, getattr(attack, "steps", 1)))
-
-
-def inside(widget: w.Widget) -> Iterator[w.Widget]:
-    """All widgets in a widget, which ipywidgets would keep for ever."""
-    for child in getattr(widget, "children", ()):
-        yield from inside(child)
-        yield child
-    for name in ("layout", "style"):
-        if isinstance(owned := getattr(widget, name, None), w.Widget):
-            yield owned
-
-
-def _on(session: Session, button: w.Button, action: Callable[[], object]) -> None:
-    """Run `action` on a click; the user's errors become a message in place."""
-
-    def clicked(_button: w.Button) -> None:
-        with session.told():
-            action()
-
-    button.on_click(clicked)
-
-
-def _button(text: str, icon: str, tooltip: str, width: int = 84) -> w.Button:
-    return w.Button(description=text, icon=icon, tooltip=tooltip, layout=_wide(width))
-
-
-def _wide(pixels: int) -> w.Layout:
-    return w.Layout(width=f"{pixels}px")
-
-
-def _eps(text: str) -> float:
-    """`0.15` or `8/255`."""
-    top, _, bottom = text.partition("/")
-    try:
-        return float(top) / float(bottom or 1)
-    except (ValueError, ZeroDivisionError):
-        raise DataError(f"ε is {text!r}; expected a number such as 0.15 or 8/255.") from None
-
-
-def _fraction(eps: float) -> str:
-    k = eps * 255
-    return f"{round(k)}/255" if abs(k - round(k)) < 1e-6 else f"{eps:.4g}"

@@ -14,7 +14,9 @@ from typing import Literal
 
 from torch import Tensor
 
+from gdws_explorer.bench.own import Own
 from gdws_explorer.errors import PlanError
+from gdws_explorer.explore.attacking import Measure, learning
 from gdws_explorer.explore.desk import Budget
 from gdws_explorer.explore.dial import (
     NETWORK_MEANINGS,
@@ -23,6 +25,7 @@ from gdws_explorer.explore.dial import (
     network_position,
     network_share,
 )
+from gdws_explorer.explore.estimates import Estimates
 from gdws_explorer.explore.jobs import Job, Jobs, Work
 from gdws_explorer.explore.line import neighbour
 from gdws_explorer.explore.measurements import Measurements
@@ -31,19 +34,20 @@ from gdws_explorer.explore.sources import KINDS
 from gdws_explorer.export.bundle import export
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
-from gdws_explorer.robust.attacks import Attack
+from gdws_explorer.robust.transfer import Transfer
 from gdws_explorer.widgets.stage import Stage, meaning
 
 READING, WEIGHING = "reading the images", "computing α from the images"
 LEARNING = (READING, WEIGHING)
+ATTACKING = "attacking the dense network"
 
 
 class Session(Stage):
     """One network under exploration.
 
     Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
-    the faders), "records", "job", "learning" (from images) or "message". All methods may be
-    called from any thread.
+    the faders), "records", "job", "learning" (from images), "message", "pins", "estimate" or "own"
+    (`brought` is to be explored). All methods may be called from any thread.
     """
 
     def __init__(
@@ -57,10 +61,13 @@ class Session(Stage):
         cache: bool | str | os.PathLike[str] = False,
     ) -> None:
         super().__init__(network, calibration, cache)
+        self.cache = cache
+        self.brought: tuple[Own, Measure] | None = None
         self.measurements = measurements
         self.title = title
         self.bench = bench
         self.jobs = Jobs(self._job_changed)
+        self.estimates = Estimates(network, measurements.data, lambda: self._tell("estimate"))
         # Where the hand left a fader: choices are steps, and a fader must not jump to the step.
         self._aims: dict[str, tuple[str, tuple[float, ...]]] = {}
 
@@ -71,7 +78,7 @@ class Session(Stage):
         if plan.refitted or self.sources.knows(plan) or self.sources.images is None:
             super().put(plan)
             return
-        attack = self.measurements.attack
+        attack = learning(self.measurements.attack)
 
         def read(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
             if not self.sources.knows(plan):
@@ -85,6 +92,7 @@ class Session(Stage):
         """Cancel what runs and forget the listeners."""
         self._listeners.clear()
         self.jobs.close()
+        self.estimates.close()
         self.measurements.close()
 
     # -- where the faders stand --------------------------------------------------------------
@@ -165,7 +173,7 @@ class Session(Stage):
         """Choose how the network's fader compares the layers' errors."""
         self._put(self.desk.weigh(self._weighing(self._by), weighing))
 
-    def use(self, kind: str, attack: Attack | Literal["present"] | None = "present") -> None:
+    def use(self, kind: str, attack: Measure | Literal["present"] = "present") -> None:
         """Make approximations from the weights, these refitted on images, or the images ("data").
 
         attack : that the images are read under; the one that is measured with, unless given. The
@@ -178,7 +186,7 @@ class Session(Stage):
         if kind == "refit":
             self._move_to(self.sources.refitted())
             return
-        under = self.measurements.attack if attack == "present" else attack
+        under = learning(self.measurements.attack if attack == "present" else attack)
         known = self.sources.calibrated(under)
         if known is not None:
             self._move_to(known)
@@ -222,7 +230,7 @@ class Session(Stage):
         For "alpha" the weights are computed first, in the background.
         """
         meaning(by, NETWORK_MEANINGS)
-        attack = self.measurements.attack
+        attack = learning(self.measurements.attack)
         if by == "alpha" and self.plan.calibration is not None:
             raise PlanError("α weighs errors of the weights; choose “from the weights” first.")
         if by == "alpha" and not self.sources.knows_alpha(attack):
@@ -239,7 +247,7 @@ class Session(Stage):
 
     # -- measuring ---------------------------------------------------------------------------
 
-    def measure_with(self, attack: Attack | None, n: int) -> None:
+    def measure_with(self, attack: Measure, n: int) -> None:
         """Change how plans are measured from now on."""
         self.measurements.change(attack, n)
         self._tell("records")
@@ -259,6 +267,25 @@ class Session(Stage):
             self._tell("records")
 
         return self.jobs.submit(plan, work)
+
+    def estimate(self, on: bool) -> None:
+        """Show robust accuracy while dragging: an upper bound, see `robust.transfer`."""
+        attack, n, seed = self.measurements.how
+        if on and not self.estimates.ready(attack, n, seed):
+            self.estimates.check(attack)
+        self.estimates.on = on
+        self._tell("estimate")
+        self._look_ahead()
+
+    @property
+    def estimated(self) -> Transfer | None:
+        """The estimate of the plan on the faders, when it is made."""
+        return self.estimates.of(self.plan, *self.measurements.how)
+
+    def bring(self, own: Own, attack: Measure) -> None:
+        """Ask for a network and images of the user's own to be opened, under this attack."""
+        self.brought = own, attack
+        self._tell("own")
 
     # -- taking it away ------------------------------------------------------------------------
 
@@ -299,6 +326,27 @@ class Session(Stage):
             raise PlanError("α is not computed yet; choose “α of eq. 8” again.")
         return self.sources.weighted
 
+    def _tell(self, what: str) -> None:
+        super()._tell(what)
+        if what in ("desk", "records"):
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Estimate the present plan; the dense network is attacked first where it is not yet."""
+        how, made = self.measurements.how, self.estimates
+        if not made.on or how[0] is None:
+            return
+        if made.ready(*how):
+            made.want(self.network, self.plan, *how)
+            return
+
+        def attack(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+            made.prepare(*how, progress, cancelled)
+            self._look_ahead()
+
+        if all(job.about != ATTACKING for job in self.jobs.all):
+            self.jobs.submit(ATTACKING, attack)
+
     def _learn(self, what: str, work: Work) -> None:
         """Learn something from the images in the background."""
         self.sources.check()
@@ -329,6 +377,6 @@ class Session(Stage):
         if job.about in LEARNING:
             self._tell("learning")
         if job.error is not None:
-            what = job.about if job.about in LEARNING else "the measurement"
+            what = job.about if isinstance(job.about, str) else "the measurement"
             self.say(f"{what} stopped: {job.error}", failed=True)
         self._tell("job")

@@ -10,7 +10,7 @@ import ipywidgets as w
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
-from gdws_explorer.widgets.explorer import inside
+from gdws_explorer.widgets.parts import inside
 
 PATIENCE = 0.7  # seconds without a word
 

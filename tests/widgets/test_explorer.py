@@ -2,12 +2,15 @@
 
 import math
 
+import ipywidgets as w
 import pytest
 import torch
 from torch import nn
 
 import gdws_explorer as gx
+from gdws_explorer.robust.staged import standard
 from gdws_explorer.widgets.desk import HANDLERS
+from gdws_explorer.widgets.panels.shelf import Shelf
 
 
 @pytest.fixture(scope="module")
@@ -247,13 +250,124 @@ def test_the_switch_from_data(explorer):
 
 
 def test_an_attack_that_the_inputs_cannot_say_stands_as_it_is():
-    attack = gx.PGD(0.5, steps=3, norm="l2")
+    attack = gx.PGD(0.5, steps=3, step_size=0.2, norm="l2")
     explorer = gx.explore("digits", attack=attack)
-    assert explorer.measuring._attack.label == "PGD-3 ℓ2 ε 0.5"
-    explorer.measuring._n.value = 12
-    assert explorer.session.measurements.attack == attack
-    explorer.measuring._attack.value = "FGSM"
-    assert explorer.session.measurements.attack == gx.FGSM(0.5)
-    explorer.measuring._attack.value = "given"
-    assert explorer.session.measurements.attack == attack
+    measuring, measured = explorer.measuring, explorer.session.measurements
+    assert measuring._attack.label == "PGD-3 ℓ2 ε 0.5"
+    measuring._n.value = 12
+    assert measured.attack == attack
+    measuring._attack.value = "FGSM"
+    assert measured.attack == gx.FGSM(8 / 255), "ε of one norm says nothing about the other"
+    measuring._attack.value = "given"
+    assert measured.attack == attack
     explorer.close()
+
+
+def test_the_inputs_follow_the_attack(fresh):
+    measuring, measured = fresh.measuring, fresh.session.measurements
+    measuring._attack.value = "Square"
+    assert measured.attack == gx.Square(0.15, 1000)
+    assert measuring._steps.description == "queries"
+    measuring._restarts.value = 3
+    assert measured.attack == gx.Square(0.15, 1000, restarts=3)
+    measuring._norm.value = "l2"
+    assert measured.attack == gx.Square(128 / 255, 1000, norm="l2", restarts=3)
+    measuring._attack.value = "staged"
+    assert measured.attack == standard(0.15), "the radius of the norm that it has"
+    assert measuring._steps.layout.display == measuring._restarts.layout.display == "none"
+    measuring._attack.value = "PGD"
+    measuring._restarts.value = 1
+    assert measured.attack == gx.PGD(0.15, 20)
+
+
+def test_a_staged_attack_measures_and_comes_back_with_the_state(explorer, robust_of):
+    attack = gx.Staged([gx.FGSM(0.15), gx.PGD(0.15, 3)])
+    explorer.session.measure_with(attack, 30)
+    explorer.session.evaluate()
+    explorer.session.jobs.wait(60)
+    (record,) = explorer.session.measurements.records()
+    assert record.report.attack == attack
+    assert record.report.robust_correct == robust_of(attack)
+    again = gx.explore(state=explorer.state)
+    assert again.session.measurements.attack == attack
+    again.close()
+
+
+def test_a_live_estimate_is_drawn_and_labelled(fresh):
+    session, view = fresh.session, fresh.front_view
+    session.measure_with(gx.FGSM(0.15), 60)
+    send(fresh, "network", by="macs", value=0.3, gesture="1:1")
+    assert view._bound.value == ""
+    fresh.axes._live.value = True
+    session.jobs.wait(60)
+    session.estimates.wait(60)
+    found = session.estimated
+    assert "transfer, upper bound: robust at most" in view._bound.value
+    assert f"{found.robust:.1%}" in view._bound.value
+    labels = [shape.label.text for shape in view.figure.layout.shapes]
+    assert any(f"at most {100 * found.robust:.0f} % (transfer)" in each for each in labels if each)
+    send(fresh, "network", by="macs", value=0.1, gesture="1:2")
+    session.estimates.wait(60)
+    assert session.estimated != found
+    session.evaluate()
+    session.jobs.wait(60)
+    assert "no estimate is needed" in view._bound.value
+    fresh.axes._live.value = False
+    assert view._bound.value == ""
+
+
+def test_no_estimate_without_an_attack(fresh):
+    fresh.session.measure_with(None, 60)
+    fresh.axes._live.value = True
+    assert "no attack to estimate under" in fresh._message.value
+    assert not fresh.axes._live.value
+
+
+@pytest.fixture
+def fresh():
+    made = gx.explore("digits")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def robust_of():
+    """How many of 30 images the dense digits network withstands an attack on."""
+    bench = gx.load("digits")
+    return lambda attack: gx.evaluate(bench.model, bench.data, attack, n=30).robust_correct
+
+
+def test_panels_are_made_when_they_are_opened(explorer):
+    made = []
+
+    class Here:
+        title, tip = "Here", "a panel"
+
+        def __init__(self, session):
+            made.append(session)
+            self.heard = []
+            self.box = w.HTML("here")
+
+        def refresh(self, what):
+            self.heard.append(what)
+
+    class There(Here):
+        title = "There"
+
+    shelf = Shelf(explorer.session, (Here, There))
+    assert not made
+    shelf.open("Here")
+    first = shelf.opened
+    assert made == [explorer.session]
+    shelf.refresh("desk")
+    shelf.open("There")
+    assert isinstance(shelf.opened, There)
+    assert shelf._place.children == (shelf.opened.box,)
+    shelf.refresh("records")
+    assert first.heard == ["desk"], "it is hidden"
+    shelf.open("Here")
+    assert shelf.opened is first
+    assert len(made) == 2
+    assert first.heard[1:] == ["desk", "records", "pins", "job"], "and catches up"
+    shelf.open(None)
+    assert shelf._place.children == ()

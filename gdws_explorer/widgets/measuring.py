@@ -1,0 +1,143 @@
+"""How plans are measured: attack and images, Evaluate, progress, cancel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as w
+
+from gdws_explorer.explore.attacking import KINDS, USUAL_L2, Measure, Wish, wish_of
+from gdws_explorer.robust.spec import NORMS, fraction
+from gdws_explorer.robust.staged import stages_of
+from gdws_explorer.widgets import words
+from gdws_explorer.widgets.parts import button, labelled, on, radius, row
+from gdws_explorer.widgets.session import Session
+
+GIVEN = "given"  # an attack that the inputs cannot say
+
+
+class Measuring:
+    """The inputs below the front, and what runs."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._given = session.measurements.attack
+        wish = wish_of(self._given)
+        options = [(kind.label, name) for name, kind in KINDS.items()]
+        if wish is None:
+            assert self._given is not None
+            options.insert(0, (self._given.label, GIVEN))
+            first = stages_of(self._given)[0]
+            wish = Wish(GIVEN, first.eps, first.norm)
+        self._other_eps = {"linf": "8/255", "l2": fraction(USUAL_L2)}
+        self._attack = labelled(
+            w.Dropdown, "attack", 42, 170, options=options, value=wish.kind,
+            tooltip="Through torchattacks",
+        )  # fmt: skip
+        self._norm = w.Dropdown(
+            options=[(label, name) for name, label in NORMS.items()], value=wish.norm,
+            layout=w.Layout(width="52px"), tooltip="What ε measures: ℓ∞ each pixel, ℓ2 the sum",
+        )  # fmt: skip
+        self._eps = labelled(
+            w.Text, "ε", 14, 86, value=fraction(wish.eps), continuous_update=False,
+            tooltip="Radius for images in [0, 1], as 8/255",
+        )  # fmt: skip
+        self._steps = labelled(
+            w.IntText, "steps", 46, 104, value=wish.steps, continuous_update=False
+        )
+        self._restarts = labelled(
+            w.IntText, "restarts", 56, 104, value=wish.restarts, continuous_update=False,
+            tooltip="How often it is tried from another random start",
+        )  # fmt: skip
+        self._n = labelled(
+            w.IntText, "n", 14, 74, value=session.measurements.n, continuous_update=False,
+            tooltip="How many images",
+        )  # fmt: skip
+        self._evaluate = button("Evaluate", "play", "Measure this plan in the background", 96)
+        self._evaluate.button_style = "primary"
+        self._cancel = button("Cancel", "stop", "Stop the measurement and those that wait", 80)
+        self._bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="160px"))
+        self._text = w.HTML()
+        on(session, self._evaluate, self._go)
+        on(session, self._cancel, session.jobs.cancel)
+        self._attack.observe(self._chosen, "value")
+        self._norm.observe(self._ball, "value")
+        for widget in (self._eps, self._steps, self._restarts, self._n):
+            widget.observe(self._set, "value")
+        inputs = [self._attack, self._norm, self._eps, self._steps, self._restarts, self._n]
+        self.box = w.VBox(
+            [row(*inputs, self._evaluate, self._cancel), w.HBox([self._bar, self._text])]
+        )
+        self._disable_all = session.measurements.data is None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the running job, and only the inputs that the attack has."""
+        running = self._session.jobs.running
+        self._bar.value = 0.0 if running is None else running.fraction
+        self._bar.layout.visibility = "hidden" if running is None else "visible"
+        self._cancel.disabled = running is None
+        self._evaluate.disabled = self._disable_all
+        kind = KINDS.get(self._attack.value)
+        attacks = kind is not None and self._attack.value != "none"
+        self._eps.layout.display = None if attacks else "none"
+        self._norm.layout.display = None if attacks else "none"
+        self._norm.disabled = kind is None or len(kind.norms) == 1
+        self._steps.layout.display = None if kind is not None and kind.steps else "none"
+        self._steps.description = "steps" if kind is None else kind.steps_name
+        self._restarts.layout.display = None if kind is not None and kind.restarts else "none"
+        self._attack.tooltip = "as given" if kind is None else kind.tip
+        self._text.value = words.job(self._session)
+
+    def _go(self) -> None:
+        self._apply()
+        self._session.evaluate()
+
+    def _chosen(self, change: dict[str, Any]) -> None:
+        """Another attack: its own usual number of steps, and a norm that it has."""
+        kind = KINDS.get(change["new"])
+        with self._session.told(), self._session.lock:
+            if kind is not None:
+                before = KINDS.get(change["old"])
+                if kind.steps and (before is None or before.steps != kind.steps):
+                    self._quietly(self._steps, kind.steps)
+                if self._norm.value not in kind.norms:
+                    self._swap_eps(self._norm.value, kind.norms[0])
+                    self._quietly(self._norm, kind.norms[0])
+            self._apply()
+
+    def _ball(self, change: dict[str, Any]) -> None:
+        """Another norm: ε of one says nothing about ε of the other."""
+        self._swap_eps(change["old"], change["new"])
+        self._set(change)
+
+    def _swap_eps(self, old: str, new: str) -> None:
+        self._other_eps[old] = self._eps.value
+        self._quietly(self._eps, self._other_eps[new])
+
+    def _quietly(self, widget: w.Widget, value: Any) -> None:
+        """Set an input as a part of another change, which measures anew once and at its end."""
+        self._busy = True
+        try:
+            widget.value = value
+        finally:
+            self._busy = False
+
+    _busy = False
+
+    def _set(self, _change: Any) -> None:
+        if not self._busy:
+            with self._session.told():
+                self._apply()
+
+    def _apply(self) -> None:
+        self._session.measure_with(self._wanted(), self._n.value)
+
+    def _wanted(self) -> Measure:
+        if self._attack.value == GIVEN:
+            return self._given
+        eps = 8 / 255 if self._attack.value == "none" else radius(self._eps.value)
+        wish = Wish(
+            self._attack.value, eps, self._norm.value, self._steps.value, self._restarts.value
+        )
+        return wish.attack
