@@ -24,7 +24,8 @@ from gdws_explorer.robust.images import check_data
 from gdws_explorer.robust.spec import is_number
 from gdws_explorer.training.admm import Admm, Rounds
 from gdws_explorer.training.finetune import Compressed, as_network, compressed
-from gdws_explorer.training.loop import Known, fit, split
+from gdws_explorer.training.hooks import Known
+from gdws_explorer.training.loop import fit, split
 from gdws_explorer.training.recipe import Recipe
 from gdws_explorer.training.room import Room, Rule
 
