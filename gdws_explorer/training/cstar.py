@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import DataError
 from gdws_explorer.network.network import Network
-from gdws_explorer.robust.guard import Cancel, own_copy
+from gdws_explorer.robust.guard import Cancel, own_copy, place
 from gdws_explorer.robust.images import check_data
 from gdws_explorer.robust.spec import is_number
 from gdws_explorer.training.admm import Admm, Rounds
@@ -61,6 +62,7 @@ def cstar(
     rho: tuple[float, float] = RHO,
     tuning: Recipe | None = None,
     augment: Callable[[Tensor], Tensor] | None = None,
+    device: str | torch.device | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[float, Moment], None] | None = None,
     cancel: Cancel = None,
@@ -87,6 +89,7 @@ def cstar(
     tuning : how the factors are trained; by default like the network, for half as many epochs at
         a third of the learning rate.
     augment : images `(B, C, H, W)` to images, before the attack, in both trainings.
+    device : where to train; the network's unless given, where the result is too.
     checkpoint : a file, written after every epoch, and `….factors.…` beside it in the second
         training; a killed run goes on from there to the same weights on the same device.
     progress : called with (fraction done, what is known) after every step.
@@ -103,6 +106,7 @@ def cstar(
     rule = rule or Rule()
     tuning = tuning or gentler(recipe)
     model = own_copy(network.model).requires_grad_(True)
+    model = model.to(place(device, model))
     admm = Admm(model, room, rule, weights_of(rho, recipe.epochs))
     learned, _ = split(images, labels, tuning)  # what is held out then, must not be known now
     share = recipe.epochs / (recipe.epochs + tuning.epochs)
@@ -135,6 +139,7 @@ def cstar(
         data,
         tuning,
         augment=augment,
+        device=device,
         checkpoint=None if checkpoint is None else beside(checkpoint),
         progress=tell("factors"),
         cancel=cancel,

@@ -55,6 +55,7 @@ def finetune(
     recipe: Recipe,
     *,
     augment: Callable[[Tensor], Tensor] | None = None,
+    device: str | torch.device | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[float, Known], None] | None = None,
     cancel: Cancel = None,
@@ -70,7 +71,7 @@ def finetune(
     data : images `(N, C, H, W)` in [0, 1] and labels `(N,)`, not those that plans are measured on.
     recipe : how to train; a tenth of the learning rate that the network was trained with is a
         good beginning.
-    augment, checkpoint, progress, cancel : as in `training.fit`.
+    augment, device, checkpoint, progress, cancel : as in `training.fit`.
 
     Raises
     ------
@@ -81,8 +82,8 @@ def finetune(
     stop = cancel.is_set if isinstance(cancel, threading.Event) else cancel
     built = network.build(plan, cancel=stop)
     found = fit(
-        built, data, recipe, augment=augment, checkpoint=checkpoint, progress=progress,
-        cancel=cancel,
+        built, data, recipe, augment=augment, device=device, checkpoint=checkpoint,
+        progress=progress, cancel=cancel,
     )  # fmt: skip
     return compressed(network, found, dict(plan), plan)
 
