@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-ROOMS = ["factorize", "network", "robust", "explore", "export"]
+ROOMS = ["factorize", "network", "robust", "training", "explore", "export"]
 BLOCKED = ["ipywidgets", "anywidget", "plotly", "IPython", "ipykernel", "jupyter*", "notebook"]
 
 BLOCKER = f"""

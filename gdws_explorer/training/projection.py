@@ -1,0 +1,317 @@
+"""A network's kernels brought into one budget: ranks chosen over all layers at once.
+
+The global Tucker-2 projection of CSTAR (Phan et al., AAAI 2023, arXiv 2212.01957) as we rebuild
+it: the singular values of all layers and modes lie in one pool, and ranks are released where that
+loses the least per parameter (or MAC) freed, until the whole network's budget holds. The paper's
+own rule is not known in detail, so the alternatives are options of `Rule`. GDWS ranks are chosen
+by the same walk (ours): a family is what it says of its ranks' values and costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gdws_explorer.errors import BudgetError
+from gdws_explorer.factorize import gdws, tucker
+from gdws_explorer.factorize.geometry import one_thread
+from gdws_explorer.network.allocate import Allocator, Fixed, Options, Table
+from gdws_explorer.network.budgets import WORDS, at_most, check_fraction
+from gdws_explorer.network.cost import cost
+from gdws_explorer.network.families import FAMILIES
+from gdws_explorer.network.layers import Layer
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plan import Choice, Dense, ranks
+
+Floats = NDArray[np.float64]
+VALUES = ("raw", "squared", "relative")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How ranks are chosen; what the paper leaves open is an option.
+
+    values : what a rank is worth: its singular value ("raw"), that "squared", or "relative", the
+        square over its layer's squared norm. by_cost : whether the worth is divided by what the
+        rank's release frees. floor : no rank goes below it. sweeps : of HOOI at the chosen
+        Tucker-2 ranks; 0 takes the truncated HOSVD. pooled : False takes the ranks of least total
+        error that the budget allows instead, by the tables of the explorer's budgets (ours).
+    """
+
+    values: Literal["raw", "squared", "relative"] = "relative"
+    by_cost: bool = True
+    floor: int = 1
+    sweeps: int = 0
+    pooled: bool = True
+
+    def __post_init__(self) -> None:
+        if self.values not in VALUES:
+            raise BudgetError(f"values is {self.values!r}; expected one of {', '.join(VALUES)}.")
+        if not self.pooled and self.values == "raw":
+            raise BudgetError('the least error is one of squares; with pooled=False, give "squared"'
+                              ' or "relative" values.')  # fmt: skip
+        for name, least in (("floor", 1), ("sweeps", 0)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise BudgetError(f"{name} is {value!r}; expected a whole number from {least} up.")
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """The budget of a whole network, and the layers that share it.
+
+    layers : those that take part, by name. family : what they become, or stay dense. measure :
+    "params" or "macs". most : the whole network's, at most. total : the dense network's.
+    """
+
+    layers: Mapping[str, Layer]
+    family: str
+    measure: str
+    most: int
+    total: int
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        family: str = "tucker2",
+        *,
+        ratio: float | None = None,
+        params: float | None = None,
+        macs: float | None = None,
+        skip: Collection[str] | None = None,
+    ) -> Room:
+        """A share of the dense network's parameters or MACs; exactly one of the three.
+
+        ratio : how many times fewer parameters, above 1. params, macs : fractions in (0, 1].
+        skip : layers that stay dense; None for those that the network's budgets skip.
+        Errors: BudgetError.
+        """
+        measure, fraction = _fraction(ratio, params, macs)
+        if family not in ("tucker2", "gdws"):
+            raise BudgetError(f"family is {family!r}; expected 'tucker2' or 'gdws'.")
+        left = network.skip if skip is None else frozenset(skip)
+        for name in left:
+            network.layer(name)
+        able = [n for n in network.names if n not in left and family in network.layer(n).families]
+        if not able:
+            raise BudgetError(
+                f"no layer of the network can become {FAMILIES[family].label}; choose another "
+                "family, or skip fewer layers."
+            )
+        layers = {name: network.layer(name) for name in able}
+        total = int(getattr(network, measure))
+        return cls(layers, family, measure, at_most(fraction, total), total)
+
+    @property
+    def rest(self) -> int:
+        """What these layers do not change: other layers and BatchNorm."""
+        return self.total - sum(int(getattr(x, self.measure)) for x in self.layers.values())
+
+    def full(self, name: str) -> tuple[int, ...]:
+        """The ranks at which a layer is exact."""
+        out, channels, *kernel = self.layers[name].weight_shape
+        area = math.prod(kernel)
+        if self.family == "gdws":
+            return (channels * min(out, area),)
+        return min(out, channels * area), min(channels, out * area)
+
+    def cost(self, choices: Mapping[str, Choice]) -> int:
+        """What the whole network costs when its layers become these; one left out is dense."""
+        return self.rest + sum(
+            int(getattr(cost(layer, choices.get(name, Dense())), self.measure))
+            for name, layer in self.layers.items()
+        )
+
+
+class Projected(NamedTuple):
+    """Kernels of the ranks that a budget allows.
+
+    choices : of every layer that takes part. kernels : the nearest ones of these ranks that the
+    family's spectrum knows, as `(M, C, Kh, Kw)` in the given types. cost : the whole network's.
+    """
+
+    choices: dict[str, Choice]
+    kernels: dict[str, Tensor]
+    cost: int
+
+
+def project(kernels: Mapping[str, Tensor], room: Room, rule: Rule | None = None) -> Projected:
+    """Bring the kernels `(M, C, Kh, Kw)` of a network's layers, by name, into its budget.
+
+    A layer that would cost no less than the dense one stays dense, its kernel as it is. Raises
+    BudgetError where the budget lies below what the network needs at the least ranks.
+    """
+    rule = rule or Rule()
+    with one_thread():
+        decompose = FAMILIES[room.family].decompose
+        spectra = {name: decompose(kernels[name].detach()) for name in room.layers}
+        steps = {name: _Steps(layer, spectra[name], room, rule)
+                 for name, layer in room.layers.items()}  # fmt: skip
+        _check(room, room.rest + sum(each.least for each in steps.values()))
+        choices = _released(steps, room, rule) if rule.pooled else _best(spectra, room, rule)
+        made = {n: _kernel(spectra[n], choice, kernels[n], rule) for n, choice in choices.items()}
+    return Projected(choices, made, room.cost(choices))
+
+
+# -- the pool ------------------------------------------------------------------------------
+
+
+class _Steps:
+    """One layer's ranks on their way down.
+
+    ranks : the present ones. cost : the layer's at these ranks, or dense where that is no dearer.
+    """
+
+    def __init__(self, layer: Layer, spectrum: Any, room: Room, rule: Rule) -> None:
+        one = FAMILIES[room.family]
+        self._price: Callable[..., int] = lambda *r: int(getattr(one.cost(layer, *r), room.measure))
+        self._choice = one.choice
+        self._values = _values(spectrum, rule)
+        self._by_cost = rule.by_cost
+        self.full = room.full(layer.name)
+        self.floor = tuple(min(rule.floor, most) for most in self.full)
+        self.ranks = self.full
+        self.dense = int(getattr(layer, room.measure))
+        self.least = min(self.dense, self._price(*self.floor))
+
+    @property
+    def cost(self) -> int:
+        return min(self.dense, self._price(*self.ranks))
+
+    @property
+    def choice(self) -> Choice:
+        dearer = self._price(*self.ranks) >= self.dense
+        return Dense() if dearer else self._choice(*self.ranks)
+
+    def moved(self, axis: int, by: int) -> tuple[int, ...]:
+        """The ranks with one of them a step lower or higher."""
+        return (*self.ranks[:axis], self.ranks[axis] + by, *self.ranks[axis + 1 :])
+
+    def losses(self) -> list[float]:
+        """What the next step down loses, per unit of cost; infinity at the floor."""
+        price = self._price(*self.ranks)
+        return [
+            np.inf if rank <= low else self._worth(axis, rank, price - self._price(*new))
+            for axis, (rank, low) in enumerate(zip(self.ranks, self.floor, strict=True))
+            for new in [self.moved(axis, -1)]
+        ]
+
+    def gain(self, axis: int, spare: int) -> float:
+        """What the next step up is worth, per unit of cost; -1 where it cannot be taken."""
+        if self.ranks[axis] >= self.full[axis] or self.cost >= self.dense:
+            return -1.0
+        more = min(self.dense, self._price(*self.moved(axis, 1))) - self.cost
+        return self._worth(axis, self.ranks[axis] + 1, more) if more <= spare else -1.0
+
+    def _worth(self, axis: int, rank: int, cost: int) -> float:
+        return float(self._values[axis][rank - 1]) / (cost if self._by_cost else 1)
+
+
+def _released(steps: Mapping[str, _Steps], room: Room, rule: Rule) -> dict[str, Choice]:
+    """Release what loses least until the budget holds, then take back what still fits."""
+    layers = list(steps.values())
+    axes = len(layers[0].full)
+    losses = np.array([each.losses() for each in layers])
+    total = room.rest + sum(each.cost for each in layers)
+    while total > room.most:
+        i, axis = divmod(int(losses.argmin()), axes)
+        layer, before = layers[i], layers[i].cost
+        layer.ranks = layer.moved(axis, -1)
+        losses[i] = layer.losses()
+        total += layer.cost - before
+    while True:
+        gains = [(layer.gain(axis, room.most - total), i, axis)
+                 for i, layer in enumerate(layers) for axis in range(axes)]  # fmt: skip
+        best, i, axis = max(gains)
+        if best < 0:
+            return {name: each.choice for name, each in steps.items()}
+        before = layers[i].cost
+        layers[i].ranks = layers[i].moved(axis, 1)
+        total += layers[i].cost - before
+
+
+def _values(spectrum: Any, rule: Rule) -> tuple[Floats, ...]:
+    """What every rank is worth, largest first: one array for each number of a choice."""
+    if isinstance(spectrum, gdws.GDWSSpectrum):
+        squares: tuple[Floats, ...] = (np.sort(spectrum.energy, axis=None)[::-1],)
+    else:
+        whole = spectrum.energy
+        squares = tuple(
+            -np.diff(errors, prepend=whole)
+            for errors in (spectrum.errors[:, -1], spectrum.errors[-1])
+        )
+    if rule.values == "relative":
+        return tuple(each / (float(each.sum()) or 1.0) for each in squares)
+    return squares if rule.values == "squared" else tuple(np.sqrt(each) for each in squares)
+
+
+# -- the least error -----------------------------------------------------------------------
+
+
+def _best(spectra: Mapping[str, Any], room: Room, rule: Rule) -> dict[str, Choice]:
+    """The choices of least total squared error in the budget, as `Network.budget` finds them."""
+    one, tables = FAMILIES[room.family], {}
+    for name, layer in room.layers.items():
+        taken, errors = one.table(spectra[name])
+        low = np.minimum(rule.floor, one.most(spectra[name]))
+        kept = (taken >= low).all(axis=1)
+        taken, errors = taken[kept], errors[kept]
+        price = np.asarray(getattr(one.cost(layer, *taken.T), room.measure))
+        dense = np.array([getattr(layer, room.measure)])
+        table = Table.of([Fixed(Dense(), dense, np.zeros(1)),
+                          Options(one.kind, price, errors, taken)])  # fmt: skip
+        scale = one.whole(spectra[name]) if rule.values == "relative" else 1.0
+        tables[name] = table.weighed(1 / (scale or 1.0))
+    return Allocator(tables).under_cost(room.most - room.rest).choices
+
+
+# -- kernels and complaints ----------------------------------------------------------------
+
+
+def _kernel(spectrum: Any, choice: Choice, kernel: Tensor, rule: Rule) -> Tensor:
+    if isinstance(choice, Dense):
+        return kernel.detach().clone()
+    if isinstance(spectrum, gdws.GDWSSpectrum):
+        return spectrum.kernel(spectrum.mego(*ranks(choice)))
+    if rule.sweeps:
+        return tucker.swept(spectrum, *ranks(choice), sweeps=rule.sweeps)
+    made: Tensor = spectrum.kernel(*ranks(choice))
+    return made
+
+
+def _fraction(
+    ratio: float | None, params: float | None, macs: float | None
+) -> tuple[str, float]:
+    given = {"ratio": ratio, "params": params, "macs": macs}
+    named = {name: value for name, value in given.items() if value is not None}
+    if len(named) != 1:
+        raise BudgetError(
+            f"{' and '.join(named) or 'no budget'} given; expected exactly one of ratio, params "
+            "and macs."
+        )
+    ((name, value),) = named.items()
+    if name != "ratio":
+        check_fraction(f"the {WORDS[name]} budget", value)
+        return name, value
+    if not isinstance(value, int | float | np.number) or not 1 < value < np.inf:
+        raise BudgetError(
+            f"ratio is {value}; expected how many times fewer parameters, a number above 1."
+        )
+    return "params", 1 / value
+
+
+def _check(room: Room, least: int) -> None:
+    if room.most < least:
+        share = f"{room.measure}={math.ceil(1e4 * least / room.total) / 1e4:.4f}"
+        raise BudgetError(
+            f"{room.most:,} {WORDS[room.measure]} cannot be reached: at the least ranks the "
+            f"network has {least:,}, {room.rest:,} of them in what is not approximated; ask for "
+            f"{share} or more."
+        )
