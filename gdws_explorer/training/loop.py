@@ -50,13 +50,13 @@ class Known:
     """What is known after a step.
 
     epoch : under way, from 1. step : of the whole training, from 1. loss : of this step.
-    last : the epoch before, with its validation; None in the first.
+    history : the epochs before, with their validation; those before a checkpoint too.
     """
 
     epoch: int
     step: int
     loss: float
-    last: Entry | None
+    history: tuple[Entry, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,8 +279,7 @@ class _Run:
             learner.step(loss, lr)
             total, right = total + value, right + correct
             if self.progress is not None:
-                last = self.history[-1] if self.history else None
-                known = Known(number, learner.steps, value, last)
+                known = Known(number, learner.steps, value, tuple(self.history))
                 self.progress(learner.steps / len(self.rates), known)
             if index in looks and strike is not None and judge is not None:
                 found = overfit.collapsed(learner.network, x, y, strike, judge, self.cancel)
