@@ -35,7 +35,7 @@ from gdws_explorer.robust.evaluate import evaluate
 from gdws_explorer.robust.normalized import Normalized
 from gdws_explorer.robust.report import Report
 from gdws_explorer.robust.staged import Staged
-from gdws_explorer.training import Recipe, train
+from gdws_explorer.training import Recipe, Rule, cstar, finetune, train
 
 __version__ = "0.1.0"
 
@@ -61,6 +61,7 @@ __all__ = [
     "PlanError",
     "Recipe",
     "Report",
+    "Rule",
     "SpatialSVD",
     "Square",
     "Staged",
@@ -68,9 +69,11 @@ __all__ = [
     "Tucker2",
     "Tucker2Conv2d",
     "compare",
+    "cstar",
     "evaluate",
     "explore",
     "export",
+    "finetune",
     "gdws",
     "load",
     "load_checkpoint",

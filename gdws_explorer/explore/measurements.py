@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
-from gdws_explorer import files
 from gdws_explorer.errors import DataError
 from gdws_explorer.explore.attacking import Measure
 from gdws_explorer.explore.predict import predict
-from gdws_explorer.explore.records import (
-    Record,
-    Setting,
-    csv_text,
-    record_of,
-)
+from gdws_explorer.explore.recordfiles import write_csv
+from gdws_explorer.explore.records import Record, Setting, record_of
 from gdws_explorer.explore.store import Store
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.evaluate import evaluate
 from gdws_explorer.robust.images import data_fingerprint
+from gdws_explorer.robust.staged import from_dict
 
 SAMPLE = 360  # images measured unless the user says otherwise
 REFIT = 0.3  # of a measurement's progress, where layers are solved for first
+
+
+class SettingCount(NamedTuple):
+    """A setting, the measurements made in it, and what to call it."""
+
+    setting: Setting
+    measured: int
+    label: str
 
 
 class Measurements:
@@ -51,7 +57,8 @@ class Measurements:
         self._images = "" if data is None else data_fingerprint(*data)
         self._bundled = tuple(bundled)
         self._store = Store() if store is None else store
-        self._known: tuple[Setting, tuple[Record, ...]] | None = None
+        self._known: dict[Setting, tuple[Hashable, dict[str, Record]]] = {}
+        self._elsewhere: Setting | None = None
 
     @property
     def setting(self) -> Setting:
@@ -59,30 +66,86 @@ class Measurements:
         attack = None if self.attack is None else self.attack.to_dict()
         return Setting(self._network.fingerprint, self._images, attack, self.n, self.seed)
 
+    @property
+    def how(self) -> tuple[Measure, int, int]:
+        """Attack, n and seed of the present setting."""
+        return self.attack, self.n, self.seed
+
     def change(self, attack: Measure, n: int) -> None:
         """Measure with this attack on n images from now on."""
         if self.data is not None and not 1 <= n <= len(self.data[1]):
             raise DataError(f"n is {n}; expected 1 to {len(self.data[1])}, the images there are.")
         self.attack, self.n = attack, n
+        self._elsewhere = None
 
-    def records(self) -> tuple[Record, ...]:
-        """The records of the present setting, bundled ones first; a plan's latest wins."""
-        setting, known = self.setting, self._known
-        if known is None or known[0] != setting:  # asked at every move of a fader: looked up once
-            bundled = [r for r in self._bundled if r.setting.key == setting.key]
-            latest = {r.plan.hash: r for r in (*bundled, *self._store.records(setting))}
-            known = self._known = setting, tuple(latest.values())
-        return known[1]
+    def records(self, setting: Setting | None = None) -> tuple[Record, ...]:
+        """The records of one setting, bundled ones first; a plan's latest wins.
 
-    def others(self) -> int:
-        """How many records of this network were measured in other settings."""
-        key = self.setting.key
-        mine = self._store.records(fingerprint=self._network.fingerprint)
-        return sum(r.setting.key != key for r in (*self._bundled, *mine))
+        setting : the present one unless given.
+        """
+        return tuple(self._latest(setting or self.setting).values())
 
     def of(self, plan: Plan) -> Record | None:
         """The record of a plan in the present setting, if there is one."""
-        return next((r for r in self.records() if r.plan == plan), None)
+        return self._latest(self.setting).get(plan.hash)
+
+    def _latest(self, setting: Setting) -> dict[str, Record]:
+        """Records by their plan's hash; asked at every fader's move, looked up after a change."""
+        stamp = self._store.stamp()
+        known = self._known.get(setting)
+        if known is None or known[0] != stamp:
+            bundled = [r for r in self._bundled if r.setting == setting]
+            latest = {r.plan.hash: r for r in (*bundled, *self._store.records(setting))}
+            known = self._known[setting] = stamp, latest
+        return known[1]
+
+    def everything(self) -> tuple[Record, ...]:
+        """All records of this network, in whatever setting."""
+        return (*self._bundled, *self._store.records(fingerprint=self._network.fingerprint))
+
+    # -- other settings ------------------------------------------------------------------
+
+    @property
+    def shown(self) -> Setting:
+        """The setting whose records are looked at: the present one until `show` says another."""
+        return self._elsewhere or self.setting
+
+    def show(self, setting: Setting) -> None:
+        """Look at the records of another setting, one of `settings`.
+
+        One of these images becomes the present one, so that what is measured next stands on the
+        same front. One of other images can only be looked at, until the setting changes again.
+        """
+        if setting.fingerprint != self._network.fingerprint:
+            raise DataError(
+                f"the setting is of network {setting.fingerprint[:12]}…, this one is "
+                f"{self._network.fingerprint[:12]}…; explore that network to see its records."
+            )
+        if setting.data != self._images:
+            self._elsewhere = setting
+            return
+        self.change(None if setting.attack is None else from_dict(setting.attack), setting.n)
+        self.seed = setting.seed
+
+    def settings(self) -> tuple[SettingCount, ...]:
+        """The settings in which this network was measured; the present one comes first."""
+        present = self.setting
+        counts = {present: 0}
+        for record in self._bundled:
+            counts[record.setting] = counts.get(record.setting, 0) + 1
+        for setting, count in self._store.counts(present.fingerprint).items():
+            counts[setting] = counts.get(setting, 0) + count
+        return tuple(
+            SettingCount(setting, count, self._words(setting)) for setting, count in counts.items()
+        )
+
+    def others(self) -> int:
+        """How many measurements of this network are of other settings."""
+        return sum(one.measured for one in self.settings()[1:])
+
+    def _words(self, setting: Setting) -> str:
+        images = "" if setting.data == self._images else f" · other images ({setting.data[:8]})"
+        return setting.label + images
 
     def predicted(self, plan: Plan, error: float, metric: str) -> float | None:
         """Where an unmeasured plan of this relative error should land.
@@ -106,9 +169,11 @@ class Measurements:
 
         def measure(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Record:
             making = 0.0 if plan.calibration is None else REFIT
+            began = time.perf_counter()
             built = network.build(
                 plan, progress=lambda fraction: progress(making * fraction), cancel=cancelled
             )
+            timings = {"build s": time.perf_counter() - began}
             report = evaluate(
                 built,
                 data,
@@ -119,16 +184,17 @@ class Measurements:
                 cancel=cancelled,
             )
             summary = network.summary(plan)
-            record = record_of(plan, summary, report, data=self._images, parent=parent)
+            record = record_of(
+                plan, summary, report, data=self._images, parent=parent, timings=timings
+            )
             self._store.add(record)
-            self._known = None
             return record
 
         return measure
 
     def save(self, path: str | Path) -> Path:
         """Write the records of the present setting as CSV."""
-        files.write_text(path, csv_text(self.records()))
+        write_csv(path, self.records())
         return Path(path).absolute()
 
     def close(self) -> None:

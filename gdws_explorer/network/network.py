@@ -135,7 +135,9 @@ class Network(Planning):
                 cancel=cancel,
             )  # fmt: skip
 
-        settings = f"{self.fingerprint}{self._weights or ''} {attack_key(attack)} {n} {seed} {names}"
+        settings = (
+            f"{self.fingerprint}{self._weights or ''} {attack_key(attack)} {n} {seed} {names}"
+        )
         name = f"alpha-{Digest(settings).tensors([('x', x), ('y', y)]).hex}"
         must = cache is not True
         return remembered(name, compute, self._alphas, folder, must=must)
@@ -177,6 +179,11 @@ class Network(Planning):
         other.label = other._weights = label
         other._tabulate()
         return other
+
+    @property
+    def refits(self) -> bool:
+        """Whether every `build` solves for the last factors on images, which takes seconds."""
+        return self._refit is not None
 
     # -- measured time ---------------------------------------------------------------
 

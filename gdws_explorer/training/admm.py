@@ -81,7 +81,7 @@ class Admm:
         """`(ρ/2) Σ ‖W − Z + U‖²` over the layers that are not dense now."""
         held = {name: choice != Dense() for name, choice in self.choices.items()}
         apart = [
-            (model.get_submodule(name).weight - target).square().sum()
+            (_kernel(model, name) - target).square().sum()
             for name, target in self._target.items()
             if held[name]
         ]
@@ -117,7 +117,7 @@ class Admm:
         return self._rhos[min(len(self._rows), len(self._rhos)) - 1]
 
     def _kernels(self, model: nn.Module) -> dict[str, Tensor]:
-        return {n: model.get_submodule(n).weight.detach() for n in self._room.layers}
+        return {name: _kernel(model, name).detach() for name in self._room.layers}
 
     def _project(self, kernels: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Z, and a row that says how far W is from it."""
@@ -131,3 +131,9 @@ class Admm:
         ]
         self._rows.append((np.array(chosen), np.array(apart), made.cost))
         return made.kernels
+
+
+def _kernel(model: nn.Module, name: str) -> Tensor:
+    weight = model.get_submodule(name).weight
+    assert isinstance(weight, Tensor)
+    return weight

@@ -134,8 +134,8 @@ def cstar(
         cancel=cancel,
     )  # fmt: skip
     low = network.trained(dense.model)
-    plan = low.plan(admm.choices)
-    start = low.build(plan, batchnorm=learned[0][:NORM_IMAGES])
+    seen = learned[0][:NORM_IMAGES].to(network.example)
+    start = low.build(low.plan(admm.choices), batchnorm=seen)
     found = fit(
         start,
         data,
@@ -145,7 +145,7 @@ def cstar(
         progress=tell("factors", dense.history),
         cancel=cancel,
     )
-    return compressed(network, found, plan, admm.rounds, dense.history)
+    return compressed(network, found, admm.choices, network.plan(), admm.rounds, dense.history)
 
 
 def gentler(recipe: Recipe) -> Recipe:

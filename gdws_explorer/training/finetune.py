@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ class Compressed:
         makes is drawn, measured and exported as everything else of that network is.
         `network.model` is the same function in dense layers, which opens as a network of its own.
     plan : of `network`; builds `model` again, up to rounding and the choice of bases.
-    parent : hash of the plan that it was made from, for its record.
+    parent : hash of the plan that it was made from, for its record; of `cstar`, the dense one.
     entries : the epochs in which the factors were trained. best : the number of the one whose
         weights these are.
     rounds, low_rank : of `cstar`, what its projections found, and its epochs before the factors.
@@ -83,21 +83,22 @@ def finetune(
         built, data, recipe, augment=augment, checkpoint=checkpoint, progress=progress,
         cancel=cancel,
     )  # fmt: skip
-    return compressed(network, found, plan)
+    return compressed(network, found, dict(plan), plan)
 
 
 def compressed(
     network: Network,
     found: Trained,
-    plan: Plan,
+    choices: Mapping[str, Choice],
+    parent: Plan,
     rounds: Rounds | None = None,
     low_rank: tuple[Entry, ...] = (),
 ) -> Compressed:
-    """What a training of the plan's factors came to, as a plan of `network`."""
+    """What a training of these choices' factors came to, as a plan of `network`."""
     view = network.trained(found.model)
-    choices = {name: _kept(view, found.model, name, choice) for name, choice in plan}
+    kept = {name: _kept(view, found.model, name, choice) for name, choice in choices.items()}
     return Compressed(
-        found.model, view, view.plan(choices), plan.hash, found.history, found.best, rounds,
+        found.model, view, view.plan(kept), parent.hash, found.history, found.best, rounds,
         low_rank,
     )  # fmt: skip
 

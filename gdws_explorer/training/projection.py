@@ -27,7 +27,7 @@ from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.layers import Layer
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Choice, Dense, ranks
+from gdws_explorer.network.plan import GDWS, Choice, Dense, Tucker2
 
 Floats = NDArray[np.float64]
 VALUES = ("raw", "squared", "relative")
@@ -278,17 +278,17 @@ def _best(spectra: Mapping[str, Any], room: Room, rule: Rule) -> dict[str, Choic
 def _kernel(spectrum: Any, choice: Choice, kernel: Tensor, rule: Rule) -> Tensor:
     if isinstance(choice, Dense):
         return kernel.detach().clone()
-    if isinstance(spectrum, gdws.GDWSSpectrum):
-        return spectrum.kernel(spectrum.mego(*ranks(choice)))
+    if isinstance(choice, GDWS):
+        made: Tensor = spectrum.kernel(spectrum.mego(choice.G))
+        return made
+    assert isinstance(choice, Tucker2)
     if rule.sweeps:
-        return tucker.swept(spectrum, *ranks(choice), sweeps=rule.sweeps)
-    made: Tensor = spectrum.kernel(*ranks(choice))
+        return tucker.swept(spectrum, choice.r_out, choice.r_in, rule.sweeps)
+    made = spectrum.kernel(choice.r_out, choice.r_in)
     return made
 
 
-def _fraction(
-    ratio: float | None, params: float | None, macs: float | None
-) -> tuple[str, float]:
+def _fraction(ratio: float | None, params: float | None, macs: float | None) -> tuple[str, float]:
     given = {"ratio": ratio, "params": params, "macs": macs}
     named = {name: value for name, value in given.items() if value is not None}
     if len(named) != 1:

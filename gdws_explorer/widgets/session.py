@@ -25,6 +25,7 @@ from gdws_explorer.explore.dial import (
     network_position,
     network_share,
 )
+from gdws_explorer.explore.estimates import Estimates
 from gdws_explorer.explore.jobs import Job, Jobs, Work
 from gdws_explorer.explore.line import neighbour
 from gdws_explorer.explore.measurements import Measurements
@@ -34,19 +35,21 @@ from gdws_explorer.explore.trainer import Run, Trainer
 from gdws_explorer.export.bundle import export
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
+from gdws_explorer.robust.transfer import Transfer
 from gdws_explorer.training.task import Task
 from gdws_explorer.widgets.stage import Stage, meaning
 
 READING, WEIGHING = "reading the images", "computing α from the images"
 LEARNING = (READING, WEIGHING)
+ATTACKING = "attacking the dense network"
 
 
 class Session(Stage):
     """One network under exploration.
 
     Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
-    the faders), "records", "job", "learning" (from images), "training", "message" or "own"
-    (`brought` is to be explored). All methods may be called from any thread.
+    the faders), "records", "job", "learning" (from images), "training", "message", "pins",
+    "estimate" or "own" (`brought` is to be explored). All methods may be called from any thread.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Session(Stage):
         self.bench = bench
         self.jobs = Jobs(self._job_changed)
         self.trainer = Trainer(self.sources, cache, lambda _job: self._tell("training"))
+        self.estimates = Estimates(network, measurements.data, lambda: self._tell("estimate"))
         # Where the hand left a fader: choices are steps, and a fader must not jump to the step.
         self._aims: dict[str, tuple[str, tuple[float, ...]]] = {}
 
@@ -93,6 +97,7 @@ class Session(Stage):
         self._listeners.clear()
         self.trainer.close()  # first: what it ends with is measured
         self.jobs.close()
+        self.estimates.close()
         self.measurements.close()
 
     # -- where the faders stand --------------------------------------------------------------
@@ -273,6 +278,20 @@ class Session(Stage):
         """
         return self.trainer.start(task, self.plan, self._trained, anew=anew)
 
+    def estimate(self, on: bool) -> None:
+        """Show robust accuracy while dragging: an upper bound, see `robust.transfer`."""
+        attack, n, seed = self.measurements.how
+        if on and not self.estimates.ready(attack, n, seed):
+            self.estimates.check(attack)
+        self.estimates.on = on
+        self._tell("estimate")
+        self._look_ahead()
+
+    @property
+    def estimated(self) -> Transfer | None:
+        """The estimate of the plan on the faders, when it is made."""
+        return self.estimates.of(self.plan, *self.measurements.how)
+
     def bring(self, own: Own, attack: Measure) -> None:
         """Ask for a network and images of the user's own to be opened, under this attack."""
         self.brought = own, attack
@@ -317,6 +336,27 @@ class Session(Stage):
             raise PlanError("α is not computed yet; choose “α of eq. 8” again.")
         return self.sources.weighted
 
+    def _tell(self, what: str) -> None:
+        super()._tell(what)
+        if what in ("desk", "records"):
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Estimate the present plan; the dense network is attacked first where it is not yet."""
+        how, made = self.measurements.how, self.estimates
+        if not made.on or how[0] is None:
+            return
+        if made.ready(*how):
+            made.want(self.network, self.plan, *how)
+            return
+
+        def attack(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+            made.prepare(*how, progress, cancelled)
+            self._look_ahead()
+
+        if all(job.about != ATTACKING for job in self.jobs.all):
+            self.jobs.submit(ATTACKING, attack)
+
     def _learn(self, what: str, work: Work) -> None:
         """Learn something from the images in the background."""
         self.sources.check()
@@ -352,7 +392,7 @@ class Session(Stage):
         with self.told():
             super().put(run.found.plan)
             if self.measurements.data is not None:
-                self._measure(run.found.plan, run.plan.hash)
+                self._measure(run.found.plan, run.found.parent)
 
     def _parent(self) -> str | None:
         """The last measured plan on the way to the present one."""
@@ -364,6 +404,6 @@ class Session(Stage):
         if job.about in LEARNING:
             self._tell("learning")
         if job.error is not None:
-            what = job.about if job.about in LEARNING else "the measurement"
+            what = job.about if isinstance(job.about, str) else "the measurement"
             self.say(f"{what} stopped: {job.error}", failed=True)
         self._tell("job")

@@ -49,6 +49,7 @@ def test_its_plans_stand_beside_the_networks_own(net, moved):
     assert not plan.refitted
     assert plan.hash != net.plan(CHOICES).hash
     assert str(plan).startswith("trained: layer1.0.conv1 Tucker-2 3×4")
+    assert str(view.plan()) == "trained: all layers dense"
     assert Plan.from_json(plan.to_json()) == plan
     with pytest.raises(PlanError, match=r"factors were trained.*net\.trained"):
         net.build(plan)

@@ -3,7 +3,6 @@
 import itertools
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -258,8 +257,8 @@ def test_rules_that_are_none(wrong):
 
 def test_kernels_stay_as_they_are():
     net = network(3, 6, 6)
-    kernels = {n: k.detach().clone() for n, k in kernels_of(net).items()}
-    before = {n: k.clone() for n, k in kernels.items()}
-    project(kernels, Room.of(net, ratio=2))
-    assert all(torch.equal(kernels[n], before[n]) for n in kernels)
-    assert np.all([k.dtype == torch.float32 for k in project(kernels, Room.of(net, ratio=2))[1].values()])
+    kernels = {name: kernel.detach().clone() for name, kernel in kernels_of(net).items()}
+    before = {name: kernel.clone() for name, kernel in kernels.items()}
+    made = project(kernels, Room.of(net, ratio=2))
+    assert all(torch.equal(kernels[name], before[name]) for name in kernels)
+    assert {kernel.dtype for kernel in made.kernels.values()} == {torch.float32}
