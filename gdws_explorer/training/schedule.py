@@ -18,9 +18,10 @@ def rates(recipe: Recipe, steps: int) -> list[float]:
     """
     if recipe.schedule == "cosine":
         return [recipe.lr / 2 * (1 + math.cos(math.pi * step / steps)) for step in range(steps)]
+    rise = RISE if RISE * (steps + 1) > 1 else 0.5 / (steps + 1)  # too few steps go down at once
     optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=recipe.lr)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=recipe.lr, total_steps=steps + 1, pct_start=RISE, cycle_momentum=False
+        optimiser, max_lr=recipe.lr, total_steps=steps + 1, pct_start=rise, cycle_momentum=False
     )
     found = []
     for _ in range(steps):

@@ -17,7 +17,7 @@ MOST_HELD_OUT = 1000
 LEAST_IMAGES = 50  # below, none are held out
 AVERAGE = 0.99  # decay of the averaged weights
 # Epochs and learning rate, for images below 32 pixels and for photographs.
-SMALL = {FINETUNE: (10, 0.02), "tucker2": (20, 0.05), "gdws": (20, 0.05)}
+SMALL = {FINETUNE: (10, 0.03), "tucker2": (14, 0.05), "gdws": (14, 0.05)}
 LARGE = {FINETUNE: (10, 0.01), "tucker2": (40, 0.05), "gdws": (40, 0.05)}
 
 

@@ -62,7 +62,7 @@ class Measuring:
         self._cancel = button("Cancel", "stop", "Stop the measurement and those that wait", 80)
         self._finetune = button(
             "Fine-tune this plan", "graduation-cap",
-            "Train its factors further, against attacks: opens the panel “Train”", 160,
+            "Train its factors further, against attacks: opens the panel “Train”", 170,
         )  # fmt: skip
         self._bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="160px"))
         self._text = w.HTML()
@@ -75,7 +75,10 @@ class Measuring:
             widget.observe(self._set, "value")
         inputs = [self._attack, self._norm, self._eps, self._steps, self._restarts, self._n]
         self.box = w.VBox(
-            [row(*inputs, self._evaluate, self._cancel), row(self._finetune, self._bar, self._text)]
+            [
+                row(*inputs, self._evaluate, self._cancel, self._finetune),
+                w.HBox([self._bar, self._text]),
+            ]
         )
         self._disable_all = session.measurements.data is None
         self.refresh()

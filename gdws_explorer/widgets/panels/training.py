@@ -13,8 +13,11 @@ from gdws_explorer.errors import ExplorerError
 from gdws_explorer.explore.attacking import learning
 from gdws_explorer.explore.jobs import Job
 from gdws_explorer.explore.trainer import Run
+from gdws_explorer.figures import ranks
 from gdws_explorer.figures import training as pictures
 from gdws_explorer.robust.spec import fraction
+from gdws_explorer.training.admm import Rounds
+from gdws_explorer.training.course import Course
 from gdws_explorer.training.task import FINETUNE, MEASURES, Task
 from gdws_explorer.training.usual import usual
 from gdws_explorer.widgets.figure import Figure
@@ -47,8 +50,14 @@ class TrainPanel:
         self._busy = False
         self._form()
         self._about, self._said, self._title = w.HTML(), w.HTML(), w.HTML()
-        self._figure = Figure(pictures.figure(pictures.info(None)))
-        self._curves = w.VBox([self._title, self._figure])
+        self._figure = Figure(pictures.figure(pictures.info(Course((1, 1)))))
+        self._ranks: tuple[object, Figure] | None = None  # what its rows are, and it
+        self._left, self._right = w.VBox([self._figure]), w.VBox([])
+        self._curves = w.Box([self._left, self._right])
+        self._curves.layout.display = "none"  # empty axes would say nothing
+        self._curves.add_class("gx-columns")
+        for column in (self._left, self._right):
+            column.add_class("gx-column")
         self.box = w.VBox(
             [
                 row(self._kind, self._ratio, self._measure),
@@ -56,6 +65,7 @@ class TrainPanel:
                 self._about,
                 row(self._start, self._anew, self._cancel, self._bar, self._text),
                 self._said,
+                self._title,
                 self._curves,
             ]
         )
@@ -79,7 +89,7 @@ class TrainPanel:
 
     def _form(self) -> None:
         session = self._session
-        self._kind = labelled(w.Dropdown, "what", 64, 400, options=KIND_LABELS)
+        self._kind = labelled(w.Dropdown, "what", 70, 440, options=KIND_LABELS)
         self._ratio = labelled(
             w.FloatText, "budget", 48, 120, value=8.0, step=1.0, continuous_update=False,
             tooltip="How many times fewer than the dense network has, all layers together",
@@ -88,7 +98,7 @@ class TrainPanel:
             w.Dropdown, "× fewer", 52, 180, options=[(text, m) for m, text in MEASURES.items()]
         )
         self._method = labelled(
-            w.Dropdown, "learn from", 64, 230, options=METHOD_LABELS,
+            w.Dropdown, "learn from", 70, 250, options=METHOD_LABELS,
             tooltip="The images that it learns from: attacked in every step, or as they are",
         )  # fmt: skip
         self._eps = labelled(
@@ -103,9 +113,9 @@ class TrainPanel:
             w.FloatText, "learning rate", 84, 164, step=0.01, continuous_update=False,
             tooltip="The highest of the schedule",
         )  # fmt: skip
-        self._start = button("Start", "play", "Train in the background", 96)
+        self._start = button("Start", "play", "Train in the background", 116)
         self._start.button_style = "primary"
-        self._anew = button("Start anew", "refresh", "Forget its checkpoint, and begin anew", 110)
+        self._anew = button("Start anew", "refresh", "Forget its checkpoint, and begin anew", 116)
         self._cancel = button("Cancel", "stop", "Stop; its checkpoint stays", 84)
         self._bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="160px"))
         self._text = w.HTML()
@@ -200,7 +210,8 @@ class TrainPanel:
             self._anew.layout.display = "none"
             return
         self._start.disabled = False
-        self._start.description = "Continue" if done else "Start"
+        over = done == sum(task.planned)
+        self._start.description = "Open result" if over else "Continue" if done else "Start"
         self._anew.layout.display = None if done else "none"
 
     def _draw(self, run: Run | None) -> None:
@@ -210,11 +221,35 @@ class TrainPanel:
             if state == self._drawn:
                 return
             self._drawn = state
+            if run is None:
+                return
             self._title.value = words.title(run)
-            data = pictures.info(None if run is None else run.course)
-            layout: dict[str, Any] = pictures.layout(data)
-            with self._figure.batch_update():
-                for old, new in zip(self._figure.data, pictures.traces(data), strict=True):
-                    old.update(new.to_plotly_json(), overwrite=False)
-                self._figure.layout.shapes = layout.pop("shapes")
-                self._figure.update_layout(layout)
+            data = pictures.info(run.course)
+            _update(self._figure, pictures.traces(data), pictures.layout(data))
+            self._draw_ranks(run.course.rounds)
+            self._curves.layout.display = None
+
+    def _draw_ranks(self, rounds: Rounds | None) -> None:
+        """The projections of the training, where it has any."""
+        self._right.layout.display = "none" if rounds is None else None
+        if rounds is None:
+            return
+        data = ranks.info(rounds)
+        if self._ranks is None or self._ranks[0] != data.rows:  # other layers, other traces
+            old, self._ranks = self._ranks, (data.rows, Figure(ranks.figure(data, pictures.HEIGHT)))
+            self._right.children = [self._ranks[1]]
+            if old is not None:
+                old[1].close()
+        else:
+            _update(self._ranks[1], ranks.traces(data))
+
+
+def _update(figure: Figure, traces: list[Any], layout: dict[str, Any] | None = None) -> None:
+    """Bring a figure up to date; what does not change is not sent."""
+    layout = dict(layout or {})
+    with figure.batch_update():
+        for old, new in zip(figure.data, traces, strict=True):
+            old.update(new.to_plotly_json(), overwrite=False)
+        if "shapes" in layout:
+            figure.layout.shapes = layout.pop("shapes")
+        figure.update_layout(layout)

@@ -25,6 +25,8 @@ def duration(seconds: float) -> str:
 
 def ahead(trainer: Trainer, task: Task, plan: Plan) -> str:
     """How long it will take, on how many images, and what a killed kernel leaves."""
+    if trainer.left_off(task, plan) == sum(task.planned):
+        return _quiet(f"trained before, to the end: the result is in {_folder(trainer)}")
     seconds, guess = trainer.seconds(task, plan)
     images = len(trainer.data()[1])
     held = round(images * task.tuning.validation)
@@ -72,10 +74,8 @@ def ended(run: Run, going_on: bool) -> str:
     )
 
 
-def title(run: Run | None) -> str:
+def title(run: Run) -> str:
     """What the curves are of."""
-    if run is None:
-        return _quiet("Curves appear here, epoch by epoch.")
     return f"<b>{escape(str(run.task))}</b> " + _quiet(
         f"{_method(run.task)} · plan before: {escape(_short(str(run.plan)))}"
     )
@@ -112,10 +112,13 @@ def _kept(trainer: Trainer, task: Task, plan: Plan) -> str:
     if trainer.folder is None:
         return "no checkpoints (opened with cache=False)"
     done = trainer.left_off(task, plan)
-    where = escape(str(trainer.folder))
     if done:
-        return f"{done} of {sum(task.planned)} epochs are done and in {where}"
-    return f"a checkpoint after every epoch in {where}"
+        return f"{done} of {sum(task.planned)} epochs are done and in {_folder(trainer)}"
+    return f"a checkpoint after every epoch in {_folder(trainer)}"
+
+
+def _folder(trainer: Trainer) -> str:
+    return escape(str(trainer.folder))
 
 
 def _short(text: str, most: int = 90) -> str:
