@@ -93,9 +93,11 @@ def traces(data: TrainingInfo) -> list[Any]:
 
 def layout(data: TrainingInfo) -> dict[str, Any]:
     """Axes that stay put from the first epoch to the last, and a line where the factors begin."""
+    epochs = sum(data.planned)
+    ticks = {"tick0": 0, "dtick": -(-epochs // 15)}
     made = theme.layout(
         HEIGHT,
-        xaxis=theme.axis("epoch", anchor="y2", range=[0.4, sum(data.planned) + 0.6], nticks=10),
+        xaxis=theme.axis("epoch", anchor="y2", range=[0.4, epochs + 0.6], **ticks),
         yaxis=theme.axis("loss", domain=[0.58, 1], type="log", nticks=5),
         yaxis2=theme.axis("accuracy (%)", domain=[0, 0.52], range=[0, 102]),
         legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},

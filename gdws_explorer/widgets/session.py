@@ -69,7 +69,7 @@ class Session(Stage):
         self.title = title
         self.bench = bench
         self.jobs = Jobs(self._job_changed)
-        self.trainer = Trainer(self.sources, cache, lambda _job: self._tell("training"))
+        self.trainer = Trainer(self.sources, cache, self._training_changed)
         self.estimates = Estimates(network, measurements.data, lambda: self._tell("estimate"))
         # Where the hand left a fader: choices are steps, and a fader must not jump to the step.
         self._aims: dict[str, tuple[str, tuple[float, ...]]] = {}
@@ -393,6 +393,14 @@ class Session(Stage):
             super().put(run.found.plan)
             if self.measurements.data is not None:
                 self._measure(run.found.plan, run.found.parent)
+            self.say(
+                f"trained: {run.task}. It is on the faders; Undo goes back to the plan before."
+            )
+
+    def _training_changed(self, job: Job) -> None:
+        if job.error is not None and isinstance(job.about, Run):
+            self.say(f"the training stopped: {job.error}", failed=True)
+        self._tell("training")
 
     def _parent(self) -> str | None:
         """The last measured plan on the way to the present one."""

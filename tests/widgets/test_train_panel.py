@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import torch
+from ipywidgets.widgets import widget as widgets
 from torch import nn
 
 import gdws_explorer as gx
@@ -98,6 +99,7 @@ def test_low_rank_and_robustness_together(explorer, kind):
     assert record.parent == session.sources.plain.plan().hash
     assert record in session.measurements.records()
     assert "Done" in panel._said.value
+    assert "trained: " in session.message
     assert "to the end" in panel._about.value
     figure = panel._figure
     assert [len(trace.x) for trace in figure.data[:3]] == [2, 1, 3]
@@ -208,10 +210,10 @@ def test_cancel_says_what_was_reached_and_continue_goes_on(explorer, held):
     go.set()
     explorer.session.trainer.jobs.wait(60)
     assert "Stopped" in panel._said.value
-    assert "after 1 of 3 epochs" in panel._said.value
+    assert "after 2 of 3 epochs (epoch 1: loss" in panel._said.value
     assert "Continue goes on" in panel._said.value
     assert panel._start.description == "Continue"
-    assert "1 of 3 epochs are done" in panel._about.value
+    assert "2 of 3 epochs are done" in panel._about.value
     assert not explorer.plan.trained
     run = trained(explorer, panel)
     assert run.found is not None
@@ -281,6 +283,7 @@ def test_a_loss_that_is_no_number_is_said_and_the_plan_stays(explorer):
     assert trained_run.found is None
     assert trained_run.job.status == "failed"
     assert "smaller learning rate" in panel._said.value
+    assert "the training stopped" in explorer.session.message
     assert explorer.plan == before
 
 
@@ -321,6 +324,18 @@ def test_closing_ends_a_training(explorer, held):
     go.set()
     explorer.close()
     assert run.job.status == "cancelled"
+
+
+def test_an_opened_panel_leaves_no_widget(opened):
+    panel_of(opened()).box.close()
+    known = set(widgets._instances)
+    for kind in ("tucker2", "gdws"):
+        explorer = opened()
+        panel = panel_of(explorer, kind)
+        panel._epochs.value = 1
+        trained(explorer, panel)
+        explorer.close()
+    assert set(widgets._instances) == known
 
 
 def test_durations():

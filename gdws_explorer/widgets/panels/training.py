@@ -192,8 +192,8 @@ class TrainPanel:
         if self._timing is not None and self._timing.error is not None:
             self._said.value = refusal(self._timing.error)
         elif run is not None and run.job is not None:
-            going_on = run.checkpoint is not None and run.checkpoint.exists()
-            self._said.value = words.ended(run, going_on)
+            kept = 0 if run.checkpoint is None else run.task.left_off(run.checkpoint)
+            self._said.value = words.ended(run, kept)
 
     def _show_ahead(self) -> None:
         """How long what the form says would take."""

@@ -55,16 +55,17 @@ def running(run: Run, seconds_left: float | None) -> str:
     return f"{part}epoch {course.epoch} of {course.epochs}{left}"
 
 
-def ended(run: Run, going_on: bool) -> str:
-    """What came of a training. going_on : whether it can be continued."""
+def ended(run: Run, kept: int) -> str:
+    """What came of a training. kept : the epochs that its checkpoint holds."""
     assert run.job is not None
     if run.job.error is not None:
         return refusal(run.job.error)
-    last, course = run.course.last, run.course
+    course = run.course
     if run.found is None:
-        reached = f"after {sum(course.length[:2])} of {course.epochs} epochs: {_reached(last)}"
-        later = "Continue goes on from there" if going_on else "nothing of it is kept"
-        return f"<b>Stopped</b> {reached if last else 'before the first epoch was over'}; {later}."
+        heard = sum(course.length[:2])  # the latest may have been saved before it was told
+        last = f" (epoch {heard}: {_reached(course.last)})" if heard else ""
+        later = "Continue goes on from there" if kept else "nothing of it is kept"
+        return f"<b>Stopped</b> after {max(heard, kept)} of {course.epochs} epochs{last}; {later}."
     best = run.found.entries[run.found.best - 1]
     which = f"the factors' epoch {run.found.best}" if course.planned[0] else f"epoch {best.number}"
     return (
