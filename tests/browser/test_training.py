@@ -1,24 +1,24 @@
-"""The panel "Train" under a real hand: it is started, the page is reloaded, and it is found again."""
+"""The panel "Train" under a real hand: started, the page reloaded meanwhile, and found again."""
 
 import pytest
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-# A training of a few images that pauses after its first epoch until the test says so.
+# A training of a few images that pauses, after the page heard of its first epoch, until the test
+# says so.
 SLOW = """
 import threading
 from gdws_explorer.training.course import Course
 _session = explorer.session
 _all = _session.sources.images
-_session.sources.images = (_all[0][:120], _all[1][:120])
+_session.sources.images = (_all[0][:300], _all[1][:300])
 _go, _hear = threading.Event(), Course.hear
 
 def _held(self, fraction, told, now):
-    more = _hear(self, fraction, told, now)
     if sum(self.length[:2]) >= 1:
-        _go.wait(120)
-    return more
+        _go.wait(300)
+    return _hear(self, fraction, told, now)
 
 Course.hear = _held
 """
@@ -34,10 +34,6 @@ CURVES = """() => {
   const figure = [...document.querySelectorAll(".gx-panel .js-plotly-plot")].at(-1);
   return figure && figure._fullLayout ? figure.data.map((trace) => trace.x.length) : null;
 }"""
-
-
-def panel(explorer, label):
-    return explorer.root.locator(".gx-panel").get_by_label(label, exact=True)
 
 
 @pytest.fixture
@@ -61,7 +57,7 @@ def test_a_training_goes_on_while_the_page_is_reloaded(paused, wait_idle, cell_e
     start.click()
     running = explorer.root.locator(".gx-panel").get_by_text("epoch 2 of 2")
     expect(running).to_be_visible(timeout=120_000)
-    assert explorer.until(lambda: explorer.page.evaluate(CURVES), "curves")[1] == 1
+    explorer.until(lambda: (explorer.page.evaluate(CURVES) or [0, 0])[1] == 1, "curves")
     explorer.drag(explorer.fader("conv6"), 0.6)  # the faders live on meanwhile
     explorer.agrees()
 
@@ -74,7 +70,7 @@ def test_a_training_goes_on_while_the_page_is_reloaded(paused, wait_idle, cell_e
     explorer.root.scroll_into_view_if_needed()
     explorer.ready()
     expect(running).to_be_visible(timeout=60_000)
-    assert explorer.until(lambda: page.evaluate(CURVES), "the curves are back", 30)[1] == 1
+    explorer.until(lambda: (page.evaluate(CURVES) or [0, 0])[1] == 1, "the curves are back", 30)
 
     explorer.kernel.run("_go.set()")
     said = explorer.root.locator(".gx-panel").get_by_text("Done")
