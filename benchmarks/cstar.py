@@ -32,9 +32,6 @@ import gdws_explorer as gx
 from gdws_explorer.bench.digits import wobble
 from gdws_explorer.robust.images import choose
 from gdws_explorer.robust.interval import wilson
-from gdws_explorer.training.cstar import cstar
-from gdws_explorer.training.finetune import finetune
-from gdws_explorer.training.projection import Rule
 
 EPOCHS, TUNING = 12, 8  # towards low rank, and of the factors; fine-tuning alone has their sum
 LR, TUNING_LR = 0.05, 0.03
@@ -77,12 +74,12 @@ class Case:
     def tuned(self, ratio: float, seed: int, family: str, lr: float = LR) -> nn.Module:
         net, plan = self.plan(ratio, family)
         recipe = replace(self.recipe(EPOCHS + TUNING, lr, seed), average=0.99)
-        return finetune(net, plan, self.train, recipe, augment=wobble).model
+        return gx.finetune(net, plan, self.train, recipe, augment=wobble).model
 
     def cstar(self, ratio: float, seed: int, family: str, lr: float = LR, **more: Any) -> nn.Module:
         tuning = replace(self.recipe(TUNING, lr * TUNING_LR / LR, seed), average=0.99)
         recipe = self.recipe(EPOCHS, lr, seed)
-        small = cstar(
+        small = gx.cstar(
             self.net, self.train, recipe, ratio=ratio, family=family, tuning=tuning,
             augment=wobble, **more,
         )  # fmt: skip
@@ -111,12 +108,18 @@ PAIRS = [
 UNTRAINED = list(ROWS)[:2]  # one seed is all
 ABLATION: dict[str, Make] = {
     "relative σ², by cost": lambda c, r, s: c.cstar(r, s, "tucker2"),
-    "σ², by cost": lambda c, r, s: c.cstar(r, s, "tucker2", rule=Rule("squared")),
-    "σ, by cost": lambda c, r, s: c.cstar(r, s, "tucker2", rule=Rule("raw")),
-    "relative σ², not by cost": lambda c, r, s: c.cstar(r, s, "tucker2", rule=Rule(by_cost=False)),
-    "relative σ², by cost, floor 4": lambda c, r, s: c.cstar(r, s, "tucker2", rule=Rule(floor=4)),
-    "relative σ², by cost, 3 sweeps": lambda c, r, s: c.cstar(r, s, "tucker2", rule=Rule(sweeps=3)),
-    "least error, relative": lambda c, r, s: c.cstar(r, s, "tucker2", rule=Rule(pooled=False)),
+    "σ², by cost": lambda c, r, s: c.cstar(r, s, "tucker2", rule=gx.Rule("squared")),
+    "σ, by cost": lambda c, r, s: c.cstar(r, s, "tucker2", rule=gx.Rule("raw")),
+    "relative σ², not by cost": lambda c, r, s: c.cstar(
+        r, s, "tucker2", rule=gx.Rule(by_cost=False)
+    ),
+    "relative σ², by cost, floor 4": lambda c, r, s: c.cstar(
+        r, s, "tucker2", rule=gx.Rule(floor=4)
+    ),
+    "relative σ², by cost, 3 sweeps": lambda c, r, s: c.cstar(
+        r, s, "tucker2", rule=gx.Rule(sweeps=3)
+    ),
+    "least error, relative": lambda c, r, s: c.cstar(r, s, "tucker2", rule=gx.Rule(pooled=False)),
     "ρ 0.1 to 1": lambda c, r, s: c.cstar(r, s, "tucker2", rho=(0.1, 1.0)),
     "ρ 0.003 to 0.3": lambda c, r, s: c.cstar(r, s, "tucker2", rho=(0.003, 0.3)),
     "twice the learning rate": lambda c, r, s: c.cstar(r, s, "tucker2", 2 * LR),

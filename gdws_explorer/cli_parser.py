@@ -9,7 +9,7 @@ from typing import Any
 from gdws_explorer import __version__
 
 MODEL_HELP = (
-    "a bundled network (digits, digits-plain), or package.module:factory or file.py:factory: a "
+    "a bundled network (digits, digits-plain, cifar10), or package.module:factory or file.py:factory: a "
     "function or class that is called without arguments and returns a torch.nn.Module"
 )
 
@@ -91,7 +91,7 @@ def _add_evaluate(commands: Any) -> None:
         "--data",
         metavar="FILE.npz",
         help="images x (N, C, H, W), floats in [0, 1] or bytes 0 to 255, and labels y (N,); a "
-        "bundled network brings its own",
+        "digits bring their own, CIFAR-10's folder is named in GDWS_EXPLORER_CIFAR10",
     )
     evaluate.add_argument(
         "--plan", metavar="plan.json", help="compress the network by this plan first"
@@ -104,7 +104,7 @@ def _add_evaluate(commands: Any) -> None:
         type=_radius,
         metavar="E",
         help="how far one pixel may move, images being in [0, 1]: 0.15 or 8/255 (default: 0.15 "
-        "for bundled networks, 8/255 for others)",
+        "for the digits, 8/255 for others)",
     )
     evaluate.add_argument(
         "--steps", type=_count, metavar="K", help="gradient steps of pgd (default 20)"

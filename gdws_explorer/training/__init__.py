@@ -4,9 +4,11 @@ from gdws_explorer.training.admm import Rounds
 from gdws_explorer.training.cstar import Moment, cstar
 from gdws_explorer.training.finetune import Compressed, finetune
 from gdws_explorer.training.history import Entry, Validation
-from gdws_explorer.training.loop import Epoch, Extra, Known, Trained, fit
-from gdws_explorer.training.projection import Projected, Room, Rule, project
+from gdws_explorer.training.hooks import Epoch, Extra, Known, Trained
+from gdws_explorer.training.loop import fit
+from gdws_explorer.training.projection import Projected, project
 from gdws_explorer.training.recipe import Recipe
+from gdws_explorer.training.room import Room, Rule
 from gdws_explorer.training.train import train
 
 __all__ = [

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.plan import Choice, Dense, ranks
-from gdws_explorer.training.loop import Epoch
-from gdws_explorer.training.projection import Room, Rule, project
+from gdws_explorer.training.hooks import Epoch
+from gdws_explorer.training.projection import project
+from gdws_explorer.training.room import Room, Rule
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -6,7 +6,7 @@ from gdws_explorer.training.admm import Rounds
 from gdws_explorer.training.cstar import Moment
 from gdws_explorer.training.finetune import Compressed
 from gdws_explorer.training.history import Entry
-from gdws_explorer.training.loop import Known
+from gdws_explorer.training.hooks import Known
 
 
 class Course:

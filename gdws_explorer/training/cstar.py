@@ -25,9 +25,10 @@ from gdws_explorer.robust.spec import is_number
 from gdws_explorer.training.admm import Admm, Rounds
 from gdws_explorer.training.finetune import Compressed, as_network, compressed
 from gdws_explorer.training.history import Entry
-from gdws_explorer.training.loop import Known, fit, split
-from gdws_explorer.training.projection import Room, Rule
+from gdws_explorer.training.hooks import Known
+from gdws_explorer.training.loop import fit, split
 from gdws_explorer.training.recipe import Recipe
+from gdws_explorer.training.room import Room, Rule
 
 RHO = (0.01, 1.0)
 GENTLER = 0.3  # of the learning rate, for the factors

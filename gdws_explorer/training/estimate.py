@@ -13,8 +13,9 @@ from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.evaluate import evaluate
 from gdws_explorer.robust.guard import Cancel, own_copy, own_randomness
 from gdws_explorer.training.learner import Learner
-from gdws_explorer.training.projection import Room, project
+from gdws_explorer.training.projection import project
 from gdws_explorer.training.recipe import CHECKING_STEPS, Recipe
+from gdws_explorer.training.room import Room
 from gdws_explorer.training.task import FINETUNE, Task
 
 SPEED = 1e10  # multiply-accumulates per second: a guess, of two cores or one

@@ -18,7 +18,8 @@ from gdws_explorer.robust.guard import Cancel
 from gdws_explorer.robust.images import check_data
 from gdws_explorer.training.admm import Rounds
 from gdws_explorer.training.history import Entry
-from gdws_explorer.training.loop import Known, Trained, fit
+from gdws_explorer.training.hooks import Known, Trained
+from gdws_explorer.training.loop import fit
 from gdws_explorer.training.recipe import Recipe
 
 

@@ -22,7 +22,7 @@ from gdws_explorer.training.checkpoints import epochs_done
 from gdws_explorer.training.course import Course
 from gdws_explorer.training.cstar import Moment, beside, cstar, gentler
 from gdws_explorer.training.finetune import Compressed, finetune
-from gdws_explorer.training.loop import Known
+from gdws_explorer.training.hooks import Known
 from gdws_explorer.training.recipe import Recipe
 
 FINETUNE = "finetune"

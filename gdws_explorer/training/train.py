@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust.attacks import Attack, check_attack
 from gdws_explorer.robust.guard import Cancel
-from gdws_explorer.training.loop import Epoch, Known, fit
+from gdws_explorer.training.hooks import Epoch, Known
+from gdws_explorer.training.loop import fit
 from gdws_explorer.training.recipe import Recipe
 
 

@@ -16,8 +16,9 @@ from gdws_explorer.robust import PGD, evaluate
 from gdws_explorer.training import Recipe, Rule, cstar, finetune
 from gdws_explorer.training.admm import Admm
 from gdws_explorer.training.cstar import beside, gentler, weights_of
-from gdws_explorer.training.loop import Epoch
-from gdws_explorer.training.projection import Room, project
+from gdws_explorer.training.hooks import Epoch
+from gdws_explorer.training.projection import project
+from gdws_explorer.training.room import Room
 
 RECIPE = Recipe("pgd", epochs=4, lr=0.05, batch_size=16, eps=0.1, steps=2)
 

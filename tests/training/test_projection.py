@@ -13,7 +13,8 @@ from gdws_explorer.errors import BudgetError
 from gdws_explorer.factorize import tucker
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import GDWS, Dense, Tucker2
-from gdws_explorer.training.projection import Room, Rule, project
+from gdws_explorer.training.projection import project
+from gdws_explorer.training.room import Room, Rule
 
 
 def chain(*channels, kernel=3, seed=0):

@@ -10,7 +10,7 @@ from gdws_explorer.errors import BudgetError, Cancelled, DataError
 from gdws_explorer.network.network import Network
 from gdws_explorer.training import Recipe
 from gdws_explorer.training.course import Course
-from gdws_explorer.training.loop import Known
+from gdws_explorer.training.hooks import Known
 from gdws_explorer.training.task import FINETUNE, Task
 from gdws_explorer.training.usual import usual
 
