@@ -77,7 +77,7 @@ def measure(loaded: bench.Bench, n: int | None) -> None:
             print(
                 f"{loaded.name}  {record.macs / net.macs:6.1%} MACs  {report}  {plan}", flush=True
             )
-            write_jsonl(DATA / f"{loaded.name}.records.jsonl", records.values())
+            write_jsonl(DATA / f"{loaded.name}.records.jsonl", list(records.values()))
     print(f"{loaded.name}: {len(records)} records")
 
 

@@ -26,12 +26,14 @@ from gdws_explorer.export.bundle import export, restore
 from gdws_explorer.factorize import gdws, svd, tucker
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.factorize.tucker import Tucker2Conv2d
+from gdws_explorer.many import search, sweep
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import GDWS, SVD, Dense, Plan, SpatialSVD, Tucker2
 from gdws_explorer.opening import explore
 from gdws_explorer.robust.attacks import APGD, FAB, FGSM, PGD, AutoAttack, Square
 from gdws_explorer.robust.compare import compare
 from gdws_explorer.robust.evaluate import evaluate
+from gdws_explorer.robust.masking import check_masking
 from gdws_explorer.robust.normalized import Normalized
 from gdws_explorer.robust.report import Report
 from gdws_explorer.robust.staged import Staged
@@ -68,6 +70,7 @@ __all__ = [
     "TrainingError",
     "Tucker2",
     "Tucker2Conv2d",
+    "check_masking",
     "compare",
     "cstar",
     "evaluate",
@@ -80,7 +83,9 @@ __all__ = [
     "load_data",
     "load_model",
     "restore",
+    "search",
     "svd",
+    "sweep",
     "train",
     "tucker",
 ]

@@ -44,7 +44,7 @@ class Rebuilt:
                 f"the plan is of another network (fingerprint {network.fingerprint[:12]}…, this "
                 f"one has {self._fingerprint[:12]}…); make a Rebuilt of that one."
             )
-        if network.refits:
+        if network.refits_on is not None:
             return densify(network.build(plan, cancel=cancel))
         with one_thread():  # the matrices are small
             for name, choice in plan:

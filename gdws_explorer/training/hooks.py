@@ -41,6 +41,11 @@ class Known:
     loss: float
     history: tuple[Entry, ...]
 
+    @property
+    def last(self) -> Entry | None:
+        """The epoch before; None in the first."""
+        return self.history[-1] if self.history else None
+
 
 @dataclass(frozen=True, eq=False)
 class Trained:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import ModelError
-from gdws_explorer.robust.guard import Cancel, Watched, device_of, own_copy
+from gdws_explorer.robust.guard import Cancel, Watched, device_of, own_copy, place
 from gdws_explorer.training.losses import loss_of
 from gdws_explorer.training.precision import Mixed, half_of
 from gdws_explorer.training.recipe import Recipe
@@ -24,20 +24,27 @@ class Learner:
 
     network : the copy, in the modes it learns in. answer : what a training returns of it: its
         average where the recipe has one, else the copy itself.
-    device, half : where it computes, and the 16-bit type that it computes in, or None.
+    device, half : where it computes, and the 16-bit type that it computes in, or None. home :
+        where the model came from.
     recipe : the recipe; with more steps of the attack after `harden`.
     """
 
     def __init__(
-        self, model: nn.Module, recipe: Recipe, penalty: Penalty | None, cancel: Cancel
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        penalty: Penalty | None,
+        cancel: Cancel,
+        device: str | torch.device | None = None,
     ) -> None:
-        self.network = own_copy(model)
+        mine = own_copy(model)
+        self.home, self.device = device_of(mine), place(device, mine)
+        self.network = mine.to(self.device)
         if not self.network.training:
             self.network.train()
         trained = [each for each in self.network.parameters() if each.requires_grad]
         if not trained:
             raise ModelError("no parameter of the model requires a gradient; nothing to train.")
-        self.device = device_of(self.network)
         self.half = half_of(self.device) if recipe.amp else None
         if self.half is not None:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -31,6 +31,7 @@ def fit(
     after_epoch: Callable[[Epoch], None] | None = None,
     extra: Extra | None = None,
     about: Mapping[str, Any] | None = None,
+    device: str | torch.device | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[float, Known], None] | None = None,
     cancel: Cancel = None,
@@ -48,6 +49,7 @@ def fit(
     penalty : the training copy to a number that is added to the loss of every step.
     after_epoch : called after every epoch and its validation, before the checkpoint is written.
     extra : state of whoever gives `penalty` and `after_epoch`; about : their settings, JSON-ready.
+    device : where to train; the model's device unless given. What is returned is on the model's.
     checkpoint : a file, written after every epoch. Where it holds this very training (network,
         data, recipe, `about`) it goes on from there, on the same device to the same weights.
     progress : called with (fraction done, what is known) after every step.
@@ -60,7 +62,7 @@ def fit(
     """
     with torch.inference_mode(False), torch.enable_grad():
         images, labels = check_data(data)
-        learner = Learner(model, recipe, penalty, cancel)
+        learner = Learner(model, recipe, penalty, cancel, device)
         file = None
         if checkpoint is not None:
             identity = {

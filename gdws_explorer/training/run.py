@@ -120,7 +120,9 @@ class Run:
         if self.learner.half is not None:
             model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         precision = str(self.learner.half or self.x.dtype).removeprefix("torch.")
-        return Trained(model.eval(), tuple(self.history), best, self.recipe, precision)
+        return Trained(
+            model.to(self.learner.home).eval(), tuple(self.history), best, self.recipe, precision
+        )
 
     # -- an epoch ------------------------------------------------------------------------------
 

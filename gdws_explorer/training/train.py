@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import DataError
@@ -24,6 +25,7 @@ def train(
     recipe: Recipe | None = None,
     augment: Callable[[Tensor], Tensor] | bool | None = None,
     after_epoch: Callable[[Epoch], None] | None = None,
+    device: str | torch.device | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Callable[[float, float], None] | None = None,
     cancel: Cancel = None,
@@ -41,6 +43,7 @@ def train(
     recipe : how to train; settings : fields of `Recipe`, in its place or instead of some of its.
     augment : True for the recipe's random crops and flips, or images `(B, C, H, W)` to images.
     after_epoch : called with what happened after every epoch (`Epoch`), before it is saved.
+    device : where to train, as in `training.fit`.
     checkpoint : a file to go on from when the training is killed, as in `training.fit`.
     progress : called with (fraction done, loss) after every step.
     cancel : an Event or a function; looked at before every forward pass.
@@ -71,6 +74,7 @@ def train(
         Recipe.from_dict({**told, **settings}),
         augment=augment if callable(augment) else None,
         after_epoch=after_epoch,
+        device=device,
         checkpoint=checkpoint,
         progress=tell,
         cancel=cancel,

@@ -23,6 +23,7 @@ from gdws_explorer.widgets import words
 from gdws_explorer.widgets.desk import DeskWidget
 from gdws_explorer.widgets.live import FrontView, LayerView
 from gdws_explorer.widgets.measuring import Measuring
+from gdws_explorer.widgets.panels.masking import MaskingPanel
 from gdws_explorer.widgets.panels.own import OwnPanel
 from gdws_explorer.widgets.panels.pins import PinsPanel
 from gdws_explorer.widgets.panels.sensitivity import SensitivityPanel
@@ -31,7 +32,7 @@ from gdws_explorer.widgets.panels.training import TrainPanel
 from gdws_explorer.widgets.parts import button, inside, labelled, on, row, wide
 from gdws_explorer.widgets.session import Session
 
-PANELS: tuple[type[Panel], ...] = (PinsPanel, SensitivityPanel, TrainPanel)
+PANELS: tuple[type[Panel], ...] = (PinsPanel, MaskingPanel, SensitivityPanel, TrainPanel)
 
 
 class Explorer(w.VBox):

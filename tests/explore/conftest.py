@@ -1,7 +1,20 @@
-import pytest
+import os
+import sys
+import uuid
+from pathlib import Path
 
+import pytest
+import torch
+from torch import nn
+
+from gdws_explorer.explore.meter import Meter
 from gdws_explorer.explore.records import Record
+from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import GDWS, Dense, Plan, Tucker2
+from gdws_explorer.robust import FGSM
+
+sys.path.insert(0, str(Path(__file__).parent))  # for postgres.py: there is no package of tests
+from postgres import Server, programs
 
 PGD = {"name": "PGD", "eps": 0.15, "steps": 20}
 
@@ -36,3 +49,56 @@ def record():
         return Record(**(raw | changed))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A PostgreSQL server for these tests; `make test` installs Debian's package where it can."""
+    place = programs()
+    if place is None:
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say("no PostgreSQL server: install it with `apt-get install postgresql`")
+    server = Server(place)
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def database(server):
+    """The URL of an empty database."""
+    name = f"test_{uuid.uuid4().hex[:8]}"
+    server.tell(f"CREATE DATABASE {name}")
+    return server.url(name)
+
+
+@pytest.fixture(scope="session")
+def network():
+    """A small network of torch's own modules, which any process can load."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(6, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 4),
+    )
+    return Network(model, torch.rand(1, 1, 8, 8))
+
+
+@pytest.fixture(scope="session")
+def images():
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(40, 1, 8, 8, generator=generator), torch.arange(40) % 4
+
+
+@pytest.fixture
+def meter(network, images):
+    return Meter((network,), images, FGSM(0.1), 40)
+
+
+@pytest.fixture
+def alike():
+    """A record without what differs between two measurements of the same."""
+    return lambda one: {**one.to_dict(), "seconds": 0, "created": ""}
