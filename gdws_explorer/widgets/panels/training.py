@@ -22,7 +22,7 @@ from gdws_explorer.training.task import FINETUNE, MEASURES, Task
 from gdws_explorer.training.usual import usual
 from gdws_explorer.widgets.figure import Figure
 from gdws_explorer.widgets.panels import training_words as words
-from gdws_explorer.widgets.parts import button, labelled, on, radius, refusal, row, told
+from gdws_explorer.widgets.parts import button, inside, labelled, on, radius, refusal, row, told
 from gdws_explorer.widgets.session import Session
 
 KIND_LABELS = [
@@ -78,12 +78,12 @@ class TrainPanel:
 
     def refresh(self, what: str) -> None:
         """Follow the trainings, and what they would begin with."""
-        if what in ("training", "job"):
+        if what == "records" and self._measured != self._session.measurements.attack:
+            self._usual()
+        if what in ("training", "records"):
             self._show()
         elif what == "desk" and self._kind.value == FINETUNE:
             self._show_ahead()
-        elif what == "records" and self._measured != self._session.measurements.attack:
-            self._usual()
 
     # -- the form ---------------------------------------------------------------------------
 
@@ -239,7 +239,8 @@ class TrainPanel:
             old, self._ranks = self._ranks, (data.rows, Figure(ranks.figure(data, pictures.HEIGHT)))
             self._right.children = [self._ranks[1]]
             if old is not None:
-                old[1].close()
+                for widget in (*inside(old[1]), old[1]):
+                    widget.close()
         else:
             _update(self._ranks[1], ranks.traces(data))
 
