@@ -23,6 +23,7 @@ class Sources:
 
     images : `(N, C, H, W)` with labels or None, to calibrate on; not those that plans are measured
         on. None where there are none. cache : where α is kept, as in `Network.alpha`.
+    trained : what was trained here, by labels: a few words each.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Sources:
         self.images = images
         self._cache = cache
         self._calibrated: dict[str, Network] = {}  # refitted and trained ones too, by labels
+        self.trained: dict[str, str] = {}
         self._refitted: Network | None = None
         self._by_attack: dict[Attack | None, Network] = {}
         self.weighted: Network | None = None  # by the latest α, whatever is measured since
@@ -69,14 +71,22 @@ class Sources:
             return "trained"
         return "data" if self.of(plan).calibration is not None else "refit"
 
-    def add(self, network: Network) -> None:
-        """Make the plans of a trained network known, as `Network.trained` gave it; PlanError."""
+    def add(self, network: Network, words: str = "further") -> None:
+        """Make the plans of a trained network known, as `Network.trained` gave it; PlanError.
+
+        words : how it was trained.
+        """
         if network.fingerprint != self.plain.fingerprint or network.label is None:
             raise PlanError(
                 "the trained network is not this one, trained further; expected what "
                 "net.trained(model), gx.cstar or gx.finetune makes of it."
             )
         self._calibrated[network.label] = network
+        self.trained[network.label] = words
+
+    def named(self, label: str) -> Network:
+        """The trained network of this label; KeyError for another."""
+        return self._calibrated[label]
 
     def refitted(self) -> Network:
         """The plain network, refitted on the images; DataError where there are none."""

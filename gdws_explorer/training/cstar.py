@@ -25,6 +25,7 @@ from gdws_explorer.robust.images import check_data
 from gdws_explorer.robust.spec import is_number
 from gdws_explorer.training.admm import Admm, Rounds
 from gdws_explorer.training.finetune import Compressed, as_network, compressed
+from gdws_explorer.training.history import Entry
 from gdws_explorer.training.hooks import Known
 from gdws_explorer.training.loop import fit, split
 from gdws_explorer.training.recipe import Recipe
@@ -40,12 +41,14 @@ class Moment:
     """What is known while `cstar` works.
 
     phase : "low rank", the training towards low rank, or "factors", that of the factors.
-    known : of this phase. rounds : what the projections found so far.
+    known : of this phase. rounds : what the projections found so far. low_rank : the epochs before
+    the factors, once they are over.
     """
 
     phase: Literal["low rank", "factors"]
     known: Known
     rounds: Rounds
+    low_rank: tuple[Entry, ...] = ()
 
 
 def cstar(
@@ -111,11 +114,15 @@ def cstar(
     learned, _ = split(images, labels, tuning)  # what is held out then, must not be known now
     share = recipe.epochs / (recipe.epochs + tuning.epochs)
 
-    def tell(phase: Literal["low rank", "factors"]) -> Callable[[float, Known], None] | None:
+    def tell(
+        phase: Literal["low rank", "factors"], before: tuple[Entry, ...] = ()
+    ) -> Callable[[float, Known], None] | None:
         if progress is None:
             return None
         begin, part = (0.0, share) if phase == "low rank" else (share, 1 - share)
-        return lambda done, known: progress(begin + part * done, Moment(phase, known, admm.rounds))
+        return lambda done, known: progress(
+            begin + part * done, Moment(phase, known, admm.rounds, before)
+        )
 
     dense = fit(
         model,
@@ -141,7 +148,7 @@ def cstar(
         augment=augment,
         device=device,
         checkpoint=None if checkpoint is None else beside(checkpoint),
-        progress=tell("factors"),
+        progress=tell("factors", dense.history),
         cancel=cancel,
     )
     return compressed(network, found, admm.choices, network.plan(), admm.rounds, dense.history)
