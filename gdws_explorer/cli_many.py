@@ -19,7 +19,7 @@ from gdws_explorer.explore.records import Record, Setting
 from gdws_explorer.explore.store import Store
 from gdws_explorer.network.network import Network
 from gdws_explorer.robust.attacks import PGD
-from gdws_explorer.robust.staged import from_dict, stages_of
+from gdws_explorer.robust.staged import stages_of
 
 if TYPE_CHECKING:
     from gdws_explorer.explore.batch import Progress
@@ -244,8 +244,7 @@ def _setting(store: Store, number: int | None) -> Setting:
 
 
 def _words(setting: Setting) -> str:
-    attack = "not attacked" if setting.attack is None else from_dict(setting.attack).label
-    return f"network {setting.fingerprint[:8]}, {attack}, n {setting.n}, seed {setting.seed}"
+    return f"network {setting.fingerprint[:8]} · {setting.label}"
 
 
 def _table(setting: Setting, records: Sequence[Record], of: int) -> str:

@@ -101,4 +101,4 @@ def meter(network, images):
 @pytest.fixture
 def alike():
     """A record without what differs between two measurements of the same."""
-    return lambda one: {**one.to_dict(), "seconds": 0, "created": ""}
+    return lambda one: {**one.to_dict(), "seconds": 0, "created": "", "timings": {}}

@@ -138,6 +138,7 @@ records = gx.sweep(
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_from_there(tmp_path):
     path = tmp_path / "study.db"
     command = [sys.executable, "-c", SWEEP, str(path)]
