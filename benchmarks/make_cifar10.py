@@ -67,7 +67,7 @@ def main() -> None:
             cifar10.ATTACK,
             batch_size=250,
             device=device,
-            resume=options.run / "evaluation.json",
+            resume=options.run / f"{name}.evaluation.json",
             progress=_share(time.perf_counter()),
         )
     print(report, flush=True)
@@ -94,7 +94,7 @@ def _options() -> argparse.Namespace:
 
 def _card(courses: dict[str, Trained], width: int, used: int) -> dict[str, object]:
     """How the network was made, for the JSON beside its weights."""
-    last = courses["full"]
+    last = list(courses.values())[-1]
     entries = [entry for course in courses.values() for entry in course.history]
     return {
         "name": "cifar10",
@@ -102,8 +102,9 @@ def _card(courses: dict[str, Trained], width: int, used: int) -> dict[str, objec
         "(gdws_explorer.bench.cifar10.empty)",
         "width": width,
         "parameters": sum(each.numel() for each in last.model.parameters()),
-        "trained_on": "CIFAR-10's 50,000 training images, less those held out; the 10,000 test "
-        "images chose nothing",
+        "trained_on": "CIFAR-10's 50,000 training images; a course learned from all but those it "
+        "held out, which the courses before it may have learned from. The 10,000 test images chose "
+        "no epoch; they were looked at once before the last course was added",
         "courses": {
             name: {
                 "pixels": cifar10.SMALL if name == "small" else 32,
@@ -141,8 +142,11 @@ def _progress(started: float):
 
 
 def _share(started: float):
+    seen = [0]
+
     def told(done: float, partial) -> None:
-        if partial.done and partial.done % 1000 == 0:
+        if partial.done > seen[0] and partial.done % 1000 == 0:
+            seen[0] = partial.done
             print(f"{time.perf_counter() - started:6.0f} s {done:6.1%} {partial}", flush=True)
 
     return told

@@ -26,8 +26,8 @@ ATTACK = PGD(EPS, steps=20)
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
 WIDTH = 16  # channels of the first group: what two cores train in the time there is
 FULL = 64  # the published networks'
-# Two courses, each one learning-rate cycle: on images of 24 pixels, which take half the time, and
-# then of 32 (progressive resizing, as in Wong et al., ICLR 2020, section 4).
+# Three courses, each one learning-rate cycle: on images of 24 pixels, which take half the time,
+# then of 32 (progressive resizing, as in Wong et al., ICLR 2020, section 4), then longer.
 SMALL = 24
 COURSE = Recipe(
     method="fast",
@@ -43,6 +43,7 @@ COURSE = Recipe(
 COURSES = {
     "small": replace(COURSE, augment=False, validation=0.0),
     "full": replace(COURSE, lr=0.15),
+    "long": replace(COURSE, lr=0.15, epochs=12, validation=0.01),
 }
 Images = tuple[Tensor, Tensor]
 

@@ -101,7 +101,11 @@ class Store:
         try:
             with self._base.reported():
                 while self._waiting:
-                    self._put(self._waiting[0])
+                    try:
+                        self._put(self._waiting[0])
+                    except (TypeError, ValueError):  # nothing that JSON or Optuna can ever hold
+                        del self._waiting[0]
+                        raise
                     self._written += 1
                     del self._waiting[0]
         except ExplorerError as error:

@@ -96,8 +96,7 @@ class Run:
         started = time.perf_counter()
         number = len(self.history) + 1
         entry = self._learn(number)
-        if not self.learner.finite():
-            raise self._lost(f"a weight became NaN or infinite in epoch {number}")
+        self._check_weights(number)
         entry = self._validated(entry)
         entry = replace(entry, seconds=round(time.perf_counter() - started, 3))
         self.history.append(entry)
@@ -162,10 +161,10 @@ class Run:
             learner.step(loss, lr)
             total, right = total + value, right + correct
             if self.progress is not None:
-                last = self.history[-1] if self.history else None
-                known = Known(number, learner.steps, value, last)
+                known = Known(number, learner.steps, value, tuple(self.history))
                 self.progress(learner.steps / len(self.rates), known)
             if index in looks and strike is not None and judge is not None:
+                self._check_weights(number)
                 found = overfit.collapsed(learner.network, x, y, strike, judge, self.cancel)
                 if found is not None:
                     return found
@@ -207,6 +206,11 @@ class Run:
             file.write(tensors, facts)
         except TrainingError as error:
             raise TrainingError(str(error), self._so_far()) from error
+
+    def _check_weights(self, number: int) -> None:
+        """Raises TrainingError where the last step of a loss that was a number spoilt them."""
+        if not self.learner.finite():
+            raise self._lost(f"a weight became NaN or infinite in epoch {number}")
 
     def _lost(self, what: str) -> TrainingError:
         """The error of a training that cannot go on, with the last good epoch in it."""

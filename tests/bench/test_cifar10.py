@@ -1,6 +1,8 @@
 """CIFAR-10's bench: with its images, wherever they lie, and without."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -114,3 +116,33 @@ def test_shrunk_images_stay_images():
 def test_the_recipes_can_be_read_back():
     for recipe in cifar10.COURSES.values():
         assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+@pytest.mark.slow
+def test_the_command_trains_measures_and_goes_on(folder, tmp_path, root):
+    out = tmp_path / "out"
+
+    def command():
+        return subprocess.run(
+            [
+                sys.executable, root / "benchmarks" / "make_cifar10.py", "--data", folder,
+                "--run", tmp_path / "run", "--out", out, "--width", "2", "--epochs", "1",
+                "--threads", "1",
+            ],
+            check=True, capture_output=True, text=True, cwd=root,
+        ).stdout  # fmt: skip
+
+    first = command()
+    weights = (out / "cifar10.safetensors").read_bytes()
+    card = json.loads((out / "cifar10.json").read_text(encoding="utf-8"))
+    assert card["width"] == 2
+    assert card["measured_on_the_10000"]["n"] == 20
+    assert [len(course["history"]) for course in card["courses"].values()] == [1] * len(
+        cifar10.COURSES
+    )
+    again = command()  # all is there: nothing is trained or measured again
+    assert (out / "cifar10.safetensors").read_bytes() == weights
+    assert first.splitlines()[-1] == again.splitlines()[-1]
+    assert [line for line in first.splitlines() if "Entry" in line] == [
+        line for line in again.splitlines() if "Entry" in line
+    ]

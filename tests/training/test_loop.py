@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import namedtuple
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from torch import nn
 
 from gdws_explorer.errors import Cancelled, DataError, TrainingError
 from gdws_explorer.robust import PGD, evaluate
-from gdws_explorer.training import Entry, Recipe, fit
+from gdws_explorer.training import Entry, Recipe, fit, learner
 from gdws_explorer.training import precision as precisions
 
 FAST = Recipe(method="fast", eps=0.1, epochs=3, lr=0.05, batch_size=12, average=0.9)
@@ -87,6 +88,7 @@ print("the same")
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_same_weights(tmp_path, root):
     def start(how):
         return subprocess.Popen(
@@ -292,11 +294,11 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_good_epochs(net, data, tmp
     assert torch.equal(weights(fit(net, data, FAST, checkpoint=file).model), two[2])
 
 
-def test_weights_that_blow_up_are_found(net, data):
-    recipe = Recipe(epochs=2, lr=1e30, batch_size=48)
-    with pytest.raises(TrainingError, match="became") as caught:
-        fit(net, data, recipe)
-    assert caught.value.trained is None or isinstance(caught.value.trained, nn.Module)
+@pytest.mark.parametrize("method", ["standard", "fast"])
+def test_weights_that_the_last_step_spoils_are_found(net, data, method):
+    recipe = Recipe(method=method, eps=0.1, epochs=2, lr=1e38, batch_size=48, weight_decay=0.5)
+    with pytest.raises(TrainingError, match=r"became .*train again with a smaller learning rate"):
+        fit(net, data, recipe, penalty=lambda model: 1e38 * model[0].weight.sum())
 
 
 def test_cancel_within_a_batch(net, data, trace, same):
@@ -321,7 +323,26 @@ def test_mixed_precision_where_the_device_has_it(net, data, monkeypatch):
     assert all(each.dtype == torch.float32 for each in mixed.model.parameters())
     assert mixed.model[0].weight.is_contiguous()
     assert evaluate(mixed.model, data).clean > 0.9
-    monkeypatch.setattr(precisions, "_cpu_has_bfloat16", lambda: False)
-    plain = fit(net, data, recipe)
-    assert plain.precision == "float32"
+    plain = fit(net, data, replace(recipe, amp=False))
     assert not torch.equal(weights(mixed.model), weights(plain.model))
+
+
+def test_float16_scales_its_gradients_and_goes_on(net, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(learner, "half_of", lambda device: torch.float16)
+    recipe = Recipe(method="pgd", eps=0.1, steps=2, epochs=3, lr=0.05, batch_size=12, amp=True)
+    whole = fit(net, data, recipe)
+    assert whole.precision == "float16"
+    file = tmp_path / "run.safetensors"
+    with pytest.raises(Killed):
+        fit(net, data, recipe, checkpoint=file, after_epoch=killed_after(2))
+    with safe_open(file, "pt") as written:
+        assert written.get_tensor("scaler.scale") > 1
+    assert torch.equal(weights(fit(net, data, recipe, checkpoint=file).model), weights(whole.model))
+
+
+def test_without_the_instructions_it_stays_in_float32(net, data, monkeypatch):
+    monkeypatch.setattr(precisions, "_cpu_has_bfloat16", lambda: False)
+    recipe = Recipe(epochs=1, batch_size=12)
+    plain, asked = fit(net, data, recipe), fit(net, data, replace(recipe, amp=True))
+    assert asked.precision == "float32"
+    assert torch.equal(weights(plain.model), weights(asked.model))
