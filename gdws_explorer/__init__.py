@@ -25,6 +25,7 @@ from gdws_explorer.export.bundle import export, restore
 from gdws_explorer.factorize import gdws, svd, tucker
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.factorize.tucker import Tucker2Conv2d
+from gdws_explorer.many import search, sweep
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import GDWS, SVD, Dense, Plan, SpatialSVD, Tucker2
 from gdws_explorer.opening import explore
@@ -74,7 +75,9 @@ __all__ = [
     "load_data",
     "load_model",
     "restore",
+    "search",
     "svd",
+    "sweep",
     "train",
     "tucker",
 ]

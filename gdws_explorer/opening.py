@@ -127,7 +127,7 @@ def explore(
             opened(own.network, own.data, own.calibration, attack, own.title, None), open_own
         )
 
-    calibration = None if calibration is None else _images(calibration)
+    calibration = None if calibration is None else to_learn_from(calibration)
     bench = bench if isinstance(bench, Bench) else None
     session = opened(network, checked, calibration, attack, title, bench)
     if raw is not None:
@@ -135,7 +135,7 @@ def explore(
     return Explorer(session, open_own)
 
 
-def _images(given: Any) -> tuple[Tensor, Tensor | None]:
+def to_learn_from(given: Any) -> tuple[Tensor, Tensor | None]:
     """Images to calibrate on, with labels or without."""
     if isinstance(given, tuple | list):
         return check_data((given[0], given[1]))

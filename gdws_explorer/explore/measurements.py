@@ -10,21 +10,15 @@ from torch import Tensor
 from gdws_explorer import files
 from gdws_explorer.errors import DataError
 from gdws_explorer.explore.attacking import Measure
+from gdws_explorer.explore.meter import Meter
 from gdws_explorer.explore.predict import predict
-from gdws_explorer.explore.records import (
-    Record,
-    Setting,
-    csv_text,
-    record_of,
-)
+from gdws_explorer.explore.records import Record, Setting, csv_text
 from gdws_explorer.explore.store import Store
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
-from gdws_explorer.robust.evaluate import evaluate
 from gdws_explorer.robust.images import data_fingerprint
 
 SAMPLE = 360  # images measured unless the user says otherwise
-REFIT = 0.3  # of a measurement's progress, where layers are solved for first
 
 
 class Measurements:
@@ -93,6 +87,12 @@ class Measurements:
         alike = (r for r in self.records() if r.plan.calibration == plan.calibration)
         return predict(alike, error, metric)
 
+    def meter(self, *networks: Network) -> Meter:
+        """How plans of these networks are measured in the setting of this moment."""
+        if self.data is None:
+            raise DataError("there are no images to measure on; open with data=(images, labels).")
+        return Meter(networks, self.data, self.attack, self.n, self.seed, self._images)
+
     def task(
         self, plan: Plan, network: Network, parent: str | None = None
     ) -> Callable[[Callable[[float], None], Callable[[], bool]], Record]:
@@ -100,26 +100,10 @@ class Measurements:
 
         network : the one the plan is made for.
         """
-        data, attack, n, seed = self.data, self.attack, self.n, self.seed
-        if data is None:
-            raise DataError("there are no images to measure on; open with data=(images, labels).")
+        meter = self.meter(network)
 
         def measure(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Record:
-            making = 0.0 if plan.calibration is None else REFIT
-            built = network.build(
-                plan, progress=lambda fraction: progress(making * fraction), cancel=cancelled
-            )
-            report = evaluate(
-                built,
-                data,
-                attack,
-                n=n,
-                seed=seed,
-                progress=lambda fraction, _partial: progress(making + (1 - making) * fraction),
-                cancel=cancelled,
-            )
-            summary = network.summary(plan)
-            record = record_of(plan, summary, report, data=self._images, parent=parent)
+            record = meter.measure(plan, parent=parent, progress=progress, cancel=cancelled)
             self._store.add(record)
             self._known = None
             return record

@@ -160,6 +160,11 @@ class Network(Planning):
             other._tabulate()
         return other
 
+    @property
+    def refits_on(self) -> Tensor | None:
+        """The images `(N, C, H, W)` that every `build` refits on, None where it does not."""
+        return self._refit
+
     # -- measured time ---------------------------------------------------------------
 
     def measure_latency(

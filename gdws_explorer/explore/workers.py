@@ -1,0 +1,50 @@
+"""Where plans are measured: in this process, in others of this machine, or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gdws_explorer.errors import ExplorerError
+from gdws_explorer.explore.batch import Crew, Here
+from gdws_explorer.explore.meter import Meter
+
+
+@contextmanager
+def crew(
+    meter: Meter,
+    *,
+    workers: int | None = None,
+    client: Any = None,
+    scheduler: str | None = None,
+    ahead: int = 2,
+) -> Iterator[Crew]:
+    """Who measures until the block ends: this process unless one of the three is given.
+
+    workers : so many processes on this machine, of one thread each. client : a
+    `distributed.Client`. scheduler : the address of a Dask scheduler, "tcp://…". ahead : plans that
+    a worker may have at a time. Errors: ExplorerError.
+    """
+    given = {"workers": workers, "client": client, "scheduler": scheduler}
+    named = [f"{name}=" for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise ExplorerError(f"{' and '.join(named)} are given; expected one of them, or none.")
+    if not named:
+        yield Here(meter)
+        return
+    if workers is not None and (isinstance(workers, bool) or workers < 1):
+        raise ExplorerError(f"workers is {workers!r}; expected a whole number from 1 up, or None.")
+    try:
+        from gdws_explorer.explore import cluster
+    except ModuleNotFoundError as error:
+        raise ExplorerError(
+            f'{named[0]} needs {error.name}; install it with: pip install "gdws-explorer[cluster]"'
+        ) from error
+    if client is not None:
+        with cluster.Cluster(meter, client, ahead) as measuring:
+            yield measuring
+        return
+    opened = cluster.processes(workers) if workers else cluster.connected(str(scheduler))
+    with opened as made, cluster.Cluster(meter, made, ahead) as measuring:
+        yield measuring

@@ -1,0 +1,301 @@
+"""Sweeps and searches on a bundled bench, on anybody's network, or on views of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from torch import nn
+
+from gdws_explorer.bench import Bench, load
+from gdws_explorer.errors import DataError, ModelError
+from gdws_explorer.explore.records import Record
+from gdws_explorer.network.network import Network
+from gdws_explorer.opening import to_learn_from
+from gdws_explorer.robust.attacks import PGD, Attack
+from gdws_explorer.robust.guard import Cancel
+from gdws_explorer.robust.images import check_data
+from gdws_explorer.robust.staged import Staged, attack_of, stages_of
+
+if TYPE_CHECKING:
+    from gdws_explorer.explore.batch import Progress
+    from gdws_explorer.explore.meter import Meter
+    from gdws_explorer.explore.store import Store
+
+Target = Bench | str | nn.Module | Network
+Images = tuple[Any, Any]
+AnyAttack = Attack | Staged | Sequence[Attack] | None
+Usual = Literal["usual"]
+Sources = str | Sequence[str]
+Storage = Any  # a Store, a path, a URL, or None: only the store itself knows what it takes
+
+
+class Found(NamedTuple):
+    """What a search measured.
+
+    front : the records that no other beats, of those that hold to the constraints. records :
+    everything in the last setting. stages : everything, setting by setting, in the order in which
+    it was measured. hypervolume : after each of the first stage's records.
+    """
+
+    front: tuple[Record, ...]
+    records: tuple[Record, ...]
+    stages: tuple[tuple[Record, ...], ...]
+    hypervolume: tuple[float, ...]
+
+
+def sweep(
+    target: Target,
+    *,
+    beta: int | Iterable[float] = (),
+    macs: int | Iterable[float] = (),
+    params: int | Iterable[float] = (),
+    families: Sequence[str] = ("any",),
+    layers: Collection[str] | None = None,
+    sources: Sources = "weights",
+    alpha: bool = False,
+    data: Images | None = None,
+    calibration: Any = None,
+    attack: AnyAttack | Usual = "usual",
+    n: int | None = None,
+    seed: int = 0,
+    skip: Collection[str] | None = None,
+    storage: Storage = None,
+    workers: int | None = None,
+    client: Any = None,
+    scheduler: str | None = None,
+    record: Callable[[Record], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    cancel: Cancel = None,
+) -> tuple[Record, ...]:
+    """Measure plans along a line, each once; what the storage knows is not measured again.
+
+    Parameters
+    ----------
+    target : a bench, its name, any nn.Module, or a Network (calibrated or refitted, its plans are).
+    beta : bounds on each layer's squared error, the paper's experiment; a whole number means so
+        many over the range that matters, evenly by their logarithm.
+    macs, params : budgets as fractions of the dense network; a whole number means so many, from
+        the least there is to 1.
+    families : budgets are met with each of these alone: "gdws", "tucker2", "svd", "spatial", or
+        "any" for all together.
+    layers : one layer at a time is approximated, budgets being fractions of that layer.
+    sources : what plans are made from, one or several: "weights"; "refit", these refitted on
+        images; "data", the images' view of the layers, refitted. The last two, and alpha, take
+        `calibration`; a bench brings its training images.
+    alpha : weigh β by eq. 8 of Dbouk & Shanbhag.
+    data : images `(N, C, H, W)` in [0, 1] and labels `(N,)`; a bench brings its own.
+    attack : as `gx.evaluate` takes it, None for clean accuracy only; "usual" is the bench's, and
+        PGD-20 with 8/255 for others.
+    n, seed : how many images (at most 360 unless given), which, and the noise.
+    skip : layers that budgets leave dense, as in `Network`.
+    storage : a file that keeps the records, or a `Store`; None keeps them in memory.
+    workers, client, scheduler : measure in so many processes of this machine, on the cluster of a
+        `distributed.Client`, or of the scheduler at "tcp://…"; in this process unless one is given.
+    record : called with every record as it comes, known ones included.
+    progress : called with counts and the time left whenever they change.
+    cancel : an Event or a function; ends the sweep with Cancelled.
+
+    Returns
+    -------
+    tuple of Record
+        In the order of the plans. Whatever ends the sweep early, the storage has what was measured,
+        and the same call goes on from there.
+    """
+    from gdws_explorer.explore.sweep import Grid, distinct
+
+    beta, macs, params = (
+        given if isinstance(given, int) else tuple(given) for given in (beta, macs, params)
+    )
+    grid = Grid(beta, macs, params, families, layers)
+    meter = _meter(target, data, attack, n, seed, skip, sources, calibration, alpha)
+    plans = distinct(plan for network in meter.networks for plan in grid.plans(network))
+    return _run(meter, plans, storage, (workers, client, scheduler), record, progress, cancel)
+
+
+def search(
+    target: Target,
+    *,
+    objectives: Sequence[str] = ("robust", "macs"),
+    constraints: Mapping[str, float] | None = None,
+    evaluations: int = 150,
+    screen: Attack | Sequence[tuple[AnyAttack, int]] = (),
+    families: Collection[str] | None = None,
+    sampler: str = "nsga2",
+    sources: Sources = "weights",
+    data: Images | None = None,
+    calibration: Any = None,
+    attack: AnyAttack | Usual = "usual",
+    n: int | None = None,
+    seed: int = 0,
+    skip: Collection[str] | None = None,
+    storage: Storage = None,
+    workers: int | None = None,
+    client: Any = None,
+    scheduler: str | None = None,
+    record: Callable[[Record], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    cancel: Cancel = None,
+) -> Found:
+    """Look for plans that nothing beats, beginning from those that budgets give.
+
+    Parameters
+    ----------
+    target, sources, data, calibration, attack, n, skip, storage, workers, client, scheduler,
+    record, progress, cancel : as in `sweep`; several sources are searched together.
+    objectives : two or three of "robust", "clean", "macs", "params" and "ms" (of a Network with
+        measured times).
+    constraints : the least accuracy and the most cost, as fractions: `{"robust": 0.45}`.
+    evaluations : different plans that are measured.
+    screen : a cheaper attack that all of them meet instead, or several (attack, n), the cheapest
+        first: only what is on the front after one is measured in the next, and at last with
+        `attack` on n images.
+    families : those allowed; None for all.
+    sampler : "nsga2" or "tpe", of Optuna.
+    seed : of the images and the noise, and of the sampler.
+    """
+    from gdws_explorer.explore.aim import Aim
+    from gdws_explorer.explore.search import Search
+
+    last = _meter(target, data, attack, n, seed, skip, sources, calibration, False)
+    steps = [(screen, last.n)] if isinstance(screen, Attack) else list(screen)
+    first, *later = [*(_other(last, *step) for step in steps), last]
+    aim = Aim(last.networks[0], tuple(objectives), dict(constraints or {}))
+    finder = Search(
+        last.networks, aim, evaluations=evaluations, families=families, sampler=sampler, seed=seed
+    )
+    order: list[Record] = []
+
+    def learn(one: Record) -> None:
+        finder.tell(one)
+        order.append(one)
+        if record is not None:
+            record(one)
+
+    where = (workers, client, scheduler)
+    store = _store(storage)
+    _run(first, finder, store, where, learn, progress, cancel)
+    stages = [tuple(order)]
+    for meter in later:
+        plans = tuple(one.plan for one in aim.front(stages[-1]))
+        stages.append(_run(meter, plans, store, where, record, progress, cancel))
+    grown = tuple(float(volume) for volume in aim.growth(stages[0]))
+    return Found(aim.front(stages[-1]), stages[-1], tuple(stages), grown)
+
+
+# -- inside --------------------------------------------------------------------------------
+
+
+def _run(
+    meter: Meter,
+    plans: Any,
+    storage: Storage,
+    where: tuple[int | None, Any, str | None],
+    record: Callable[[Record], None] | None,
+    progress: Callable[[Progress], None] | None,
+    cancel: Cancel,
+) -> tuple[Record, ...]:
+    """Measure plans, or what a search proposes, where somebody wants them measured."""
+    from gdws_explorer.explore.batch import Batch
+    from gdws_explorer.explore.search import Search
+    from gdws_explorer.explore.workers import crew
+
+    searching = isinstance(plans, Search)
+    batch = Batch(
+        meter,
+        plans.plans() if searching else plans,
+        _store(storage),
+        total=plans.evaluations if searching else None,
+        record=record,
+        progress=progress,
+        cancel=cancel,
+    )
+    workers, client, scheduler = where
+    # A search learns from every record: nothing is proposed before somebody can measure it.
+    ahead = 1 if searching else 2
+    with crew(meter, workers=workers, client=client, scheduler=scheduler, ahead=ahead) as those:
+        return batch.run(those)
+
+
+def _store(storage: Storage) -> Store:
+    from gdws_explorer.explore.store import Store
+
+    return storage if isinstance(storage, Store) else Store(storage)
+
+
+def _other(meter: Meter, attack: AnyAttack, n: int) -> Meter:
+    from gdws_explorer.explore.meter import Meter
+
+    cheap = attack_of(attack)
+    return Meter(meter.networks, meter.data, cheap, n, meter.seed, meter.images)
+
+
+def _meter(
+    target: Target,
+    data: Images | None,
+    attack: AnyAttack | Usual,
+    n: int | None,
+    seed: int,
+    skip: Collection[str] | None,
+    sources: Sources,
+    calibration: Any,
+    alpha: bool,
+) -> Meter:
+    """Everything that measuring takes, from what the caller gave and the bench has."""
+    from gdws_explorer.explore.measurements import SAMPLE
+    from gdws_explorer.explore.meter import Meter
+
+    bench = load(target) if isinstance(target, str) else target
+    usual: Attack = PGD(8 / 255)
+    if isinstance(bench, Bench):
+        data = bench.data if data is None else data
+        calibration = bench.train_data if calibration is None else calibration
+        usual = bench.attack
+    if data is None:
+        raise DataError("there are no images to measure on; give data=(images, labels).")
+    images = check_data(data)
+    chosen = usual if isinstance(attack, str) else attack_of(attack)
+    if isinstance(attack, str) and attack != "usual":
+        raise DataError(f"attack is {attack!r}; expected an attack, None, or 'usual'.")
+    if isinstance(bench, Network):
+        network = bench
+    elif isinstance(bench, Bench | nn.Module):
+        model = bench.model if isinstance(bench, Bench) else bench
+        network = Network(model, images[0][:1], skip=skip)
+    else:
+        raise ModelError(
+            f"cannot measure a {type(bench).__name__}; expected a bench, its name, an nn.Module "
+            "or a Network."
+        )
+    kinds = (sources,) if isinstance(sources, str) else tuple(sources)
+    views = _views(network, kinds, calibration, chosen, alpha)
+    return Meter(views, images, chosen, min(len(images[1]), SAMPLE) if n is None else n, seed)
+
+
+def _views(
+    network: Network,
+    kinds: tuple[str, ...],
+    calibration: Any,
+    attack: Attack | Staged | None,
+    alpha: bool,
+) -> tuple[Network, ...]:
+    """The network by what its plans are to be made from."""
+    from gdws_explorer.explore.sources import KINDS, Sources
+
+    odd = [kind for kind in kinds if kind not in KINDS]
+    if odd or not kinds:
+        raise DataError(f"sources is {list(kinds)}; expected some of {', '.join(KINDS)}.")
+    if network.label is not None and (kinds != ("weights",) or alpha):
+        raise DataError(
+            "the network is calibrated or refitted already; leave sources= and alpha= out, or "
+            "give the plain network."
+        )
+    made = Sources(network, None if calibration is None else to_learn_from(calibration))
+    under = next(iter(stages_of(attack)), None)  # of several attacks the first, and cheapest
+    plain = made.weigh(under) if alpha else network
+    views = {
+        "weights": lambda: plain,
+        "refit": made.refitted,
+        "data": lambda: made.calibrate(under),
+    }
+    return tuple(views[kind]() for kind in dict.fromkeys(kinds))
