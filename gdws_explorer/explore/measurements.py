@@ -59,9 +59,12 @@ class Measurements:
             raise DataError(f"n is {n}; expected 1 to {len(self.data[1])}, the images there are.")
         self.attack, self.n = attack, n
 
-    def records(self) -> tuple[Record, ...]:
-        """The records of the present setting, bundled ones first; a plan's latest wins."""
-        setting, known = self.setting, self._known
+    def records(self, setting: Setting | None = None) -> tuple[Record, ...]:
+        """The records of one setting, bundled ones first; a plan's latest wins.
+
+        setting : the present one unless given.
+        """
+        setting, known = setting or self.setting, self._known
         if known is None or known[0] != setting:  # asked at every move of a fader: looked up once
             bundled = [r for r in self._bundled if r.setting.key == setting.key]
             latest = {r.plan.hash: r for r in (*bundled, *self._store.records(setting))}
@@ -87,6 +90,11 @@ class Measurements:
         alike = (r for r in self.records() if r.plan.calibration == plan.calibration)
         return predict(alike, error, metric)
 
+    def add(self, record: Record) -> None:
+        """Keep a record that somebody else measured."""
+        self._store.add(record)
+        self._known = None
+
     def meter(self, *networks: Network) -> Meter:
         """How plans of these networks are measured in the setting of this moment."""
         if self.data is None:
@@ -104,8 +112,7 @@ class Measurements:
 
         def measure(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Record:
             record = meter.measure(plan, parent=parent, progress=progress, cancel=cancelled)
-            self._store.add(record)
-            self._known = None
+            self.add(record)
             return record
 
         return measure

@@ -30,9 +30,11 @@ from gdws_explorer.explore.line import neighbour
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.presets import PRESETS
 from gdws_explorer.explore.sources import KINDS
+from gdws_explorer.explore.turns import Turns
 from gdws_explorer.export.bundle import export
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
+from gdws_explorer.widgets.picking import Picking
 from gdws_explorer.widgets.stage import Stage, meaning
 
 READING, WEIGHING = "reading the images", "computing α from the images"
@@ -43,8 +45,8 @@ class Session(Stage):
     """One network under exploration.
 
     Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
-    the faders), "records", "job", "learning" (from images), "message" or "own" (`brought` is to be
-    explored). All methods may be called from any thread.
+    the faders), "records", "filters" (of records), "job", "learning" (from images), "message" or
+    "own" (`brought` is to be explored). All methods may be called from any thread.
     """
 
     def __init__(
@@ -63,7 +65,10 @@ class Session(Stage):
         self.measurements = measurements
         self.title = title
         self.bench = bench
-        self.jobs = Jobs(self._job_changed)
+        self.turns = Turns()
+        self.picking = Picking(self, lambda: self._tell("filters"))
+        self._queues: dict[str, Jobs] = {}
+        self.jobs = self.queue("measuring")
         # Where the hand left a fader: choices are steps, and a fader must not jump to the step.
         self._aims: dict[str, tuple[str, tuple[float, ...]]] = {}
 
@@ -84,10 +89,20 @@ class Session(Stage):
 
         self._learn(READING, read)
 
+    def queue(self, name: str) -> Jobs:
+        """A queue of long work of one kind, beside the others; `jobs` is that of measurements.
+
+        What measures takes a turn of `turns` for it, whichever queue it is in.
+        """
+        if name not in self._queues:
+            self._queues[name] = Jobs(self._job_changed)
+        return self._queues[name]
+
     def close(self) -> None:
         """Cancel what runs and forget the listeners."""
         self._listeners.clear()
-        self.jobs.close()
+        for queue in self._queues.values():
+            queue.close()
         self.measurements.close()
 
     # -- where the faders stand --------------------------------------------------------------
@@ -250,7 +265,7 @@ class Session(Stage):
     def walk(self, step: int, metric: str = "robust", cost: str = "macs") -> None:
         """Go to the next plan of the front: +1 dearer, -1 cheaper."""
         here = getattr(self.summary, cost)
-        self.put(neighbour(self.measurements.records(), here, step, metric, cost).plan)
+        self.put(neighbour(self.picking.kept(), here, step, metric, cost).plan)
 
     def evaluate(self) -> Job:
         """Measure the plan on the faders in the background; several queue up."""
@@ -258,7 +273,8 @@ class Session(Stage):
         measure = self.measurements.task(plan, self.network, self._parent())
 
         def work(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            measure(progress, cancelled)
+            with self.turns.turn(cancelled):
+                measure(progress, cancelled)
             self._tell("records")
 
         return self.jobs.submit(plan, work)
@@ -310,8 +326,13 @@ class Session(Stage):
     def _learn(self, what: str, work: Work) -> None:
         """Learn something from the images in the background."""
         self.sources.check()
+
+        def learn(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+            with self.turns.turn(cancelled):
+                work(progress, cancelled)
+
         if what == READING or all(job.about != what for job in self.jobs.all):
-            self.jobs.submit(what, work)
+            self.jobs.submit(what, learn)
 
     def _move_to(self, network: Network) -> None:
         """Put the desk onto another source, and say which locked layers could not stay."""
@@ -337,6 +358,6 @@ class Session(Stage):
         if job.about in LEARNING:
             self._tell("learning")
         if job.error is not None:
-            what = job.about if job.about in LEARNING else "the measurement"
+            what = job.about if isinstance(job.about, str) else "the measurement"
             self.say(f"{what} stopped: {job.error}", failed=True)
         self._tell("job")
