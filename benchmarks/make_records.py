@@ -8,11 +8,11 @@ test images. Run it again after the weights have changed (a minute on two cores)
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from gdws_explorer import bench, files
+from gdws_explorer import bench
 from gdws_explorer.errors import BudgetError
+from gdws_explorer.explore.recordfiles import write_jsonl
 from gdws_explorer.explore.records import record_of
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
@@ -51,8 +51,8 @@ def main() -> None:
             report = evaluate(net.build(plan), loaded.data, loaded.attack)
             record = record_of(plan, net.summary(plan), report, data=fingerprint)
             print(f"{name}  {record.macs / net.macs:6.1%} MACs  {report}  {plan}", flush=True)
-            records.append(json.dumps(record.to_dict(), ensure_ascii=False))
-        files.write_text(DATA / f"{name}.records.jsonl", "\n".join(records) + "\n")
+            records.append(record)
+        write_jsonl(DATA / f"{name}.records.jsonl", records)
         print(f"{name}: {len(records)} records")
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gdws_explorer.bench.digits import ATTACK, empty, load_images
 from gdws_explorer.bench.paths import data_file
 from gdws_explorer.errors import DataError
+from gdws_explorer.explore.recordfiles import read_jsonl
 from gdws_explorer.explore.records import Record
 from gdws_explorer.robust import PGD
 
@@ -79,9 +80,4 @@ def _records(name: str) -> tuple[Record, ...]:
         file = data_file(f"{name}.records.jsonl")
     except FileNotFoundError:  # a fresh recipe has none yet
         return ()
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return tuple(
-        Record.from_dict(json.loads(line), f"{file.name}, line {number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    )
+    return read_jsonl(file)

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
-from gdws_explorer import files
 from gdws_explorer.errors import DataError
 from gdws_explorer.explore.attacking import Measure
 from gdws_explorer.explore.meter import Meter
 from gdws_explorer.explore.predict import predict
-from gdws_explorer.explore.records import Record, Setting, csv_text
+from gdws_explorer.explore.recordfiles import write_csv
+from gdws_explorer.explore.records import Record, Setting
 from gdws_explorer.explore.store import Store
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.images import data_fingerprint
+from gdws_explorer.robust.staged import from_dict
 
 SAMPLE = 360  # images measured unless the user says otherwise
+
+
+class SettingCount(NamedTuple):
+    """A setting, the measurements made in it, and what to call it."""
+
+    setting: Setting
+    measured: int
+    label: str
 
 
 class Measurements:
@@ -45,7 +55,8 @@ class Measurements:
         self._images = "" if data is None else data_fingerprint(*data)
         self._bundled = tuple(bundled)
         self._store = Store() if store is None else store
-        self._known: tuple[Setting, tuple[Record, ...]] | None = None
+        self._known: dict[Setting, tuple[Hashable, dict[str, Record]]] = {}
+        self._elsewhere: Setting | None = None
 
     @property
     def setting(self) -> Setting:
@@ -58,28 +69,72 @@ class Measurements:
         if self.data is not None and not 1 <= n <= len(self.data[1]):
             raise DataError(f"n is {n}; expected 1 to {len(self.data[1])}, the images there are.")
         self.attack, self.n = attack, n
+        self._elsewhere = None
 
     def records(self, setting: Setting | None = None) -> tuple[Record, ...]:
         """The records of one setting, bundled ones first; a plan's latest wins.
 
         setting : the present one unless given.
         """
-        setting, known = setting or self.setting, self._known
-        if known is None or known[0] != setting:  # asked at every move of a fader: looked up once
-            bundled = [r for r in self._bundled if r.setting.key == setting.key]
-            latest = {r.plan.hash: r for r in (*bundled, *self._store.records(setting))}
-            known = self._known = setting, tuple(latest.values())
-        return known[1]
-
-    def others(self) -> int:
-        """How many records of this network were measured in other settings."""
-        key = self.setting.key
-        mine = self._store.records(fingerprint=self._network.fingerprint)
-        return sum(r.setting.key != key for r in (*self._bundled, *mine))
+        return tuple(self._latest(setting or self.setting).values())
 
     def of(self, plan: Plan) -> Record | None:
         """The record of a plan in the present setting, if there is one."""
-        return next((r for r in self.records() if r.plan == plan), None)
+        return self._latest(self.setting).get(plan.hash)
+
+    def _latest(self, setting: Setting) -> dict[str, Record]:
+        """Records by their plan's hash; asked at every fader's move, looked up after a change."""
+        stamp = self._store.stamp()
+        known = self._known.get(setting)
+        if known is None or known[0] != stamp:
+            bundled = [r for r in self._bundled if r.setting == setting]
+            latest = {r.plan.hash: r for r in (*bundled, *self._store.records(setting))}
+            known = self._known[setting] = stamp, latest
+        return known[1]
+
+    # -- other settings ------------------------------------------------------------------
+
+    @property
+    def shown(self) -> Setting:
+        """The setting whose records are looked at: the present one until `show` says another."""
+        return self._elsewhere or self.setting
+
+    def show(self, setting: Setting) -> None:
+        """Look at the records of another setting, one of `settings`.
+
+        One of these images becomes the present one, so that what is measured next stands on the
+        same front. One of other images can only be looked at, until the setting changes again.
+        """
+        if setting.fingerprint != self._network.fingerprint:
+            raise DataError(
+                f"the setting is of network {setting.fingerprint[:12]}…, this one is "
+                f"{self._network.fingerprint[:12]}…; explore that network to see its records."
+            )
+        if setting.data != self._images:
+            self._elsewhere = setting
+            return
+        self.change(None if setting.attack is None else from_dict(setting.attack), setting.n)
+        self.seed = setting.seed
+
+    def settings(self) -> tuple[SettingCount, ...]:
+        """The settings in which this network was measured; the present one comes first."""
+        present = self.setting
+        counts = {present: 0}
+        for record in self._bundled:
+            counts[record.setting] = counts.get(record.setting, 0) + 1
+        for setting, count in self._store.counts(present.fingerprint).items():
+            counts[setting] = counts.get(setting, 0) + count
+        return tuple(
+            SettingCount(setting, count, self._words(setting)) for setting, count in counts.items()
+        )
+
+    def others(self) -> int:
+        """How many measurements of this network are of other settings."""
+        return sum(one.measured for one in self.settings()[1:])
+
+    def _words(self, setting: Setting) -> str:
+        images = "" if setting.data == self._images else f" · other images ({setting.data[:8]})"
+        return setting.label + images
 
     def predicted(self, plan: Plan, error: float, metric: str) -> float | None:
         """Where an unmeasured plan of this relative error should land.
@@ -93,7 +148,6 @@ class Measurements:
     def add(self, record: Record) -> None:
         """Keep a record that somebody else measured."""
         self._store.add(record)
-        self._known = None
 
     def meter(self, *networks: Network) -> Meter:
         """How plans of these networks are measured in the setting of this moment."""
@@ -119,7 +173,7 @@ class Measurements:
 
     def save(self, path: str | Path) -> Path:
         """Write the records of the present setting as CSV."""
-        files.write_text(path, csv_text(self.records()))
+        write_csv(path, self.records())
         return Path(path).absolute()
 
     def close(self) -> None:

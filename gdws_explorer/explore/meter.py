@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -91,7 +92,9 @@ class Meter:
             if progress is not None:
                 progress(fraction)
 
+        began = time.perf_counter()
         built = network.build(plan, progress=lambda part: say(making * part), cancel=cancel)
+        timings = {"build s": time.perf_counter() - began}
         report = evaluate(
             built,
             self.data,
@@ -102,7 +105,7 @@ class Meter:
             cancel=cancel,
         )
         costs = network.summary(plan) if summary is None else summary
-        return record_of(plan, costs, report, data=self.images, parent=parent)
+        return record_of(plan, costs, report, data=self.images, parent=parent, timings=timings)
 
     def __reduce__(self) -> tuple[Any, ...]:
         views = tuple(_View(each.calibration, each.refits_on) for each in self.networks)

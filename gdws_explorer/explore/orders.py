@@ -144,7 +144,8 @@ def pace(records: Sequence[Record]) -> tuple[float | None, str]:
     latest = sorted(mine or records, key=lambda record: record.created)[-RECENT:]
     if not latest:
         return None, "nothing was measured like this yet"
-    typical = float(np.median([record.seconds for record in latest]))
+    spent = [record.seconds + record.timings.get("build s", 0.0) for record in latest]
+    typical = float(np.median(spent))
     return typical, "" if mine else "another machine measured so"
 
 
@@ -287,7 +288,7 @@ class Errand:
 
 
 class _InTurn(Here):
-    """This process, which others want to measure in as well."""
+    """A process that others want to measure in as well."""
 
     def __init__(self, meter: Meter, turns: Turns) -> None:
         super().__init__(meter)

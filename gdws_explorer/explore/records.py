@@ -1,28 +1,30 @@
-"""A record: one plan, what it costs and what was measured of it. Plain data, exact JSON, CSV."""
+"""A record: one plan, what it costs and what was measured of it. Plain data, exact JSON."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from gdws_explorer.errors import DataError, ExplorerError
 from gdws_explorer.network.plan import Plan
-from gdws_explorer.robust.evaluate import Report
 from gdws_explorer.robust.interval import Counted
+from gdws_explorer.robust.report import Report
 from gdws_explorer.robust.staged import from_dict as attack_from_dict
 
 if TYPE_CHECKING:
     from gdws_explorer.network.summary import Summary
-    from gdws_explorer.robust.evaluate import Report
+
+Mask = npt.NDArray[np.bool_]
 
 MEASURED_WITH = ("gdws-explorer", "torch", "numpy", "torchattacks")
 
@@ -61,6 +63,17 @@ class Setting:
             "seed": self.seed,
         }
 
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Setting:
+        """Read what `to_dict` wrote."""
+        return cls(**{each.name: raw[each.name] for each in fields(cls)})
+
+    @property
+    def label(self) -> str:
+        """How accuracy is measured in it, in words."""
+        attack = "no attack" if self.attack is None else attack_from_dict(self.attack).label
+        return f"{attack} · n {self.n} · seed {self.seed}"
+
 
 @dataclass(frozen=True)
 class Record(Counted):
@@ -70,6 +83,10 @@ class Record(Counted):
     computed again; `robust` and `robust_correct` are None where nothing attacked. `seconds` is
     the measurement's time, `created` ISO 8601 in UTC, `parent` the hash of the plan that this
     one was made from.
+
+    through, stages, note : as in `Report`. clean_mask, robust_mask : the verdict on every image,
+    eight to a byte, as hex digits; None where it was not kept. timings : other times, by a name
+    that says the unit, `{"build s": 0.3}`. Records of before these fields existed lack them.
     """
 
     plan: Plan
@@ -91,6 +108,12 @@ class Record(Counted):
     machine: str
     created: str
     parent: str | None = None
+    through: str = "dense"
+    stages: tuple[int, ...] = ()
+    note: str | None = None
+    clean_mask: str | None = None
+    robust_mask: str | None = None
+    timings: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def setting(self) -> Setting:
@@ -99,7 +122,7 @@ class Record(Counted):
 
     @property
     def report(self) -> Report:
-        """The measurement as `evaluate` reported it, without the verdict on each image."""
+        """The measurement as `evaluate` reported it, for `gx.compare` too."""
         return Report(
             clean_correct=self.clean_correct,
             robust_correct=self.robust_correct,
@@ -107,6 +130,11 @@ class Record(Counted):
             attack=None if self.attack is None else attack_from_dict(self.attack),
             seed=self.seed,
             seconds=self.seconds,
+            through=self.through,
+            stages=self.stages,
+            note=self.note,
+            clean_mask=_unpacked(self.clean_mask, self.n),
+            robust_mask=_unpacked(self.robust_mask, self.n),
         )
 
     def accuracy(self, metric: str) -> float | None:
@@ -121,19 +149,52 @@ class Record(Counted):
         row["plan"] = self.plan.to_dict()
         row["attack"] = None if self.attack is None else dict(self.attack)
         row["versions"] = dict(self.versions)
+        row["stages"] = list(self.stages)
+        row["timings"] = dict(self.timings)
         return row
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any], where: str = "the record") -> Record:
-        """Read what `to_dict` wrote; unknown or missing fields are named."""
-        names = {each.name for each in fields(cls)}
-        odd = sorted(names.symmetric_difference(raw))
-        if odd:
+        """Read what `to_dict` wrote, now or before some fields existed; what is wrong is named."""
+        if not isinstance(raw, dict):
+            raise DataError(f"{where} is {raw!r:.40}; expected a record's fields and values.")
+        unknown = sorted(raw.keys() - KINDS.keys())
+        if unknown:
             raise DataError(
-                f"{where} has missing or unknown fields: {', '.join(odd)}; it was written by "
-                "another version: measure the plan again."
+                f"{where} has unknown fields: {', '.join(unknown)}; if a later version wrote it, "
+                "update gdws-explorer."
             )
-        return cls(**{**raw, "plan": Plan.from_dict(raw["plan"], f"the plan of {where}")})
+        missing = sorted(REQUIRED - raw.keys())
+        if missing:
+            raise DataError(
+                f"{where} has missing fields: {', '.join(missing)}; measure the plan again."
+            )
+        for name, value in raw.items():
+            if type(value) not in KINDS[name]:
+                kinds = " or ".join(kind.__name__ for kind in KINDS[name])
+                raise DataError(f"{where} has {name}={value!r:.40}; expected {kinds}.")
+        values = {**raw, "plan": Plan.from_dict(raw["plan"], f"the plan of {where}")}
+        values["stages"] = tuple(raw.get("stages", ()))
+        return cls(**values)
+
+
+# The types of every field, as JSON gives them.
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("macs", "params", "bytes", "n", "clean_correct", "seed"), (int,)),
+    **dict.fromkeys(("error", "relative_error", "clean", "seconds"), (float, int)),
+    **dict.fromkeys(("data", "machine", "created", "through"), (str,)),
+    **dict.fromkeys(("parent", "note", "clean_mask", "robust_mask"), (str, type(None))),
+    **dict.fromkeys(("plan", "versions", "timings"), (dict,)),
+    "attack": (dict, type(None)),
+    "robust": (float, int, type(None)),
+    "robust_correct": (int, type(None)),
+    "stages": (list,),
+}
+REQUIRED = frozenset(
+    each.name
+    for each in fields(Record)
+    if each.default is MISSING and each.default_factory is MISSING
+)
 
 
 def record_of(
@@ -143,11 +204,12 @@ def record_of(
     *,
     data: str,
     parent: str | None = None,
+    timings: Mapping[str, float] | None = None,
 ) -> Record:
     """Join a plan, its costs and a finished measurement, and note versions, machine and time.
 
     data : `data_fingerprint` of the images that were measured. parent : hash of the plan that
-    this one came from.
+    this one came from. timings : other times, as in `Record`.
     """
     return Record(
         plan=plan,
@@ -169,7 +231,23 @@ def record_of(
         machine=machine(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         parent=parent,
+        through=report.through,
+        stages=report.stages,
+        note=report.note,
+        clean_mask=_packed(report.clean_mask),
+        robust_mask=_packed(report.robust_mask),
+        timings=dict(timings or {}),
     )
+
+
+def _packed(mask: Mask | None) -> str | None:
+    return None if mask is None else np.packbits(mask).tobytes().hex()
+
+
+def _unpacked(digits: str | None, n: int) -> Mask | None:
+    if digits is None:
+        return None
+    return np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8), count=n).astype(bool)
 
 
 def versions() -> dict[str, str]:
@@ -186,59 +264,3 @@ def versions() -> dict[str, str]:
 def machine() -> str:
     """System, processor type and cores of this machine, without its name."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-
-
-COLUMNS = (
-    "plan",
-    "hash",
-    "macs",
-    "params",
-    "bytes",
-    "error",
-    "relative_error",
-    "clean",
-    "clean_low",
-    "clean_high",
-    "robust",
-    "robust_low",
-    "robust_high",
-    "n",
-    "clean_correct",
-    "robust_correct",
-    "attack",
-    "seed",
-    "data",
-    "fingerprint",
-    "seconds",
-    "machine",
-    "versions",
-    "created",
-    "parent",
-    "plan_json",
-)
-
-
-def csv_text(records: Iterable[Record]) -> str:
-    """One line per record, with the plan in words first and as JSON last."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        low, high = record.clean_interval
-        robust_low, robust_high = record.robust_interval or (None, None)
-        writer.writerow(
-            {
-                **record.to_dict(),
-                "plan": str(record.plan),
-                "hash": record.plan.hash,
-                "clean_low": low,
-                "clean_high": high,
-                "robust_low": robust_low,
-                "robust_high": robust_high,
-                "attack": "" if record.attack is None else json.dumps(dict(record.attack)),
-                "fingerprint": record.plan.fingerprint,
-                "versions": json.dumps(dict(record.versions)),
-                "plan_json": json.dumps(record.plan.to_dict()),
-            }
-        )
-    return text.getvalue()

@@ -1,22 +1,24 @@
-"""Records kept in Optuna studies: in memory, or in an SQLite file that outlives the kernel."""
+"""Records kept in Optuna studies: in memory, in an SQLite file, or on a PostgreSQL server."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sqlite3
+import threading
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import optuna
-import sqlalchemy.exc
 
-from gdws_explorer import files
 from gdws_explorer.errors import ExplorerError
-from gdws_explorer.explore.records import Record, Setting, csv_text
+from gdws_explorer.explore import recordfiles
+from gdws_explorer.explore.database import Study
+from gdws_explorer.explore.places import database
+from gdws_explorer.explore.records import Record, Setting
+
+FILE = "gdws-explorer.db"  # where records are kept that shall outlive the kernel
 
 
 class Store:
@@ -24,52 +26,124 @@ class Store:
 
     A study's values are robust accuracy (where there was an attack), clean accuracy and MACs; the
     whole record is a user attribute of its trial. Nothing is overwritten: a plan measured again
-    in the same setting is one more trial, and reading takes the latest.
+    in the same setting is one more trial, and reading takes the latest. What others write to the
+    same place is seen at the next reading. Methods may be called from any thread.
 
     Parameters
     ----------
-    path : path-like, optional
-        An SQLite file, made where it is missing; None keeps the records in memory.
+    place : path-like or URL, optional
+        An SQLite file, made where it is missing, or a database of a PostgreSQL server,
+        `postgresql://user:password@host:5432/name`; None keeps the records in memory.
     timeout : float
-        Seconds to wait for another program that is writing.
+        Seconds to wait for another program that is writing, or for the server.
+    poll : float
+        Seconds between two questions to a server for what others wrote.
 
     Raises
     ------
     ExplorerError
-        The file is locked, read-only, unreachable, no SQLite file or another program's.
+        The place is locked, read-only, unreachable, no database or another program's.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None = None, *, timeout: float = 10.0
+        self,
+        place: str | os.PathLike[str] | None = None,
+        *,
+        timeout: float = 10.0,
+        poll: float = 1.0,
     ) -> None:
-        self.path = None if path is None else Path(path).absolute()
-        self._studies: dict[str, optuna.Study] = {}
-        self._read: dict[tuple[str, int], Record] = {}  # a trial never changes once it is written
-        self._storage: optuna.storages.BaseStorage
-        self._file: optuna.storages.RDBStorage | None = None
-        if self.path is None:
-            self._storage = optuna.storages.InMemoryStorage()
-            return
-        with self._reported():
-            _prepare(self.path, timeout)
-            self._storage = self._file = optuna.storages.RDBStorage(
-                f"sqlite:///{self.path}", engine_kwargs={"connect_args": {"timeout": timeout}}
-            )
+        self._base = database(place, timeout, poll)
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self._open: dict[str, optuna.Study] = {}
+        self._waiting: list[Record] = []  # not written yet
+        self._written = 0
+        self._stamp: Hashable = None
+        self._studies: list[tuple[Setting, Study]] = []
+        self._shelves: dict[int, dict[int, Record]] = {}  # by study and trial
+
+    @property
+    def name(self) -> str:
+        """Where the records are, in words."""
+        return self._base.name
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file; None of the memory and of a server."""
+        return self._base.path
+
+    # -- writing -------------------------------------------------------------------------
 
     def add(self, record: Record) -> None:
         """Keep one record."""
         self.extend([record])
 
     def extend(self, records: Iterable[Record]) -> None:
-        """Keep several records, in their order."""
-        with self._reported():
-            for record in records:
-                self._study(record.setting).add_trial(
-                    optuna.trial.create_trial(
-                        values=list(_objectives(record)),
-                        user_attrs={"record": record.to_dict(), "plan": str(record.plan)},
-                    )
+        """Keep several records, in their order.
+
+        Where that fails, those that are not written stay in memory: `records` holds them, and the
+        next `add` or `close` writes them.
+        """
+        with self._writing:
+            waiting = list(self._waiting)
+            self._waiting.extend(record for record in records if record not in waiting)
+            self._write()
+
+    def close(self) -> None:
+        """Write what waits and let go of file or server; what is in it stays."""
+        try:
+            with self._writing:
+                self._write()
+        finally:
+            self._base.close()
+
+    def _write(self) -> None:
+        try:
+            with self._base.reported():
+                while self._waiting:
+                    self._put(self._waiting[0])
+                    self._written += 1
+                    del self._waiting[0]
+        except ExplorerError as error:
+            count = len(self._waiting)
+            raise ExplorerError(
+                f"{error} {count} record{'s wait' if count > 1 else ' waits'} in memory and "
+                "will be written with the next one."
+            ) from error
+
+    def _put(self, record: Record) -> None:
+        trial = optuna.trial.create_trial(
+            values=list(_objectives(record)),
+            user_attrs={"record": record.to_dict(), "plan": str(record.plan)},
+        )
+        try:
+            self._study(record.setting).add_trial(trial)
+        except KeyError:  # somebody deleted the study, in the dashboard perhaps
+            del self._open[record.setting.key]
+            self._study(record.setting).add_trial(trial)
+
+    def _study(self, setting: Setting) -> optuna.Study:
+        """Open or make the study of a setting."""
+        if setting.key not in self._open:
+            up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+            names = ["robust accuracy", "clean accuracy", "MACs"]
+            first = 1 if setting.attack is None else 0
+            with _quiet():
+                study = optuna.create_study(
+                    storage=self._base.storage,
+                    study_name=setting.key,
+                    directions=[up, up, down][first:],
+                    load_if_exists=True,
                 )
+                study.set_metric_names(names[first:])
+            study.set_user_attr("setting", setting.to_dict())
+            self._open[setting.key] = study
+        return self._open[setting.key]
+
+    # -- reading -------------------------------------------------------------------------
+
+    def stamp(self) -> Hashable:
+        """Another value whenever there may be new records; cheap enough for every slider move."""
+        return self._written, len(self._waiting), self._base.stamp()
 
     def records(
         self, setting: Setting | None = None, *, fingerprint: str | None = None
@@ -79,21 +153,41 @@ class Store:
         fingerprint : only records of this network. Records of different settings do not belong on
         one front: `Record.setting` tells them apart.
         """
-        with self._reported():
-            latest = {
-                (study.study_name, record.plan.hash): record
-                for study in self._existing(setting)
-                for record in self._trials(study)
-            }
-        return tuple(
-            record
-            for record in latest.values()
-            if fingerprint is None or record.plan.fingerprint == fingerprint
-        )
+        waiting = self._unwritten(setting, fingerprint)
+        latest = {
+            (one, record.plan.hash): record
+            for one, study in self._ours(setting, fingerprint)
+            for record in self._read(study)
+        }
+        latest |= {(record.setting, record.plan.hash): record for record in waiting}
+        return tuple(latest.values())
 
     def settings(self) -> tuple[Setting, ...]:
         """Every setting that has a record."""
-        return tuple({record.setting.key: record.setting for record in self}.values())
+        return tuple(self.counts())
+
+    def counts(self, fingerprint: str | None = None) -> dict[Setting, int]:
+        """How many measurements there are in every setting; they are not read for it.
+
+        fingerprint : only settings of this network.
+        """
+        waiting = self._unwritten(None, fingerprint)
+        found = {
+            one: study.finished for one, study in self._ours(None, fingerprint) if study.finished
+        }
+        for record in waiting:
+            found[record.setting] = found.get(record.setting, 0) + 1
+        return found
+
+    def check_network(self, fingerprint: str) -> None:
+        """Raise ExplorerError where there are records, but none of this network."""
+        held = {setting.fingerprint for setting in self.counts()}
+        if held and fingerprint not in held:
+            names = ", ".join(sorted(f"{one[:12]}…" for one in held))
+            raise ExplorerError(
+                f"{self.name} holds records of other networks ({names}), none of "
+                f"{fingerprint[:12]}…; open it with their weights, or choose another place."
+            )
 
     def __len__(self) -> int:
         return len(self.records())
@@ -101,72 +195,95 @@ class Store:
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records())
 
+    def _unwritten(self, setting: Setting | None, fingerprint: str | None) -> list[Record]:
+        return [
+            record
+            for record in tuple(self._waiting)
+            if setting in (None, record.setting) and fingerprint in (None, record.plan.fingerprint)
+        ]
+
+    def _ours(
+        self, setting: Setting | None, fingerprint: str | None
+    ) -> list[tuple[Setting, Study]]:
+        """The studies that are there now, those of other kernels included, not of other programs.
+
+        They are asked for again only when somebody has written.
+        """
+        with self._reading, self._base.reported():
+            stamp = self._written, self._base.stamp()
+            if stamp != self._stamp:
+                there = [(_setting(study), study) for study in self._base.studies()]
+                self._studies = [(one, study) for one, study in there if one is not None]
+                self._shelves = {
+                    study.id: self._shelves.get(study.id, {}) for _, study in self._studies
+                }
+                self._stamp = stamp
+            return [
+                (one, study)
+                for one, study in self._studies
+                if setting in (None, one) and fingerprint in (None, one.fingerprint)
+            ]
+
+    def _read(self, study: Study) -> list[Record]:
+        """The records of a study; trials do not change, so what was read once is kept."""
+        with self._reading, self._base.reported():
+            shelf = self._shelves.setdefault(study.id, {})
+            if len(shelf) > study.finished:  # deleted and begun again
+                shelf.clear()
+            if len(shelf) < study.finished:
+                rows = self._base.rows(study, max(shelf, default=-1))
+                if (
+                    len(shelf) + len(rows) < study.finished
+                ):  # some are others', or were finished late
+                    rows = self._base.rows(study, -1)
+                for row in rows:
+                    if row.trial not in shelf:
+                        where = f"record {row.number} of study {study.name!r}"
+                        shelf[row.trial] = Record.from_dict(row.record, where)
+            return list(shelf.values())
+
+    # -- files ---------------------------------------------------------------------------
+
     def to_csv(self, path: str | os.PathLike[str], setting: Setting | None = None) -> None:
         """Write the records as CSV, atomically."""
-        files.write_text(path, csv_text(self.records(setting)))
+        recordfiles.write_csv(path, self.records(setting))
 
-    def close(self) -> None:
-        """Let go of the file; what is in it stays."""
-        if self._file is not None:
-            self._file.remove_session()
-            self._file.engine.dispose()
+    def to_jsonl(self, path: str | os.PathLike[str], setting: Setting | None = None) -> None:
+        """Write the records as JSON Lines, atomically."""
+        recordfiles.write_jsonl(path, self.records(setting))
 
-    def _study(self, setting: Setting) -> optuna.Study:
-        """Open or make the study of a setting."""
-        if setting.key not in self._studies:
-            up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
-            names = ["robust accuracy", "clean accuracy", "MACs"]
-            first = 1 if setting.attack is None else 0
-            with _quiet():
-                study = optuna.create_study(
-                    storage=self._storage,
-                    study_name=setting.key,
-                    directions=[up, up, down][first:],
-                    load_if_exists=True,
-                )
-                study.set_metric_names(names[first:])
-            study.set_user_attr("setting", setting.to_dict())
-            self._studies[setting.key] = study
-        return self._studies[setting.key]
+    def from_csv(self, path: str | os.PathLike[str]) -> int:
+        """Take in what `to_csv` wrote; how many records were new.
 
-    def _existing(self, setting: Setting | None) -> list[optuna.Study]:
-        """The studies that are there now, those of other kernels included."""
-        names = optuna.get_all_study_names(self._storage)
-        if setting is not None:
-            names = [name for name in names if name == setting.key]
-        for name in names:
-            if name not in self._studies:
-                self._studies[name] = optuna.load_study(study_name=name, storage=self._storage)
-        return [self._studies[name] for name in names]
+        The file is read whole first; a record that is there already is not taken twice.
+        """
+        return self._take(recordfiles.read_csv(path))
 
-    def _trials(self, study: optuna.Study) -> Iterator[Record]:
-        """Yield the records of a study; another program's trials are passed over."""
-        for trial in study.get_trials(deepcopy=False):
-            raw: Any = trial.user_attrs.get("record")
-            if raw is None:
-                continue
-            place = (study.study_name, trial.number)
-            if place not in self._read:
-                where = f"record {trial.number} of study {study.study_name!r}"
-                self._read[place] = Record.from_dict(raw, where)
-            yield self._read[place]
+    def from_jsonl(self, path: str | os.PathLike[str]) -> int:
+        """Take in what `to_jsonl` wrote, as `from_csv` does."""
+        return self._take(recordfiles.read_jsonl(path))
 
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """Turn what SQLite, SQLAlchemy and Optuna say into one sentence about the file."""
-        try:
-            yield
-        except (
-            sqlite3.Error,
-            sqlalchemy.exc.SQLAlchemyError,
-            optuna.exceptions.StorageInternalError,
-        ) as error:
-            raise ExplorerError(_sentence(self.path, error)) from error
-        except RuntimeError as error:
-            raise ExplorerError(
-                f"{self.path} was written by another version of Optuna ({error}); choose another "
-                "file, or run `optuna storage upgrade` on a copy of it."
-            ) from error
+    def _take(self, records: Iterable[Record]) -> int:
+        held = {record for _, study in self._ours(None, None) for record in self._read(study)}
+        fresh = [record for record in dict.fromkeys(records) if record not in held]
+        self.extend(fresh)
+        return len(fresh)
+
+
+def opened(storage: Store | str | os.PathLike[str] | bool | None) -> Store:
+    """A store as users name it: a place, True for `FILE`, nothing for memory, or one itself."""
+    if isinstance(storage, Store):
+        return storage
+    return Store(FILE if storage is True else storage or None)
+
+
+def _setting(study: Study) -> Setting | None:
+    """The setting of a study; None where it is another program's, or a renamed copy."""
+    try:
+        setting = Setting.from_dict(study.setting or {})
+    except (KeyError, TypeError):
+        return None
+    return setting if setting.key == study.name else None
 
 
 def _objectives(record: Record) -> Iterator[float]:
@@ -188,38 +305,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _prepare(path: Path, timeout: float) -> None:
-    """Find out now, not after the first measurement, whether `path` can be used."""
-    # autocommit, so that the journal mode can be changed and the test transaction is our own
-    with closing(sqlite3.connect(path, timeout=timeout, isolation_level=None)) as connection:
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-        if tables and "studies" not in tables:
-            raise ExplorerError(
-                f"{path} is a database of another program (it has no table of studies); choose "
-                "another file name."
-            )
-        # Two kernels may then read and write at once; where the disk cannot do it, it stays.
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
-
-
-def _sentence(path: Path | None, error: Exception) -> str:
-    """Say which file, what is wrong with it and what to do."""
-    reason = str(error.__cause__ or error).splitlines()[0]
-    if "locked" in reason or "busy" in reason:
-        return (
-            f"{path} is locked by another program that is writing to it; close that program, or "
-            "choose another file."
-        )
-    if "readonly" in reason:
-        return f"{path} is read-only; copy it to a folder that you can write to and open the copy."
-    if "not a database" in reason or "malformed" in reason:
-        return f"{path} is not an SQLite file, or it is damaged ({reason}); choose another file."
-    if "unable to open" in reason:
-        return f"{path} cannot be opened; choose a file in a folder that exists and can be written."
-    if "full" in reason:
-        return f"the disk of {path} is full; make room, then measure again."
-    return f"{path} cannot be used for records ({reason}); choose another file."

@@ -105,6 +105,8 @@ def _accuracy(report: Report | None) -> str:
     if report.attack is not None and report.robust is not None and report.robust_interval:
         share = _share(report.robust, report.robust_interval)
         rows.append(f"| under {report.attack.label} | {share} | {report.n} |")
+        if report.attack.details:
+            notes.append(f"Attack: {report.attack.details}.")
         notes.append(
             "An attack finds some of the images that can be fooled, not all: the true robust "
             "accuracy may be lower, and other attacks were not tried."

@@ -176,7 +176,9 @@ def describe(record: Record) -> str:
     if record.robust is not None and record.robust_interval and record.attack:
         low, high = record.robust_interval
         lines.append(f"robust {record.robust:.1%} (95 %: {low:.1%} to {high:.1%})")
-        lines.append(f"{attack_from_dict(record.attack).label} · n {record.n}")
+        attack = attack_from_dict(record.attack)
+        lines += textwrap.wrap(f"{attack.label} · n {record.n} · seed {record.seed}", 70)
+        lines += textwrap.wrap(attack.details, 70)
     else:
-        lines.append(f"n {record.n}, not attacked")
+        lines.append(f"n {record.n} · seed {record.seed}, not attacked")
     return "<br>".join(lines)

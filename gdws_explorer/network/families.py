@@ -85,6 +85,10 @@ class Family(ABC):
         """The layer that a choice makes."""
 
     @abstractmethod
+    def kernel(self, spectrum: Any, choice: Any) -> Tensor:
+        """The weight of one layer with the same output, up to rounding, as what `build` makes."""
+
+    @abstractmethod
     def empty(self, module: Any, choice: Any) -> nn.Module:
         """The same layer with zeros for weights, to load a state_dict into."""
 
@@ -137,6 +141,9 @@ class _GDWS(Family):
 
     def build(self, spectrum: gdws.GDWSSpectrum, choice: GDWS) -> nn.Module:
         return spectrum.conv(counts_of(spectrum, choice))
+
+    def kernel(self, spectrum: gdws.GDWSSpectrum, choice: GDWS) -> Tensor:
+        return spectrum.kernel(counts_of(spectrum, choice))
 
     def empty(self, module: nn.Conv2d, choice: GDWS) -> nn.Module:
         out, channels, *kernel = module.weight.shape
@@ -203,6 +210,9 @@ class _Tucker2(Family):
     def build(self, spectrum: tucker.Tucker2Spectrum, choice: Tucker2) -> nn.Module:
         return spectrum.conv(choice.r_out, choice.r_in)
 
+    def kernel(self, spectrum: tucker.Tucker2Spectrum, choice: Tucker2) -> Tensor:
+        return spectrum.kernel(choice.r_out, choice.r_in)
+
     def empty(self, module: nn.Conv2d, choice: Tucker2) -> nn.Module:
         out, channels, *kernel = module.weight.shape
         return tucker.Tucker2Conv2d(
@@ -234,6 +244,9 @@ class _Matrix(Family):
 
     def build(self, spectrum: svd.MatrixSpectrum, choice: SVD | SpatialSVD) -> nn.Module:
         return spectrum.conv(choice.rank)
+
+    def kernel(self, spectrum: svd.MatrixSpectrum, choice: SVD | SpatialSVD) -> Tensor:
+        return spectrum.kernel(choice.rank)
 
 
 class _SVD(_Matrix):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.robust.spec import Attack, Strike, flag, is_number
+from gdws_explorer.robust.spec import Attack, Strike, flag, fraction, is_number
 from gdws_explorer.robust.strong import APGD, FAB, AutoAttack, Square
 
 __all__ = [
@@ -105,6 +105,13 @@ class PGD(Attack):
     def label(self) -> str:
         """In words: "PGD-20 ℓ∞ ε 8/255, 5 restarts"."""
         return self._words(f"PGD-{self.steps}")
+
+    @property
+    def details(self) -> str:
+        """Step size and start: "step 1/255, random start"."""
+        assert self.step_size is not None
+        start = "random start" if self.random_start else "from the image itself"
+        return f"step {fraction(self.step_size)}, {start}"
 
     @property
     def forwards(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -36,14 +36,32 @@ class Paired(NamedTuple):
         )
 
 
-def compare(first: Report, second: Report, metric: str = "robust") -> Paired:
-    """Compare two reports of the same images, attack and seed.
+class Recorded(Protocol):
+    """A record: its report, and the fingerprint of the images."""
 
-    metric : "robust" or "clean". Raises DataError where the reports are not of the same images or
-    do not hold the verdicts, as those that were read from records do not.
+    @property
+    def report(self) -> Report: ...  # noqa: D102
+
+    @property
+    def data(self) -> str: ...  # noqa: D102
+
+
+def compare(
+    first: Report | Recorded, second: Report | Recorded, metric: str = "robust"
+) -> Paired:
+    """Compare two reports, or records, of the same images, attack and seed.
+
+    metric : "robust" or "clean". Raises DataError where they are not of the same images or do not
+    hold the verdicts image by image, as early records do not.
     """
     if metric not in ("robust", "clean"):
         raise DataError(f"metric is {metric!r}; expected 'robust' or 'clean'.")
+    images = {one.data for one in (first, second) if not isinstance(one, Report)}
+    if len(images) > 1:
+        raise DataError(
+            f"the records are of the images {' and '.join(sorted(images))}; expected the same."
+        )
+    first, second = _report(first), _report(second)
     name = f"{metric}_mask"
     one, other = getattr(first, name), getattr(second, name)
     if one is None or other is None:
@@ -64,6 +82,10 @@ def compare(first: Report, second: Report, metric: str = "robust") -> Paired:
     spread = sqrt(max(0.0, (came + gone + 1) - (came - gone) ** 2 / (n + 2))) / (n + 2)
     interval = max(-1.0, share - Z * spread), min(1.0, share + Z * spread)
     return Paired(gone, came, n, (came - gone) / n, interval, _mcnemar(gone, came))
+
+
+def _report(given: Report | Recorded) -> Report:
+    return given if isinstance(given, Report) else given.report
 
 
 def _mcnemar(gone: int, came: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -77,6 +77,51 @@ def evaluate(
     ------
     ModelError, DataError : what was given cannot be measured. Cancelled : `cancel` said so.
     """
+    return measured(
+        model,
+        data,
+        attack,
+        n=n,
+        seed=seed,
+        batch_size=batch_size,
+        through=through,
+        device=device,
+        resume=resume,
+        progress=progress,
+        cancel=cancel,
+    )[0]
+
+
+class Met(NamedTuple):
+    """What a network met in a measurement, on its device and in the order of the data.
+
+    x : images `(n, C, H, W)`. y : labels `(n,)`. twins : like x, the attacked ones.
+    """
+
+    x: Tensor
+    y: Tensor
+    twins: Tensor
+
+
+def measured(
+    model: nn.Module,
+    data: tuple[Any, Any],
+    attack: Attack | Staged | Sequence[Attack] | None = None,
+    *,
+    n: int | None = None,
+    seed: int = 0,
+    batch_size: int = BATCH,
+    through: str = "dense",
+    device: str | torch.device | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    progress: Callable[[float, Partial], None] | None = None,
+    cancel: Cancel = None,
+    keep: bool = False,
+) -> tuple[Report, Met | None]:
+    """As `evaluate`, which explains the settings; with `keep` also what was met, else None.
+
+    keep : the verdicts stay the same, but PGD lets no image go. Not with `resume`.
+    """
     started = time.perf_counter()
     attack = attack_of(attack)
     _check_options(through, batch_size, seed)
@@ -100,6 +145,7 @@ def evaluate(
         mine = mine.to(where).eval()
         x = images[chosen.to(images.device)].to(where, dtype_of(mine))
         y = labels[chosen.to(labels.device)].to(where)
+        twins = x.clone() if keep else None
         tally = _Tally(len(y), batch_size, stages, progress, saved)
         watched = Watched(mine, cancel, tally.tick).eval()
         small = x[0].numel() * batch_size <= SMALL_BATCH
@@ -108,17 +154,19 @@ def evaluate(
             team = Team(watched, stages, batch_size)
             for start in range(tally.done, len(y), batch_size):
                 part = slice(start, start + batch_size)
-                clean, standing = team.verdicts(x[part], y[part], seed, start)
+                clean, standing = team.verdicts(
+                    x[part], y[part], seed, start, None if twins is None else twins[part]
+                )
                 tally.add(part, clean, standing)
                 if saved is not None:
                     spent = saved.seconds + time.perf_counter() - started
                     saved.write(tally.clean, tally.standing, tally.done, spent)
         asked_to_stop(cancel)
         tally.report()
-    back = torch.argsort(chosen).numpy()
+    back = torch.argsort(chosen)
     clean = tally.clean.numpy()[back]
     robust = tally.standing[-1].numpy()[back] if stages else None
-    return Report(
+    report = Report(
         clean_correct=int(clean.sum()),
         robust_correct=None if robust is None else int(robust.sum()),
         n=len(y),
@@ -131,6 +179,10 @@ def evaluate(
         clean_mask=clean,
         robust_mask=robust,
     )
+    if twins is None:
+        return report, None
+    there = back.to(where)
+    return report, Met(x[there], y[there], twins[there])
 
 
 class _Tally:

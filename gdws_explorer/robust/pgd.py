@@ -20,20 +20,33 @@ Right = Callable[[Tensor, Tensor], Tensor]
 
 
 def standing(
-    model: nn.Module, attack: PGD, x: Tensor, y: Tensor, alive: Tensor, most: int, right: Right
+    model: nn.Module,
+    attack: PGD,
+    x: Tensor,
+    y: Tensor,
+    alive: Tensor,
+    most: int,
+    right: Right,
+    twins: Tensor | None = None,
 ) -> Tensor:
     """Which of the images `alive` the network is still right on, bool `(B,)`.
 
     model : images `(B, C, H, W)` to scores `(B, classes)`, its parameters without gradients.
     x, y : a whole batch. The noise is drawn for all of it, so that every image meets its own
     whoever stands beside it. alive : bool `(B,)`. most : images at once. right : scores and labels
-    to a verdict, bool `(B,)`.
+    to a verdict, bool `(B,)`. twins : like x; takes the attacked twin of every image `alive`: the
+    last iterate that fooled the network, the last one where none did. Then fooled images stay to
+    the end, for the verdict would be known but twins just past the boundary fool no other network.
     """
     alive = alive.clone()
+    stay = twins is not None
     for _ in range(attack.restarts):
         start = _start(attack, x)
         for piece in pieces(alive, most):
-            alive[piece] = _climb(model, attack, x[piece], y[piece], start[piece], right)
+            good, found = _climb(model, attack, x[piece], y[piece], start[piece], right, stay)
+            alive[piece] = good
+            if twins is not None:
+                twins[piece] = found
     return alive
 
 
@@ -43,21 +56,30 @@ def pieces(alive: Tensor, most: int) -> tuple[Tensor, ...]:
     return torch.split(places, most) if len(places) else ()
 
 
-def _climb(model: nn.Module, attack: PGD, x: Tensor, y: Tensor, at: Tensor, right: Right) -> Tensor:
-    """The verdict on every image of one piece after all steps."""
+def _climb(
+    model: nn.Module, attack: PGD, x: Tensor, y: Tensor, at: Tensor, right: Right, stay: bool
+) -> tuple[Tensor, Tensor]:
+    """The verdict on every image of one piece after all steps, and its twin.
+
+    stay : take all steps with fooled images too.
+    """
     verdict = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    twins = at.clone()
     here = torch.arange(len(x), device=x.device)
     for step in range(attack.steps + 1):
         at = at.detach().requires_grad_(True)
         scores = model(at)
         good = right(scores.detach(), y).to(x.device)
         verdict[here[~good]] = False
-        if step == attack.steps or not good.any():
+        taken = ~good | verdict[here]
+        twins[here[taken]] = at.detach()[taken]
+        on = torch.ones_like(good) if stay else good
+        if step == attack.steps or not on.any():
             break
         (slope,) = torch.autograd.grad(F.cross_entropy(scores, y, reduction="sum"), at)
-        here, x, y = here[good], x[good], y[good]
-        at = _step(attack, x, at.detach()[good], slope[good])
-    return verdict
+        here, x, y = here[on], x[on], y[on]
+        at = _step(attack, x, at.detach()[on], slope[on])
+    return verdict, twins
 
 
 def _start(attack: PGD, x: Tensor) -> Tensor:

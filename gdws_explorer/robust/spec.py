@@ -37,6 +37,11 @@ class Attack(ABC):
         """In the field's words: "PGD-20 ℓ∞ ε 8/255, 5 restarts"."""
 
     @property
+    def details(self) -> str:
+        """What the label leaves out, in words; nothing for attacks without such settings."""
+        return ""
+
+    @property
     @abstractmethod
     def forwards(self) -> int:
         """Forward passes that one batch takes at most."""

@@ -34,6 +34,12 @@ class Staged:
         return ", then ".join(stage.label for stage in self.stages)
 
     @property
+    def details(self) -> str:
+        """Those of the stages, each behind its number."""
+        told = ((i, stage.details) for i, stage in enumerate(self.stages, 1))
+        return "; ".join(f"{i}: {words}" for i, words in told if words)
+
+    @property
     def forwards(self) -> int:
         """Forward passes that one batch takes at most."""
         return sum(stage.forwards for stage in self.stages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,36 +32,54 @@ class Team:
             None if isinstance(stage, PGD) else stage.bind(model) for stage in stages
         ]
 
-    def verdicts(self, x: Tensor, y: Tensor, seed: int, start: int) -> tuple[Tensor, Tensor]:
+    def verdicts(
+        self, x: Tensor, y: Tensor, seed: int, start: int, twins: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Right as they are, bool `(B,)`; and still after each attack, bool `(stages, B)`.
 
         seed, start : they and the number of the attack seed its noise, for every plan alike.
+        twins : a copy of x, in which every image becomes what fooled the network, or where nothing
+        did what the last attack made of it. PGD makes one of images that are wrong as they are
+        too: another network may be right on them.
         """
         clean = self._affordable(lambda: self._right(x, y))
-        alive, after = clean, []
-        for k, (stage, strike) in enumerate(zip(self._stages, self._strikes, strict=True)):
-
-            def attacked(
-                stage: Attack = stage, strike: Strike | None = strike, k: int = k
-            ) -> Tensor:
-                torch.manual_seed(_seed(seed, start, k))
-                if strike is None:
-                    assert isinstance(stage, PGD)
-                    return pgd.standing(self._model, stage, x, y, alive, self._most, _good)  # noqa: B023
-                left = alive.clone()  # noqa: B023
-                for piece in pgd.pieces(left, self._most):
-                    left[piece] &= self._right(strike(x[piece], y[piece]), y[piece])
-                return left
-
-            alive = self._affordable(attacked)
-            after.append(alive)
+        alive, after = clean if twins is None else torch.ones_like(clean), []
+        for k in range(len(self._stages)):
+            work = partial(self._after, k, _seed(seed, start, k), x, y, alive, clean, twins)
+            alive = self._affordable(work)
+            after.append(alive & clean)
         standing = torch.stack(after) if after else clean.new_zeros(0, len(clean))
         return clean.cpu(), standing.cpu()
+
+    def _after(
+        self,
+        k: int,
+        seed: int,
+        x: Tensor,
+        y: Tensor,
+        alive: Tensor,
+        clean: Tensor,
+        twins: Tensor | None,
+    ) -> Tensor:
+        """Which of the images `alive` stand after the k-th attack."""
+        torch.manual_seed(seed)
+        stage, strike = self._stages[k], self._strikes[k]
+        if strike is None:
+            assert isinstance(stage, PGD)
+            return pgd.standing(self._model, stage, x, y, alive, self._most, good, twins)
+        alive = alive.clone()
+        for piece in pgd.pieces(alive & clean, self._most):
+            found = strike(x[piece], y[piece])
+            alive[piece] &= self._right(found, y[piece])
+            if twins is not None:  # one that could not be fooled may come back as it was
+                moved = (found != x[piece]).flatten(1).any(1)
+                twins[piece[moved]] = found[moved].to(twins)
+        return alive
 
     def _right(self, x: Tensor, y: Tensor) -> Tensor:
         with torch.no_grad():
             parts = zip(torch.split(x, self._most), torch.split(y, self._most), strict=True)
-            return torch.cat([_good(self._model(images), labels) for images, labels in parts])
+            return torch.cat([good(self._model(images), labels) for images, labels in parts])
 
     def _affordable(self, work: Callable[[], Tensor]) -> Tensor:
         """What `work` gives, with as many images at a time as there is memory for."""
@@ -79,7 +98,7 @@ class Team:
                     torch.cuda.empty_cache()
 
 
-def _good(scores: Tensor, y: Tensor) -> Tensor:
+def good(scores: Tensor, y: Tensor) -> Tensor:
     """Which answers are right; a row with a NaN has no largest entry and counts as wrong."""
     scores = check_logits(scores, y)
     return (scores.argmax(1) == y) & torch.isfinite(scores).all(1)

@@ -23,11 +23,12 @@ from gdws_explorer.widgets.desk import DeskWidget
 from gdws_explorer.widgets.live import FrontView, LayerView
 from gdws_explorer.widgets.measuring import Measuring
 from gdws_explorer.widgets.panels.own import OwnPanel
+from gdws_explorer.widgets.panels.pins import PinsPanel
 from gdws_explorer.widgets.panels.shelf import Panel, Shelf
 from gdws_explorer.widgets.parts import button, inside, labelled, on, row, wide
 from gdws_explorer.widgets.session import Session
 
-PANELS: tuple[type[Panel], ...] = ()
+PANELS: tuple[type[Panel], ...] = (PinsPanel,)
 
 
 class Explorer(w.VBox):

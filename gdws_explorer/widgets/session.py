@@ -45,8 +45,8 @@ class Session(Stage):
     """One network under exploration.
 
     Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
-    the faders), "records", "filters" (of records), "job", "learning" (from images), "message" or
-    "own" (`brought` is to be explored). All methods may be called from any thread.
+    the faders), "records", "filters" (of records), "job", "learning" (from images), "message",
+    "pins" or "own" (`brought` is to be explored). All methods may be called from any thread.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Literal
 
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from gdws_explorer.errors import ExplorerError, PlanError
 from gdws_explorer.explore.desk import Desk
 from gdws_explorer.explore.dial import MEANINGS, NETWORK_MEANINGS, Dial
 from gdws_explorer.explore.history import History
+from gdws_explorer.explore.pins import LETTERS
 from gdws_explorer.explore.sources import Sources
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
@@ -39,6 +41,7 @@ class Stage:
         self.selected = next((n for n in network.names if n not in skipped), network.names[0])
         self.slide_by = "macs"
         self.budget_by = "macs"
+        self.pins: dict[str, Plan] = {}
         self.message = ""
         self.failed = False
         self.lock = threading.RLock()
@@ -119,6 +122,18 @@ class Stage:
         """Take a step again that undo took back."""
         if self.history.redo():
             self._tell("desk")
+
+    def pin(self, letter: str, plan: Plan | Literal["present"] | None = "present") -> None:
+        """Keep the plan on the faders, or another, under a letter from A to D; None lets go."""
+        if letter not in LETTERS:
+            raise ExplorerError(f"{letter!r} is no pin; expected one of {', '.join(LETTERS)}.")
+        kept = self.plan if plan == "present" else plan
+        if kept is None:
+            self.pins.pop(letter, None)
+        else:
+            self.sources.of(kept).check(kept)
+            self.pins[letter] = kept
+        self._tell("pins")
 
     # -- looking -----------------------------------------------------------------------------
 

@@ -26,7 +26,12 @@ def encode(session: Session) -> str:
     raw = {
         "bench": session.bench,
         "of": session.network.fingerprint[:NAMED],
-        "plan": ",".join(_pack(choice) for _, choice in desk.plan),
+        "plan": _packed(desk.plan),
+        "pins": {
+            letter: _packed(plan)
+            for letter, plan in session.pins.items()
+            if plan.calibration is None  # of the others the images are not in the string
+        },
         "locked": sorted(desk.locked),
         "skipped": sorted(desk.skipped),
         "families": desk.families,
@@ -75,6 +80,8 @@ def restore(session: Session, raw: dict[str, Any]) -> None:
     alpha = desk.budget is not None and desk.budget.by == "alpha"
     # What is made from data is made again first; until then the plan stands without it.
     session.put_desk(replace(desk, budget=None) if alpha else desk)
+    for letter, packed in raw.get("pins", {}).items():
+        session.pin(letter, _plan(session.network, raw["of"], packed))
     session.set_slide_by(slide_by)
     session.select(selected)
     if session.measurements.data is not None:
@@ -106,6 +113,10 @@ def _plan(network: Network, fingerprint: str, packed: str) -> Plan:
     if len(choices) != len(network.names):
         raise ExplorerError("the state string is damaged (it lacks layers); copy it again, whole.")
     return network.plan(dict(zip(network.names, choices, strict=True)))
+
+
+def _packed(plan: Plan) -> str:
+    return ",".join(_pack(choice) for _, choice in plan)
 
 
 def _pack(choice: Choice) -> str:

@@ -1,5 +1,3 @@
-import csv
-import io
 import json
 from types import SimpleNamespace
 
@@ -8,7 +6,7 @@ import pytest
 import torch
 
 from gdws_explorer.errors import DataError, ExplorerError, PlanError
-from gdws_explorer.explore.records import Record, csv_text, record_of
+from gdws_explorer.explore.records import Record, record_of
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.images import data_fingerprint
 
@@ -90,14 +88,3 @@ def test_data_fingerprint_sees_values_and_not_containers():
     assert data_fingerprint(x.numpy(), y.numpy().astype(np.uint8)) == same
     assert data_fingerprint(x.view(2, 2, 2, 2), y) != same
     assert data_fingerprint(x, y.flip(0)) != same
-
-
-def test_csv_has_a_line_per_record_and_the_whole_plan(record):
-    one = record()
-    rows = list(csv.DictReader(io.StringIO(csv_text([one, record(robust=None)]))))
-    assert len(rows) == 2
-    assert rows[0]["plan"] == str(one.plan)
-    assert Plan.from_json(rows[0]["plan_json"]) == one.plan
-    assert float(rows[0]["seconds"]) == one.seconds
-    assert json.loads(rows[0]["attack"]) == one.attack
-    assert rows[1]["robust"] == rows[1]["robust_low"] == ""

@@ -10,6 +10,7 @@ from torch import nn
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust import FGSM, PGD, attack_from_dict, evaluate, train
 from gdws_explorer.robust.attacks import APGD, FAB, AutoAttack, Square, check_attack
+from gdws_explorer.robust.staged import Staged
 
 
 @pytest.mark.parametrize("attack", [FGSM(0.1), PGD(0.1, 5), PGD(0.1, 3, 0.2, False), PGD(1.0, 2)])
@@ -267,3 +268,11 @@ def test_evaluate_takes_every_kind_of_pgd(net, data, trace, same, attack, capsys
 
 def _lengths(moves, norm):
     return moves.flatten(1).norm(dim=1, p=float("inf") if norm == "linf" else 2)
+
+
+def test_details_say_what_the_label_leaves_out():
+    assert PGD(8 / 255, 20).details == "step 1/255, random start"
+    assert PGD(0.1, 1, 0.1, random_start=False).details == "step 0.1, from the image itself"
+    assert FGSM(0.1).details == AutoAttack(0.1).details == ""
+    staged = Staged([FGSM(0.1), PGD(8 / 255, 20)])
+    assert staged.details == "2: step 1/255, random start"

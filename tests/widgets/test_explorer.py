@@ -338,6 +338,6 @@ def test_panels_are_made_when_they_are_opened(explorer):
     shelf.open("Here")
     assert shelf.opened is first
     assert len(made) == 2
-    assert first.heard[1:] == ["desk", "records", "job"], "and catches up"
+    assert first.heard[1:] == ["desk", "records", "pins", "job"], "and catches up"
     shelf.open(None)
     assert shelf._place.children == ()

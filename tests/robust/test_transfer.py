@@ -1,0 +1,143 @@
+"""Images that were attacked once, shown to other networks."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gdws_explorer as gx
+from gdws_explorer.errors import Cancelled, DataError
+from gdws_explorer.robust.images import choose
+from gdws_explorer.robust.transfer import LABEL, Proxy, make_twins, transfer
+
+PGD = gx.PGD(0.15, steps=10)
+STAGED = gx.Staged([gx.FGSM(0.15), gx.PGD(0.15, steps=5, restarts=2), gx.Square(0.15, queries=20)])
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return gx.load("digits")
+
+
+@pytest.fixture(scope="module")
+def net(bench):
+    return gx.Network(bench.model, bench.example)
+
+
+@pytest.fixture(scope="module")
+def twins(bench):
+    return make_twins(bench.model, bench.data, PGD, n=120, seed=3)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [PGD, gx.PGD(1.5, steps=5, norm="l2", restarts=3), gx.FGSM(0.15), STAGED],
+    ids=["pgd", "l2", "fgsm", "staged"],
+)
+def test_the_verdicts_are_those_of_evaluate(bench, attack):
+    report = gx.evaluate(bench.model, bench.data, attack, n=120, seed=3)
+    made = make_twins(bench.model, bench.data, attack, n=120, seed=3)
+    assert np.array_equal(made.report.robust_mask, report.robust_mask)
+    assert replace(made.report, seconds=0) == replace(report, seconds=0)
+    found = transfer(bench.model, made)
+    assert (found.clean_correct, found.robust_correct) == (
+        report.clean_correct,
+        report.robust_correct,
+    )
+    assert (found.n, found.attack, found.seed) == (120, attack, 3)
+    assert found.robust_interval == report.robust_interval
+
+
+def test_twins_are_images_of_the_ball_in_the_order_of_the_data(bench, twins):
+    x, y = bench.data
+    kept = choose(y, 120, 3).sort().values
+    assert torch.equal(twins.x, x[kept])
+    assert torch.equal(twins.y, y[kept])
+    assert float((twins.twins - twins.x).abs().max()) <= 0.15 + 1e-6
+    assert twins.twins.min() >= 0
+    assert twins.twins.max() <= 1
+    assert (twins.twins != twins.x).flatten(1).any(1).all()  # wrong ones have twins too
+
+
+def test_fooled_images_go_on_past_the_boundary(bench, twins):
+    """Twins that end at the first iterate that fools would fool no compressed network."""
+    fooled = ~torch.from_numpy(twins.report.robust_mask)
+    with torch.no_grad():
+        scores = bench.model(twins.twins)[fooled]
+    own = scores.gather(1, twins.y[fooled, None])[:, 0]
+    margin = scores.max(1).values - own
+    assert (margin > 0).all()
+    assert margin.median() > 0.3
+
+
+def test_an_upper_bound_that_says_so(bench, net, twins):
+    for share in (0.6, 0.12):
+        small = net.build(net.budget(macs=share))
+        found = transfer(small, twins)
+        own = gx.evaluate(small, bench.data, PGD, n=120, seed=3)
+        assert found.clean_correct == own.clean_correct
+        assert found.robust_correct >= own.robust_correct
+    assert found.label == LABEL == "transfer, upper bound"
+    assert str(found).startswith("transfer, upper bound ")
+    assert "PGD-10 ℓ∞ ε 0.15 on the dense network, seed 3" in str(found)
+
+
+def test_an_image_must_be_right_as_it_is_too(twins):
+    class OnlyTwins(nn.Module):
+        """Right on twins, wrong on the images themselves."""
+
+        def forward(self, x):
+            known = (x[:, None] == twins.twins[None]).flatten(2).all(2)
+            labels = (known.float() @ twins.y.float()[:, None])[:, 0].long()
+            return torch.eye(11)[torch.where(known.any(1), labels, 10)]
+
+    found = transfer(OnlyTwins(), twins)
+    assert (found.clean_correct, found.robust_correct) == (0, 0)
+
+
+def test_the_model_stays_as_it_was(net, twins, trace, same):
+    model = net.build(net.plan({"conv4": gx.GDWS(80)})).train()
+    before = trace(model)
+    transfer(model, twins)
+    assert same(trace(model), before)
+
+
+def test_a_proxy_makes_twins_once_per_setting(bench, net):
+    proxy = Proxy(net, bench.data)
+    assert proxy.made(STAGED, 30) is None
+    told = []
+    first = proxy.make(STAGED, 30, progress=told.append)
+    assert told[-1] == 1.0
+    assert first.report.attack == gx.FGSM(0.15)  # the first stage, and it says so
+    assert proxy.make(STAGED, 30) is proxy.made(gx.FGSM(0.15), 30) is first
+    assert proxy.make(STAGED, 30, seed=1) is not first
+    for n in range(31, 36):
+        proxy.make(STAGED, n)
+    assert proxy.made(STAGED, 30) is None  # memory is not for ever
+    assert proxy.made(STAGED, 35) is not None
+
+
+def test_a_proxy_estimates_plans_as_transfer_does(bench, net):
+    proxy = Proxy(net, bench.data)
+    twins = proxy.make(PGD, 60)
+    for plan in (net.plan(), net.budget(macs=0.3), net.plan({"conv4": gx.Tucker2(9, 9)})):
+        assert proxy.estimate(net, plan, twins) == transfer(net.build(plan), twins)
+
+
+def test_stopping(bench, net):
+    proxy, stop = Proxy(net, bench.data), threading.Event()
+    stop.set()
+    with pytest.raises(Cancelled):
+        proxy.make(PGD, 60, cancel=stop)
+    assert proxy.made(PGD, 60) is None
+    twins = proxy.make(PGD, 60)
+    with pytest.raises(Cancelled):
+        proxy.estimate(net, net.plan(), twins, cancel=stop.is_set)
+
+
+def test_without_an_attack_there_are_no_twins(bench):
+    with pytest.raises(DataError, match="no attack"):
+        make_twins(bench.model, bench.data, None)
