@@ -160,6 +160,17 @@ class Histogram(NamedTuple):
     kept: FloatArray
     out: FloatArray
 
+    def range(self, first: int, last: int, keep: bool = True) -> Range:
+        """The values of the bins from `first` up to `last`, which is not one of them."""
+        low, high = float(self.edges[first]), float(self.edges[last])
+        if last < len(self.kept):  # a value on an edge is of the bin above it
+            high = float(np.nextafter(high, low))
+        return Range(self.metric, low, high, keep)
+
+    def held(self, first: int, last: int) -> int:
+        """How many records these bins hold."""
+        return int((self.kept + self.out)[first:last].sum())
+
 
 def histogram(
     records: Sequence[Record], name: str, filters: Filters, bins: int = BINS

@@ -80,8 +80,10 @@ class FrontView:
         self._right = 1.0
         self._note = HTML()
         self.figure = Figure(self._draw(), brings=True)
-        for place, trace in enumerate(self.figure.data[:4]):
-            trace.on_click(lambda _trace, points, _state, p=place: self._clicked(p, points))
+        for place, metric in enumerate((0, 0, 1, 1, 0, 1)):  # as fronts.figure adds them
+            self.figure.data[place].on_click(
+                lambda trace, points, _state, m=metric: self._clicked(trace, m, points)
+            )
         self.box = VBox([self.figure, self._note])
         self.refresh()
 
@@ -106,12 +108,12 @@ class FrontView:
             self.figure.layout.shapes = self._shapes()
 
     def _draw(self) -> go.Figure:
-        records = self._session.measurements.records()
+        records, broken = self._session.picking.records, self._session.picking.filters.broken
         self._source = self._session.plan.calibration
         if self.cost == "relative_error":  # of weights or of outputs: no common axis
             records = tuple(r for r in records if r.plan.calibration == self._source)
         self._infos = [
-            fronts.info(records if metric in self.metrics else [], metric, self.cost)
+            fronts.info(records if metric in self.metrics else [], metric, self.cost, broken)
             for metric in fronts.ACCURACIES
         ]
         figure = fronts.figure(self._infos, dominated=self.dominated)
@@ -129,17 +131,16 @@ class FrontView:
         session, measured = self._session, self._session.measurements
         here = float(getattr(session.summary, self.cost))
         shapes = [fronts.cursor(here)]
-        if measured.of(session.plan) is None:
+        if measured.shown == measured.setting and measured.of(session.plan) is None:
             side = "left" if here > 0.7 * self._right else "right"
             error = session.summary.relative_error
             values = [measured.predicted(session.plan, error, m) for m in self.metrics]
             shapes += [fronts.ghost(here, 100 * v, outwards=side) for v in values if v is not None]
         return shapes
 
-    def _clicked(self, place: int, points: Any) -> None:
+    def _clicked(self, trace: Any, metric: int, points: Any) -> None:
         if not points.point_inds:
             return
-        info = self._infos[place // 2]
-        index = self.figure.data[place].customdata[points.point_inds[0]]
+        index = int(trace.customdata[points.point_inds[0]])
         with self._session.told():
-            self._session.put(info.records[int(index)].plan)
+            self._session.put(self._infos[metric].records[index].plan)

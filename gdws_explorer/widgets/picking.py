@@ -26,6 +26,12 @@ class Picking:
         self.history = History(Filters())
 
     @property
+    def records(self) -> tuple[Record, ...]:
+        """Those of the setting on view, whether they hold or not."""
+        measured = self._session.measurements
+        return measured.records(measured.shown)
+
+    @property
     def filters(self) -> Filters:
         """What plans must hold to."""
         return self.history.present
@@ -47,8 +53,8 @@ class Picking:
             self._tell()
 
     def kept(self) -> tuple[Record, ...]:
-        """The records of the present setting that hold; ExplorerError where none of them does."""
-        records = self._session.measurements.records()
+        """The records on view that hold; ExplorerError where none of them does."""
+        records = self.records
         kept = self.filters.kept(records)
         if records and not kept:
             raise ExplorerError(
@@ -63,5 +69,4 @@ class Picking:
 
     def cheapest(self, accuracy: str, cost: str) -> None:
         """Go to the cheapest plan that holds to the filters."""
-        records = self._session.measurements.records()
-        self._session.put(cheapest(records, self.filters, accuracy, cost).plan)
+        self._session.put(cheapest(self.records, self.filters, accuracy, cost).plan)

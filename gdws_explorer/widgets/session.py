@@ -29,6 +29,7 @@ from gdws_explorer.explore.jobs import Job, Jobs, Work
 from gdws_explorer.explore.line import neighbour
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.presets import PRESETS
+from gdws_explorer.explore.records import Setting
 from gdws_explorer.explore.sources import KINDS
 from gdws_explorer.explore.turns import Turns
 from gdws_explorer.export.bundle import export
@@ -260,6 +261,11 @@ class Session(Stage):
     def measure_with(self, attack: Measure, n: int) -> None:
         """Change how plans are measured from now on."""
         self.measurements.change(attack, n)
+        self._tell("records")
+
+    def show(self, setting: Setting) -> None:
+        """Look at the records of another setting, and measure in it where these images are its."""
+        self.measurements.show(setting)
         self._tell("records")
 
     def walk(self, step: int, metric: str = "robust", cost: str = "macs") -> None:

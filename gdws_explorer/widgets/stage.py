@@ -62,6 +62,10 @@ class Stage:
         except ExplorerError as error:
             self.say(str(error), failed=True)
 
+    def tell(self, what: str) -> None:
+        """Say that something changed; for panels whose work changes it."""
+        self._tell(what)
+
     def say(self, text: str, *, failed: bool = False) -> None:
         """Show one sentence to the user."""
         self.message, self.failed = text, failed

@@ -84,13 +84,19 @@ def setting(session: Session) -> str:
 
 def records(session: Session) -> str:
     """What the front shows, and what it does not."""
-    count, others = len(session.measurements.records()), session.measurements.others()
+    measured, picking = session.measurements, session.picking
+    count, others = len(picking.records), measured.others()
     if session.measurements.data is None:
         text = "There are no images to measure on; open with data=(images, labels)."
     elif not count:
         text = f"No plan is measured yet with {setting(session)}: press Evaluate."
     else:
-        text = f"{count} plans measured with {setting(session)}; bars are 95 % intervals (Wilson)."
+        text = (
+            f"{count} plans measured with {measured.shown.label}; bars are 95 % intervals (Wilson)."
+        )
+        grey = count - len(picking.filters.kept(picking.records))
+        if grey:
+            text += f" {grey} are greyed out: not {picking.filters}."
     if others:
         text += f" {others} measured in other settings are not shown."
     if count:
