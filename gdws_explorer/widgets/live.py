@@ -16,6 +16,7 @@ from gdws_explorer.widgets.figure import Figure
 from gdws_explorer.widgets.session import Session
 
 ARRAYS = ("x", "y", "z", "customdata")
+METRIC_OF = (0, 0, 1, 1, 0, 1)  # of ACCURACIES, trace by trace as `fronts.figure` adds them
 
 
 class LayerView:
@@ -80,9 +81,9 @@ class FrontView:
         self._right = 1.0
         self._note = HTML()
         self.figure = Figure(self._draw(), brings=True)
-        for place, metric in enumerate((0, 0, 1, 1, 0, 1)):  # as fronts.figure adds them
+        for place in range(len(METRIC_OF)):
             self.figure.data[place].on_click(
-                lambda trace, points, _state, m=metric: self._clicked(trace, m, points)
+                lambda _trace, points, _state, p=place: self._clicked(p, points)
             )
         self.box = VBox([self.figure, self._note])
         self.refresh()
@@ -138,9 +139,10 @@ class FrontView:
             shapes += [fronts.ghost(here, 100 * v, outwards=side) for v in values if v is not None]
         return shapes
 
-    def _clicked(self, trace: Any, metric: int, points: Any) -> None:
+    def _clicked(self, place: int, points: Any) -> None:
         if not points.point_inds:
             return
-        index = int(trace.customdata[points.point_inds[0]])
+        info = self._infos[METRIC_OF[place]]
+        index = self.figure.data[place].customdata[points.point_inds[0]]
         with self._session.told():
-            self._session.put(self._infos[metric].records[index].plan)
+            self._session.put(info.records[int(index)].plan)
