@@ -15,6 +15,7 @@ from gdws_explorer.explore.predict import predict
 from gdws_explorer.explore.recordfiles import write_csv
 from gdws_explorer.explore.records import Record, Setting
 from gdws_explorer.explore.store import Store
+from gdws_explorer.explore.turns import Turns
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.images import data_fingerprint
@@ -57,12 +58,18 @@ class Measurements:
         self._store = Store() if store is None else store
         self._known: dict[Setting, tuple[Hashable, dict[str, Record]]] = {}
         self._elsewhere: Setting | None = None
+        self.turns = Turns()  # of whoever measures in this process
 
     @property
     def setting(self) -> Setting:
         """What records must share to stand on the front."""
         attack = None if self.attack is None else self.attack.to_dict()
         return Setting(self._network.fingerprint, self._images, attack, self.n, self.seed)
+
+    @property
+    def how(self) -> tuple[Measure, int, int]:
+        """Attack, n and seed of the present setting."""
+        return self.attack, self.n, self.seed
 
     def change(self, attack: Measure, n: int) -> None:
         """Measure with this attack on n images from now on."""
@@ -91,6 +98,10 @@ class Measurements:
             latest = {r.plan.hash: r for r in (*bundled, *self._store.records(setting))}
             known = self._known[setting] = stamp, latest
         return known[1]
+
+    def everything(self) -> tuple[Record, ...]:
+        """All records of this network, in whatever setting."""
+        return (*self._bundled, *self._store.records(fingerprint=self._network.fingerprint))
 
     # -- other settings ------------------------------------------------------------------
 
@@ -165,7 +176,8 @@ class Measurements:
         meter = self.meter(network)
 
         def measure(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Record:
-            record = meter.measure(plan, parent=parent, progress=progress, cancel=cancelled)
+            with self.turns.turn(cancelled):
+                record = meter.measure(plan, parent=parent, progress=progress, cancel=cancelled)
             self.add(record)
             return record
 

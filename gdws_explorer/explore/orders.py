@@ -16,8 +16,9 @@ from gdws_explorer.explore.attacking import learning
 from gdws_explorer.explore.batch import Batch, Crew, Here, Progress
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.meter import Meter
+from gdws_explorer.explore.pace import pace
 from gdws_explorer.explore.pareto import FloatArray
-from gdws_explorer.explore.records import Record, machine
+from gdws_explorer.explore.records import Record
 from gdws_explorer.explore.search import Search
 from gdws_explorer.explore.sources import Sources
 from gdws_explorer.explore.sweep import Grid, distinct
@@ -27,7 +28,6 @@ from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.attacks import Attack
 
-RECENT = 10  # records whose times say how long the next ones take
 OFTEN = 0.1  # seconds between two words about progress
 
 
@@ -123,30 +123,16 @@ def expected(
     else:
         count = order.evaluations
         there = 0 if unread else _proposed(order.finder(networks, meter.seed), known, cancel)
-    seconds, guess = pace(tuple(known.values()))
+    seconds, guess = pace(measured, first.setting)
     spent = None if seconds is None else seconds * (count - there)
     if isinstance(order, Hunt) and order.screen is not None:
-        strong, _ = pace(measured.records())
+        strong, _ = pace(measured)
         later = max(1, order.evaluations // 10)
         spent = None if spent is None or strong is None else spent + strong * later
         guess = guess or f"about {later} plans of the front meet the strong attack"
     if unread:
         guess = guess or "images are read first"
     return Expected(count, there, bool(unread) or isinstance(order, Hunt), spent, guess)
-
-
-def pace(records: Sequence[Record]) -> tuple[float | None, str]:
-    """Seconds that a measurement like these takes, and why that is a guess (or nothing).
-
-    The median of the latest on a machine like this one, else of the latest anywhere.
-    """
-    mine = [record for record in records if record.machine == machine()]
-    latest = sorted(mine or records, key=lambda record: record.created)[-RECENT:]
-    if not latest:
-        return None, "nothing was measured like this yet"
-    spent = [record.seconds + record.timings.get("build s", 0.0) for record in latest]
-    typical = float(np.median(spent))
-    return typical, "" if mine else "another machine measured so"
 
 
 class Errand:
@@ -162,7 +148,6 @@ class Errand:
         order: Order,
         measured: Measurements,
         sources: Sources,
-        turns: Turns,
         *,
         workers: int | None = None,
         limit: int | None = None,
@@ -177,7 +162,7 @@ class Errand:
         self._measured = measured
         self._meter = measured.meter(sources.plain)  # the setting may change meanwhile
         self._sources = sources
-        self._turns = turns
+        self._turns = measured.turns
         self._workers = workers
         self._limit = limit
         self._arrived = arrived

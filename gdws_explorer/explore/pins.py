@@ -43,7 +43,7 @@ def table(pins: Mapping[str, Pinned]) -> list[Line]:
     ]
     for metric in METRICS:
         lines.append(Line(f"{metric} accuracy", tuple(_accuracy(p, metric) for p in all_of)))
-        if len(pins) > 1:
+        if sum(p.record is not None for p in all_of) > 1:
             first = next(iter(pins))
             cells = ("", *(paired(all_of[0].record, p.record, metric) for p in all_of[1:]))
             lines.append(Line(f"{metric}, against {first} on the same images", cells))

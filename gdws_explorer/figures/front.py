@@ -143,18 +143,43 @@ def ghost(cost: float, percent: float, *, outwards: str = "right") -> dict[str, 
     A shape like the cursor: a trace would draw all records again at every move.
     outwards : on which side of the ring its label stands.
     """
-    other = "left" if outwards == "right" else "right"
-    text = f"predicted {percent:.0f} %"
-    room = "\u2002"  # beside the ring; plotly's own padding goes the other way
     return {
-        "type": "circle", "xsizemode": "pixel", "ysizemode": "pixel",
-        "xanchor": cost, "yanchor": percent, "x0": -7, "x1": 7, "y0": -7, "y1": 7,
+        "type": "circle", "x0": -7, "x1": 7, "y0": -7, "y1": 7,
         "line": {"color": theme.PURPLE, "width": 2.5},
-        "label": {
-            "text": room + text if outwards == "right" else text + room,
-            "textposition": f"middle {outwards}", "xanchor": other, "yanchor": "top",
-            "padding": 0, "font": {"size": 11},
-        },
+        **_placed(cost, percent), "label": _beside(f"predicted {percent:.0f} %", outwards),
+    }  # fmt: skip
+
+
+def bound(cost: float, percent: float, *, outwards: str = "right") -> dict[str, Any]:
+    """The transfer estimate, an upper bound: a triangle that points down, dashed and labelled."""
+    return {
+        "type": "path", "path": "M -8 6 L 8 6 L 0 -8 Z",
+        "line": {"color": theme.VERMILION, "width": 2, "dash": "dot"},
+        **_placed(cost, percent), "label": _beside(f"at most {percent:.0f} % (transfer)", outwards),
+    }  # fmt: skip
+
+
+def _placed(cost: float, percent: float) -> dict[str, Any]:
+    """A shape of fixed size in pixels at a point of the plane."""
+    return {"xsizemode": "pixel", "ysizemode": "pixel", "xanchor": cost, "yanchor": percent}
+
+
+def _beside(text: str, outwards: str) -> dict[str, Any]:
+    """A label on one side of a shape."""
+    other = "left" if outwards == "right" else "right"
+    room = "\u2002"  # beside the shape; plotly's own padding goes the other way
+    return {
+        "text": room + text if outwards == "right" else text + room,
+        "textposition": f"middle {outwards}", "xanchor": other, "yanchor": "top",
+        "padding": 0, "font": {"size": 11},
+    }  # fmt: skip
+
+
+def seen(cost: float, percent: float) -> dict[str, Any]:
+    """The clean accuracy that was measured beside the estimate: a diamond, as the clean front's."""
+    return {
+        "type": "path", "path": "M 0 7 L 7 0 L 0 -7 L -7 0 Z",
+        "line": {"color": theme.GREEN, "width": 2}, **_placed(cost, percent),
     }  # fmt: skip
 
 

@@ -13,7 +13,10 @@ from gdws_explorer.explore.choosing import METRICS, Filters, Histogram
 from gdws_explorer.explore.records import Record
 from gdws_explorer.figures import theme
 
-AXES = ("macs", "params", "relative_error", "clean", "robust")  # of parallel coordinates
+AXES = {  # of parallel coordinates, with names that fit beside each other
+    "macs": "MACs", "params": "parameters", "relative_error": "log₁₀ error", "clean": "clean (%)",
+    "robust": "robust (%)",
+}  # fmt: skip
 
 
 def growth(volumes: npt.ArrayLike, height: int = 190) -> go.Figure:
@@ -98,7 +101,7 @@ def parallel(records: Sequence[Record], filters: Filters, height: int = 320) -> 
         labelfont={"size": 12}, tickfont={"size": 11}, rangefont={"size": 11},
         unselected={"line": {"color": theme.GREY, "opacity": 0.12}},
     )  # fmt: skip
-    return go.Figure(lines, theme.layout(height, margin={"l": 70, "r": 50, "t": 50, "b": 20}))
+    return go.Figure(lines, theme.layout(height, margin={"l": 60, "r": 50, "t": 50, "b": 20}))
 
 
 def _dimension(records: Sequence[Record], name: str, filters: Filters) -> dict[str, Any]:
@@ -107,8 +110,12 @@ def _dimension(records: Sequence[Record], name: str, filters: Filters) -> dict[s
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    label = f"log₁₀ {metric.label}" if metric.log else metric.label
-    axis: dict[str, Any] = {"label": label, "values": values, "range": [low, high], "name": name}
+    axis: dict[str, Any] = {
+        "label": AXES[name],
+        "values": values,
+        "range": [low, high],
+        "name": name,
+    }
     ranges = [r for r in (*filters.bounds, *filters.brushes) if r.keep and r.metric == name]
     if ranges:
         ends = drawn(name, [max(r.low for r in ranges), min(r.high for r in ranges)])

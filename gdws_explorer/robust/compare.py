@@ -46,9 +46,7 @@ class Recorded(Protocol):
     def data(self) -> str: ...  # noqa: D102
 
 
-def compare(
-    first: Report | Recorded, second: Report | Recorded, metric: str = "robust"
-) -> Paired:
+def compare(first: Report | Recorded, second: Report | Recorded, metric: str = "robust") -> Paired:
     """Compare two reports, or records, of the same images, attack and seed.
 
     metric : "robust" or "clean". Raises DataError where they are not of the same images or do not

@@ -25,13 +25,14 @@ from gdws_explorer.widgets.measuring import Measuring
 from gdws_explorer.widgets.panels.many import ManyPanel
 from gdws_explorer.widgets.panels.own import OwnPanel
 from gdws_explorer.widgets.panels.pins import PinsPanel
+from gdws_explorer.widgets.panels.sensitivity import SensitivityPanel
 from gdws_explorer.widgets.panels.shelf import Panel, Shelf
 from gdws_explorer.widgets.parts import button, inside, labelled, on, row, wide
 from gdws_explorer.widgets.session import Session
 from gdws_explorer.widgets.settings import SettingsMenu
 from gdws_explorer.widgets.wanted import Wanted
 
-PANELS: tuple[type[Panel], ...] = (PinsPanel, ManyPanel)
+PANELS: tuple[type[Panel], ...] = (PinsPanel, SensitivityPanel, ManyPanel)
 
 
 class Explorer(w.VBox):
@@ -161,6 +162,9 @@ class Explorer(w.VBox):
                 self.front_view.refresh()
                 self.wanted.refresh()
                 self.settings.refresh()
+            elif what == "estimate":
+                self.front_view.moved()
+                self.axes.refresh()
             elif what == "message":
                 self._message.value = words.message(self.session)
             if what in ("job", "records"):
@@ -221,13 +225,30 @@ class Axes:
         on(session, forth, lambda: session.walk(1, view.metrics[0], view.cost))
         for widget in (self._cost, self._metrics, self._dominated):
             widget.observe(self._changed, "value")
-        self.box = row(self._cost, self._metrics, self._dominated, back, forth)
+        self._live = w.Checkbox(
+            value=False, description="live estimate", indent=False, layout=wide(120),
+            tooltip="While you drag: the plan on images attacked once for the dense network, an "
+            "upper bound of its robust accuracy",
+        )  # fmt: skip
+        self._session = session
+        self._live.observe(self._estimating, "value")
+        self.box = row(self._cost, self._metrics, self._dominated, self._live, back, forth)
 
     def _changed(self, _change: Any) -> None:
         self._view.cost = self._cost.value
         self._view.metrics = self._metrics.value
         self._view.dominated = self._dominated.value
         self._view.refresh()
+
+    def refresh(self) -> None:
+        """The box is ticked where estimates are on."""
+        self._live.value = self._session.estimates.on
+
+    def _estimating(self, change: dict[str, Any]) -> None:
+        if change["new"] != self._session.estimates.on:
+            with self._session.told():
+                self._session.estimate(change["new"])
+            self.refresh()
 
 
 class Taking:

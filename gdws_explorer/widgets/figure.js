@@ -83,6 +83,19 @@ function marked(model) {
   });
 }
 
+// Drawn before it stands on the page, a figure cannot know its width; and plotly itself looks again
+// only when the window changes, not when a column does.
+function fitted(el) {
+  let width = 0;
+  const sizes = new ResizeObserver(() => {
+    if (el.clientWidth === width || !el.clientWidth) return;
+    width = el.clientWidth;
+    el._responsiveChartHandler?.();
+  });
+  sizes.observe(el);
+  return sizes;
+}
+
 export default () => {
   let figure = null; // plotly's own widget, the same for all views of this model
   let catchUp = () => {};
@@ -113,7 +126,12 @@ export default () => {
     },
     async render({ model, el }) {
       figure ??= complete(model);
-      return (await figure).render({ model, el });
+      const remove = (await figure).render({ model, el });
+      const sizes = fitted(el);
+      return () => {
+        sizes.disconnect();
+        remove?.();
+      };
     },
   };
 };

@@ -80,12 +80,13 @@ class FrontView:
         self._infos: list[fronts.FrontInfo] = []
         self._right = 1.0
         self._note = HTML()
+        self._bound = HTML()
         self.figure = Figure(self._draw(), brings=True)
         for place in range(len(METRIC_OF)):
             self.figure.data[place].on_click(
                 lambda _trace, points, _state, p=place: self._clicked(p, points)
             )
-        self.box = VBox([self.figure, self._note])
+        self.box = VBox([self.figure, self._bound, self._note])
         self.refresh()
 
     def refresh(self) -> None:
@@ -99,6 +100,7 @@ class FrontView:
             )
             self.figure.layout.shapes = fresh.layout.shapes
         self._note.value = words.records(self._session)
+        self._say()
 
     def moved(self) -> None:
         """Follow the plan on the faders: a line and the ghosts, all of them shapes."""
@@ -107,6 +109,11 @@ class FrontView:
             return
         with self.figure.batch_update():
             self.figure.layout.shapes = self._shapes()
+        self._say()
+
+    def _say(self) -> None:
+        """The estimate in words; an equal text is not sent again."""
+        self._bound.value = words.estimate(self._session)
 
     def _draw(self) -> go.Figure:
         records, broken = self._session.picking.records, self._session.picking.filters.broken
@@ -135,8 +142,15 @@ class FrontView:
         if measured.shown == measured.setting and measured.of(session.plan) is None:
             side = "left" if here > 0.7 * self._right else "right"
             error = session.summary.relative_error
-            values = [measured.predicted(session.plan, error, m) for m in self.metrics]
-            shapes += [fronts.ghost(here, 100 * v, outwards=side) for v in values if v is not None]
+            estimate = session.estimated
+            for metric in self.metrics:
+                value = measured.predicted(session.plan, error, metric)
+                if estimate is not None and metric == "robust":
+                    shapes.append(fronts.bound(here, 100 * estimate.robust, outwards=side))
+                elif estimate is not None:
+                    shapes.append(fronts.seen(here, 100 * estimate.clean))
+                elif value is not None:
+                    shapes.append(fronts.ghost(here, 100 * value, outwards=side))
         return shapes
 
     def _clicked(self, place: int, points: Any) -> None:

@@ -25,21 +25,23 @@ from gdws_explorer.explore.dial import (
     network_position,
     network_share,
 )
+from gdws_explorer.explore.estimates import Estimates
 from gdws_explorer.explore.jobs import Job, Jobs, Work
 from gdws_explorer.explore.line import neighbour
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.presets import PRESETS
 from gdws_explorer.explore.records import Setting
 from gdws_explorer.explore.sources import KINDS
-from gdws_explorer.explore.turns import Turns
 from gdws_explorer.export.bundle import export
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
+from gdws_explorer.robust.transfer import Transfer
 from gdws_explorer.widgets.picking import Picking
 from gdws_explorer.widgets.stage import Stage, meaning
 
 READING, WEIGHING = "reading the images", "computing α from the images"
 LEARNING = (READING, WEIGHING)
+ATTACKING = "attacking the dense network"
 
 
 class Session(Stage):
@@ -47,7 +49,8 @@ class Session(Stage):
 
     Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
     the faders), "records", "filters" (of records), "job", "learning" (from images), "message",
-    "pins" or "own" (`brought` is to be explored). All methods may be called from any thread.
+    "pins", "estimate" or "own" (`brought` is to be explored). All methods may be called from any
+    thread.
     """
 
     def __init__(
@@ -66,10 +69,10 @@ class Session(Stage):
         self.measurements = measurements
         self.title = title
         self.bench = bench
-        self.turns = Turns()
         self.picking = Picking(self, lambda: self._tell("filters"))
         self._queues: dict[str, Jobs] = {}
         self.jobs = self.queue("measuring")
+        self.estimates = Estimates(network, measurements.data, lambda: self._tell("estimate"))
         # Where the hand left a fader: choices are steps, and a fader must not jump to the step.
         self._aims: dict[str, tuple[str, tuple[float, ...]]] = {}
 
@@ -93,7 +96,7 @@ class Session(Stage):
     def queue(self, name: str) -> Jobs:
         """A queue of long work of one kind, beside the others; `jobs` is that of measurements.
 
-        What measures takes a turn of `turns` for it, whichever queue it is in.
+        What measures takes its turn for it (`measurements.turns`), whichever queue it is in.
         """
         if name not in self._queues:
             self._queues[name] = Jobs(self._job_changed)
@@ -104,6 +107,7 @@ class Session(Stage):
         self._listeners.clear()
         for queue in self._queues.values():
             queue.close()
+        self.estimates.close()
         self.measurements.close()
 
     # -- where the faders stand --------------------------------------------------------------
@@ -279,11 +283,24 @@ class Session(Stage):
         measure = self.measurements.task(plan, self.network, self._parent())
 
         def work(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            with self.turns.turn(cancelled):
-                measure(progress, cancelled)
+            measure(progress, cancelled)
             self._tell("records")
 
         return self.jobs.submit(plan, work)
+
+    def estimate(self, on: bool) -> None:
+        """Show robust accuracy while dragging: an upper bound, see `robust.transfer`."""
+        attack, n, seed = self.measurements.how
+        if on and not self.estimates.ready(attack, n, seed):
+            self.estimates.check(attack)
+        self.estimates.on = on
+        self._tell("estimate")
+        self._look_ahead()
+
+    @property
+    def estimated(self) -> Transfer | None:
+        """The estimate of the plan on the faders, when it is made."""
+        return self.estimates.of(self.plan, *self.measurements.how)
 
     def bring(self, own: Own, attack: Measure) -> None:
         """Ask for a network and images of the user's own to be opened, under this attack."""
@@ -329,12 +346,34 @@ class Session(Stage):
             raise PlanError("α is not computed yet; choose “α of eq. 8” again.")
         return self.sources.weighted
 
+    def _tell(self, what: str) -> None:
+        super()._tell(what)
+        if what in ("desk", "records"):
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Estimate the present plan; the dense network is attacked first where it is not yet."""
+        how, made = self.measurements.how, self.estimates
+        if not made.on or how[0] is None:
+            return
+        if made.ready(*how):
+            made.want(self.network, self.plan, *how)
+            return
+
+        def attack(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+            with self.measurements.turns.turn(cancelled):
+                made.prepare(*how, progress, cancelled)
+            self._look_ahead()
+
+        if all(job.about != ATTACKING for job in self.jobs.all):
+            self.jobs.submit(ATTACKING, attack)
+
     def _learn(self, what: str, work: Work) -> None:
         """Learn something from the images in the background."""
         self.sources.check()
 
         def learn(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            with self.turns.turn(cancelled):
+            with self.measurements.turns.turn(cancelled):
                 work(progress, cancelled)
 
         if what == READING or all(job.about != what for job in self.jobs.all):

@@ -63,7 +63,7 @@ class Stage:
             self.say(str(error), failed=True)
 
     def tell(self, what: str) -> None:
-        """Say that something changed; for panels whose work changes it."""
+        """Say to everybody who listens what changed outside of the session's own methods."""
         self._tell(what)
 
     def say(self, text: str, *, failed: bool = False) -> None:

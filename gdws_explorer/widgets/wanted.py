@@ -12,9 +12,9 @@ from gdws_explorer.widgets.parts import button, labelled, on, row, share
 from gdws_explorer.widgets.session import Session
 
 BOXES = {
-    "robust": ("robust ≥", 56, "Grey out plans of less robust accuracy, in per cent"),
-    "clean": ("clean ≥", 48, "Grey out plans of less clean accuracy, in per cent"),
-    "macs": ("MACs ≤", 50, "Grey out plans of more MACs, in per cent of the dense network"),
+    "robust": ("robust ≥", 62, "Grey out plans of less robust accuracy, in per cent"),
+    "clean": ("clean ≥", 54, "Grey out plans of less clean accuracy, in per cent"),
+    "macs": ("MACs ≤", 56, "Grey out plans of more MACs, in per cent of the dense network"),
 }
 
 
@@ -25,15 +25,15 @@ class Wanted:
         self._session = session
         self._boxes = {
             name: labelled(
-                w.Text, label, room, room + 52, placeholder="%", continuous_update=False,
+                w.Text, label, room, room + 48, placeholder="%", continuous_update=False,
                 tooltip=tip,
             )
             for name, (label, room, tip) in BOXES.items()
         }  # fmt: skip
         for name, box in self._boxes.items():
             box.observe(lambda change, n=name: self._asked(n, change), "value")
-        knee = button("Knee", "", "The plan after which more cost buys the least accuracy", 56)
-        best = button("Cheapest", "", "The cheapest plan that holds to these", 78)
+        knee = button("Knee", "", "The plan after which more cost buys the least accuracy", 62)
+        best = button("Cheapest", "", "The cheapest plan that holds to these", 92)
         on(session, knee, lambda: session.picking.knee(view.metrics[0], view.cost))
         on(session, best, lambda: session.picking.cheapest(view.metrics[0], view.cost))
         self._busy = False

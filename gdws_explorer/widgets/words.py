@@ -104,6 +104,31 @@ def records(session: Session) -> str:
     return f'<span class="gx-unit">{escape(text)}</span>'
 
 
+def estimate(session: Session) -> str:
+    """The transfer estimate with its interval, or what it waits for; nothing where it is off."""
+    if not session.estimates.on:
+        return ""
+    if session.measurements.of(session.plan) is not None:
+        text = "▽ This plan is measured: no estimate is needed."
+    elif session.estimated is not None:
+        found = session.estimated
+        low, high = found.robust_interval or (0.0, 1.0)
+        clean = found.clean_interval
+        text = (
+            f"▽ {found.label}: robust at most {found.robust:.1%} (95 %: {low:.1%} to {high:.1%}), "
+            f"on images that {found.attack.label} made for the dense network; ◇ clean "
+            f"{found.clean:.1%} ({clean[0]:.1%} to {clean[1]:.1%}), measured. n {found.n}, seed "
+            f"{found.seed}."
+        )
+    elif session.estimates.error is not None:
+        text = f"▽ no estimate: {session.estimates.error}"
+    elif session.measurements.attack is None:
+        text = "▽ no estimate without an attack; choose one."
+    else:
+        text = "▽ estimating …"
+    return f'<span class="gx-unit">{escape(text)}</span>'
+
+
 def job(session: Session) -> str:
     """The running measurement in words."""
     running, waiting = session.jobs.running, session.jobs.waiting
@@ -126,3 +151,10 @@ def message(session: Session) -> str:
     if session.failed:
         return f'<span class="gx-error" role="alert">Cannot do that:</span> {text}'
     return f'<span role="status">{text}</span>'
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min` or `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -8,6 +8,7 @@ import torch
 from gdws_explorer.errors import DataError, ExplorerError, PlanError
 from gdws_explorer.explore.records import Record, record_of
 from gdws_explorer.network.plan import Plan
+from gdws_explorer.robust.compare import compare
 from gdws_explorer.robust.images import data_fingerprint
 
 
@@ -26,6 +27,15 @@ def test_missing_and_unknown_fields_are_named(record):
     raw["flops"] = 1
     with pytest.raises(DataError, match=r"flops, macs"):
         Record.from_dict(raw)
+
+
+def test_a_record_of_an_earlier_version_has_no_verdicts(record):
+    raw = record().to_dict()
+    del raw["clean_mask"], raw["robust_mask"]
+    one = Record.from_dict(raw)
+    assert one == record()
+    with pytest.raises(DataError, match="measure both networks again"):
+        compare(one.report, one.report)
 
 
 def test_an_edited_plan_is_refused(record):
@@ -72,13 +82,15 @@ def test_record_of_joins_costs_and_report():
     summary = SimpleNamespace(macs=5, params=4, bytes=16, error=0.5, relative_error=0.1)
     report = SimpleNamespace(
         clean=0.9, robust=None, n=10, clean_correct=9, robust_correct=None,
-        attack=None, seed=3, seconds=0.2,
+        attack=None, seed=3, seconds=0.2, clean_mask=np.arange(10) > 0, robust_mask=None,
     )  # fmt: skip
     plan = Plan("f", (1, 8, 8), ())
     one = record_of(plan, summary, report, data="d", parent="p")
     assert (one.macs, one.clean, one.robust, one.seed, one.parent) == (5, 0.9, None, 3, "p")
     assert one.versions["torch"] == str(torch.__version__)
     assert one.created.endswith("+00:00")
+    assert (one.clean_mask, one.robust_mask) == ("7fc0", None)
+    assert one.report.clean_mask.tolist() == [False] + 9 * [True]
     assert Record.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 

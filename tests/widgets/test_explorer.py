@@ -293,6 +293,36 @@ def test_a_staged_attack_measures_and_comes_back_with_the_state(explorer, robust
     again.close()
 
 
+def test_a_live_estimate_is_drawn_and_labelled(fresh):
+    session, view = fresh.session, fresh.front_view
+    session.measure_with(gx.FGSM(0.15), 60)
+    send(fresh, "network", by="macs", value=0.3, gesture="1:1")
+    assert view._bound.value == ""
+    fresh.axes._live.value = True
+    session.jobs.wait(60)
+    session.estimates.wait(60)
+    found = session.estimated
+    assert "transfer, upper bound: robust at most" in view._bound.value
+    assert f"{found.robust:.1%}" in view._bound.value
+    labels = [shape.label.text for shape in view.figure.layout.shapes]
+    assert any(f"at most {100 * found.robust:.0f} % (transfer)" in each for each in labels if each)
+    send(fresh, "network", by="macs", value=0.1, gesture="1:2")
+    session.estimates.wait(60)
+    assert session.estimated != found
+    session.evaluate()
+    session.jobs.wait(60)
+    assert "no estimate is needed" in view._bound.value
+    fresh.axes._live.value = False
+    assert view._bound.value == ""
+
+
+def test_no_estimate_without_an_attack(fresh):
+    fresh.session.measure_with(None, 60)
+    fresh.axes._live.value = True
+    assert "no attack to estimate under" in fresh._message.value
+    assert not fresh.axes._live.value
+
+
 @pytest.fixture
 def fresh():
     made = gx.explore("digits")

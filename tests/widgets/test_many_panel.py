@@ -7,7 +7,8 @@ import pytest
 import gdws_explorer as gx
 from gdws_explorer.explore.choosing import Range
 from gdws_explorer.explore.meter import Meter
-from gdws_explorer.widgets.panels.many import ManyPanel, duration
+from gdws_explorer.widgets.panels.many import ManyPanel
+from gdws_explorer.widgets.words import duration
 from gdws_explorer.widgets.panels.order_form import ALL, SEARCH
 
 

@@ -22,7 +22,7 @@ class Among:
         self._picking = session.picking
         self._busy = False
         self._metric = labelled(
-            w.Dropdown, "histogram of", 78, 240,
+            w.Dropdown, "histogram of", 88, 260,
             options=[(metric.label, name) for name, metric in METRICS.items()],
         )  # fmt: skip
         self._data = self._counted()

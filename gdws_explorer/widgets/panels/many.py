@@ -13,6 +13,7 @@ from gdws_explorer.explore.jobs import Job
 from gdws_explorer.explore.orders import Errand, Expected, Order, expected
 from gdws_explorer.explore.records import Record
 from gdws_explorer.figures import many as figures
+from gdws_explorer.widgets import words
 from gdws_explorer.widgets.figure import Figure
 from gdws_explorer.widgets.panels.among import Among
 from gdws_explorer.widgets.panels.order_form import OrderForm
@@ -50,7 +51,7 @@ class ManyPanel:
         self._bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="160px"))
         self._expected, self._said = w.HTML(), w.HTML()
         self._growth = Figure(figures.growth([]))
-        self._grown = w.VBox([self._growth], layout=w.Layout(width="320px"))
+        self._grown = w.VBox([self._growth], layout=w.Layout(width="340px", display="none"))
         self._among = Among(session)
         on(session, self._start, self._go)
         on(session, self._one, lambda: self._go(limit=1))
@@ -101,8 +102,10 @@ class ManyPanel:
         self._said.value = refusal(job.error) if job.error else escape(_words(job, self._errand))
 
     def _draw(self) -> None:
-        if self._errand is None:
+        """The hypervolume so far; there is no figure before there is one."""
+        if self._errand is None or not self._errand.records:
             return
+        self._grown.layout.display = None
         fresh = figures.growth(self._errand.growth)
         with self._growth.batch_update():
             self._growth.data[0].update(x=fresh.data[0].x, y=fresh.data[0].y)
@@ -138,7 +141,7 @@ class ManyPanel:
         session = self._session
         order: Order = self._form.order()
         self._errand = errand = Errand(
-            order, session.measurements, session.sources, session.turns,
+            order, session.measurements, session.sources,
             workers=self._form.workers, limit=limit, arrived=self._arrived,
         )  # fmt: skip
         self._said.value = ""
@@ -178,7 +181,7 @@ def _forecast(found: Expected) -> str:
     if found.seconds is None:
         return f"{text}. Nobody knows yet how long: time one."
     guess = f" (a guess: {escape(found.guess)})" if found.guess else ""
-    return f"{text}, about <b>{duration(found.seconds)}</b>{guess}."
+    return f"{text}, about <b>{words.duration(found.seconds)}</b>{guess}."
 
 
 def _words(job: Job, errand: Errand) -> str:
@@ -198,11 +201,4 @@ def _words(job: Job, errand: Errand) -> str:
     if errand.paused:
         return f"paused at {stage}{count}"
     left = now.seconds_left
-    return f"{stage}{count}" + ("" if left is None else f" · {duration(left)} left")
-
-
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min` or `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return f"{stage}{count}" + ("" if left is None else f" · {words.duration(left)} left")

@@ -55,46 +55,46 @@ class OrderForm:
         )  # fmt: skip
         learns = session.sources.images is not None
         lines = [(text, name) for name, text in LINES.items() if learns or name != "alpha"]
-        self._line = labelled(w.Dropdown, "over", 64, 300, options=lines)
+        self._line = labelled(w.Dropdown, "over", 72, 330, options=lines)
         self._points = labelled(
             w.IntText, "points", 46, 110, value=30, continuous_update=False,
             tooltip="How many along the whole range",
         )  # fmt: skip
         families = [("all together", MIXED), ("each alone", EACH)]
         families += [(one.label, name) for name, one in FAMILIES.items()]
-        self._families = labelled(w.Dropdown, "families", 64, 210, options=families)
+        self._families = labelled(w.Dropdown, "families", 72, 210, options=families)
         self._layers = labelled(
             w.Dropdown, "layers", 46, 190, options=[("together", False), ("one at a time", True)],
             tooltip="One at a time: the others stay dense, so each layer's own part is seen",
         )  # fmt: skip
         self._source = labelled(
-            w.Dropdown, "made from", 64, 230,
+            w.Dropdown, "made from", 72, 230,
             options=[(text, name) for name, text in SOURCES.items()],
             tooltip="What approximations are made from; refitted on the calibration images",
         )  # fmt: skip
         self._source.layout.display = None if learns else "none"
         timed = TIMED if session.network.latencies is not None else {}
-        self._aim = labelled(w.Dropdown, "for", 64, 300, options={**AIMS, **timed})
+        self._aim = labelled(w.Dropdown, "for", 72, 330, options={**AIMS, **timed})
         self._evaluations = labelled(
             w.IntText, "plans", 46, 116, value=150, continuous_update=False,
             tooltip="Different plans that are measured",
         )  # fmt: skip
         self._constraints = labelled(
-            w.Text, "holding to", 64, 300, continuous_update=False,
+            w.Text, "holding to", 72, 330, continuous_update=False,
             placeholder="robust ≥ 45 %, macs ≤ 60 %",
             tooltip="robust, clean at least; macs, params at most; between commas",
         )  # fmt: skip
         self._sampler = labelled(
-            w.Dropdown, "sampler", 64, 180,
+            w.Dropdown, "sampler", 58, 160,
             options=[(SAMPLER_NAMES[name], name) for name in SAMPLERS],
             tooltip="NSGA-II: Deb et al. 2002; TPE: Ozaki et al. 2020; both of Optuna",
         )  # fmt: skip
         self._screen = labelled(
-            w.Dropdown, "screening", 64, 260, options=SCREENS,
+            w.Dropdown, "screening", 72, 260, options=SCREENS,
             tooltip="A cheap attack for all of them, the strong one for what is on the front then",
         )  # fmt: skip
         self._workers = labelled(
-            w.Dropdown, "in", 20, 150,
+            w.Dropdown, "in", 20, 140,
             options=[("this kernel", None), ("1 process", 1), ("2 processes", 2), ("4", 4)],
             tooltip="Processes of this machine measure beside the kernel (needs dask)",
         )  # fmt: skip

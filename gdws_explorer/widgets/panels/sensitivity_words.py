@@ -1,0 +1,75 @@
+"""The sentences of the panel "Sensitivity", as HTML."""
+
+from __future__ import annotations
+
+from html import escape
+
+from gdws_explorer.explore.agreement import Agreement
+from gdws_explorer.explore.jobs import Job
+from gdws_explorer.explore.layerwise import Progress
+from gdws_explorer.figures.layerwise import LayerwiseInfo
+from gdws_explorer.widgets import words
+from gdws_explorer.widgets.session import Session
+
+# How well one order foretells the other, from the best down; ours.
+GRADES = (
+    (0.9, "orders the approximations almost as the measurement does"),
+    (0.7, "orders them well"),
+    (0.4, "orders them roughly"),
+    (-0.4, "says little about the loss"),
+    (-1.1, "orders them the wrong way round"),
+)
+
+
+def caption(info: LayerwiseInfo, metric: str) -> str:
+    """How to read the lines."""
+    text = (
+        "Every line compresses one layer alone: where accuracy falls early, spare the layer; "
+        "where it stays level, cut it."
+    )
+    worst = info.worst(metric)
+    if worst:
+        text += f" Most sensitive of the measured ones: {worst[0].name}."
+    return _quiet(f"{text} Click a line to choose its layer.")
+
+
+def said(found: Agreement, info: LayerwiseInfo, metric: str) -> str:
+    """What ρ says of the error."""
+    if found.rho is None:
+        return _quiet(f"Spearman’s ρ is undefined: {found.why}.")
+    grade = next(text for least, text in GRADES if found.rho >= least)
+    text = f"The {info.axis} {grade} ({metric} accuracy, 1 would be the very same order)."
+    if found.within is not None and found.layers > 1:
+        text += f" Among one layer’s own budgets ρ is {found.within:.2f} (median)."
+    if found.interval is not None:
+        text += " Interval: layers drawn anew."
+    return _quiet(text)
+
+
+def ahead(todo: int, asked: int, seconds: float | None, session: Session) -> str:
+    """What pressing the button would do."""
+    if session.measurements.data is None:
+        return _quiet("There are no images to measure on.")
+    if not asked:
+        return _quiet("The chosen layer cannot be approximated by this family.")
+    if not todo:
+        return _quiet(f"All {asked} plans are measured with {words.setting(session)}.")
+    time = "" if seconds is None else f", about {words.duration(seconds * todo)}"
+    count = "1 evaluation" if todo == 1 else f"{todo} evaluations"
+    return _quiet(f"{count}{time}: {words.setting(session)}")
+
+
+def running(job: Job, progress: Progress | None) -> str:
+    """How far it is."""
+    if job.status == "waiting":
+        return _quiet("waiting for the jobs before it")
+    if job.cancelling:
+        return _quiet("stopping …")
+    count = "" if progress is None else f"{progress.done} of {progress.total} · {progress.about} · "
+    left = job.seconds_left
+    time = "" if left is None else f" · {words.duration(max(0.0, left))} left"
+    return _quiet(f"{count}{job.fraction:.0%}{time}")
+
+
+def _quiet(text: str) -> str:
+    return f'<span class="gx-unit">{escape(text)}</span>'

@@ -1,0 +1,99 @@
+"""Estimates while dragging: the latest plan wins, and only in its own setting."""
+
+import threading
+
+import pytest
+
+import gdws_explorer as gx
+from gdws_explorer.explore.estimates import Estimates
+from gdws_explorer.robust import transfer
+
+HOW = (gx.FGSM(0.15), 60, 0)
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return gx.load("digits")
+
+
+@pytest.fixture(scope="module")
+def net(bench):
+    return gx.Network(bench.model, bench.example).prepare()
+
+
+@pytest.fixture
+def told():
+    return threading.Event()
+
+
+@pytest.fixture
+def estimates(net, bench, told):
+    made = Estimates(net, bench.data, told.set)
+    made.on = True
+    yield made
+    made.close()
+
+
+def test_an_estimate_is_that_of_the_built_network(estimates, net, bench, told):
+    plan = net.budget(macs=0.2)
+    estimates.want(net, plan, *HOW)
+    assert estimates.of(plan, *HOW) is None, "nothing is attacked yet"
+    estimates.prepare(*HOW)
+    estimates.want(net, plan, *HOW)
+    assert told.wait(60)
+    found = estimates.of(plan, *HOW)
+    twins = transfer.make_twins(net.model, bench.data, HOW[0], n=60)
+    assert found == transfer.transfer(net.build(plan), twins)
+    assert estimates.of(net.plan(), *HOW) is None, "of another plan"
+    assert estimates.of(plan, gx.FGSM(0.1), 60, 0) is None, "in another setting"
+    estimates.on = False
+    assert estimates.of(plan, *HOW) is None
+
+
+def test_it_bounds_the_attack_from_above(estimates, net, bench, told):
+    """On average: twins of another network fool less than the network's own."""
+    attack = gx.PGD(0.15, 10)
+    estimates.prepare(attack, 120, 0)
+    higher = 0
+    for share in (0.4, 0.2, 0.1):
+        plan = net.budget(macs=share)
+        told.clear()
+        estimates.want(net, plan, attack, 120, 0)
+        assert told.wait(60)
+        found = estimates.of(plan, attack, 120, 0)
+        own = gx.evaluate(net.build(plan), bench.data, attack, n=120)
+        assert found.clean_correct == own.clean_correct
+        higher += found.robust_correct - own.robust_correct
+    assert higher > 0
+
+
+def test_the_latest_plan_wins(estimates, net, told, monkeypatch):
+    """What is looked at while newer plans come gives way, and those between are never begun."""
+    estimates.prepare(*HOW)
+    begun, free, seen = threading.Event(), threading.Event(), []
+    real = estimates._proxy.estimate
+
+    def slow(network, plan, twins, *, cancel):
+        seen.append(plan)
+        begun.set()
+        assert free.wait(60)
+        return real(network, plan, twins, cancel=cancel)
+
+    monkeypatch.setattr(estimates._proxy, "estimate", slow)
+    plans = [net.budget(macs=share) for share in (0.5, 0.4, 0.3)]
+    estimates.want(net, plans[0], *HOW)
+    assert begun.wait(60)
+    for plan in plans[1:]:
+        estimates.want(net, plan, *HOW)
+    free.set()
+    estimates.wait(60)
+    assert seen == [plans[0], plans[2]]
+    assert estimates.of(plans[2], *HOW) is not None
+    assert estimates.of(plans[0], *HOW) is None
+
+
+def test_what_is_missing_is_said(net, bench):
+    with pytest.raises(gx.DataError, match="no images to attack"):
+        Estimates(net, None, lambda: None).prepare(*HOW)
+    with pytest.raises(gx.DataError, match="no attack"):
+        Estimates(net, bench.data, lambda: None).prepare(None, 60, 0)
