@@ -129,9 +129,9 @@ def expected(
         strong, _ = pace(measured)
         later = max(1, order.evaluations // 10)
         spent = None if spent is None or strong is None else spent + strong * later
-        guess = guess or f"about {later} plans of the front meet the strong attack"
+        guess = guess or f"with {later} plans on the front for the strong attack"
     if unread:
-        guess = guess or "images are read first"
+        guess = guess or "before the images are read"
     return Expected(count, there, bool(unread) or isinstance(order, Hunt), spent, guess)
 
 

@@ -55,10 +55,11 @@ def histogram(data: Histogram, height: int = 190) -> go.Figure:
         go.Bar(
             x=middle, y=counts, name=name, customdata=words, marker=marker,
             hovertemplate=f"%{{y}} {name}: %{{customdata}}<extra></extra>",
+            unselected={"marker": {"opacity": 1}},
         )
         for name, counts, marker in (
             ("kept", data.kept, {"color": theme.BLUE}),
-            ("greyed out", data.out, {"color": theme.FAINT, "pattern": {"shape": "/"}}),
+            ("greyed out", data.out, {"color": theme.GREY, "pattern": {"shape": "/"}}),
         )
     ]  # fmt: skip
     at = np.linspace(0, bins, 5).round().astype(int)
@@ -72,6 +73,7 @@ def histogram(data: Histogram, height: int = 190) -> go.Figure:
             showlegend=False,
             dragmode="select",
             selectdirection="h",
+            newselection={"line": {"color": "rgba(0,0,0,0)"}},  # the veil says it
             margin={"l": 48, "r": 12, "t": 12, "b": 40},
             xaxis=theme.axis(
                 metric.label, range=[0, bins], tickvals=at, ticktext=ticks, fixedrange=True

@@ -66,4 +66,4 @@ class Wanted:
 
     def _text(self, name: str, low: float, high: float) -> str:
         bound = high / self._session.network.macs if name == "macs" else low
-        return "" if math.isinf(bound) else f"{100 * bound:.4g}"
+        return "" if math.isinf(bound) else f"{100 * bound:.3g}"

@@ -114,7 +114,8 @@ class Among:
             told = "drag over the bars, or move the ends below"
         else:
             covered = self._data.range(first, last)
-            told = f"{covered}: {self._data.held(first, last)} plans"
+            count = self._data.held(first, last)
+            told = f"{covered}: {count} plan{'' if count == 1 else 's'}"
         self._taken.value = f'<span class="gx-unit">{escape(told)}</span>'
         filters = self._picking.filters
         text = f"Standing out: {filters}" if str(filters) else "Nothing is greyed out."

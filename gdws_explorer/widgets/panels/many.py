@@ -21,7 +21,8 @@ from gdws_explorer.widgets.parts import button, on, refusal, row, told
 from gdws_explorer.widgets.session import Session
 
 RUNNING, COUNTING = "the sweep or search", "counting"
-SEEN = 0.4  # seconds between two drawings while points arrive
+SEEN = 0.4  # seconds between two drawings while points arrive, at the least
+RESTED = 4  # times as long as a drawing took: faders come first
 HINT = (
     "Plans are measured in the background with the attack and images below the front; what is "
     "measured already is not measured again, and what arrives is kept whatever ends it."
@@ -41,7 +42,7 @@ class ManyPanel:
         self._job: Job | None = None
         self._errand: Errand | None = None
         self._counted: Job | None = None
-        self._seen = 0.0
+        self._next = 0.0
         self._form = OrderForm(session, self._count)
         self._start = button("Start", "play", "Measure them in the background", 80)
         self._start.button_style = "primary"
@@ -57,10 +58,11 @@ class ManyPanel:
         on(session, self._one, lambda: self._go(limit=1))
         on(session, self._pause, self._halt)
         on(session, self._cancel, self._queue.cancel)
+        self._before = row(self._expected, self._one)
         orders = w.VBox(
             [
                 w.HTML(f'<span class="gx-unit">{HINT}</span>'), self._form.box,
-                row(self._expected, self._one),
+                self._before,
                 row(self._start, self._pause, self._cancel, self._bar, self._said),
             ]
         )  # fmt: skip
@@ -90,6 +92,7 @@ class ManyPanel:
         if job is not self._counted and not running:
             self._counted = job
             self._count()  # what it measured need not be measured again
+        self._before.layout.display = "none" if running else None
         self._start.disabled = self._one.disabled = running
         self._pause.disabled = self._cancel.disabled = not running
         self._bar.layout.visibility = "visible" if running else "hidden"
@@ -127,7 +130,7 @@ class ManyPanel:
                     order, self._session.measurements, self._session.sources, cancelled
                 )
                 if not cancelled():
-                    self._tell(_forecast(found), found.seconds is None)
+                    self._tell(_forecast(found), found.seconds is None or bool(found.guess))
 
         self._counting.submit(COUNTING, count)
 
@@ -157,10 +160,10 @@ class ManyPanel:
 
     def _arrived(self, _record: Record) -> None:
         """Show it, unless something was shown just now: known records come a hundred at once."""
-        now = time.monotonic()
-        if now - self._seen >= SEEN:
-            self._seen = now
+        began = time.monotonic()
+        if began >= self._next:
             self._session.tell("records")
+            self._next = began + max(SEEN, (1 + RESTED) * (time.monotonic() - began))
 
     def _halt(self) -> None:
         if self._errand is not None:
@@ -175,12 +178,13 @@ def _forecast(found: Expected) -> str:
     """How many plans and how long, as a sentence."""
     missing = found.total - found.known
     known = f", {found.known} of them measured already" if found.known else ""
-    text = f"{found.total} plans{known}: <b>{missing} to measure</b>"
+    most = "at most " if found.at_most and found.known else ""
+    text = f"{found.total} plans{known}: {most}<b>{missing} to measure</b>"
     if missing == 0:
         return f'{text}. <span class="gx-unit">Start shows them at once.</span>'
     if found.seconds is None:
         return f"{text}. Nobody knows yet how long: time one."
-    guess = f" (a guess: {escape(found.guess)})" if found.guess else ""
+    guess = f" (a guess {escape(found.guess)})" if found.guess else ""
     return f"{text}, about <b>{words.duration(found.seconds)}</b>{guess}."
 
 

@@ -37,8 +37,8 @@ AIMS = {
 }
 TIMED = {"robust accuracy and milliseconds": ("robust", "ms")}
 SAMPLER_NAMES = {"nsga2": "NSGA-II", "tpe": "TPE"}
-SCREENS: dict[str, Callable[[PGD | FGSM], Attack] | None] = {
-    "no: all meet the attack": None,
+NONE = "no: all meet the attack"
+SCREENS: dict[str, Callable[[Attack], Attack]] = {
     "FGSM, then the front": lambda usual: FGSM(usual.eps),
     "PGD-5, then the front": lambda usual: PGD(usual.eps, steps=5, norm=usual.norm),
 }
@@ -90,12 +90,12 @@ class OrderForm:
             tooltip="NSGA-II: Deb et al. 2002; TPE: Ozaki et al. 2020; both of Optuna",
         )  # fmt: skip
         self._screen = labelled(
-            w.Dropdown, "screening", 72, 260, options=SCREENS,
+            w.Dropdown, "screening", 72, 260, options=[NONE, *SCREENS],
             tooltip="A cheap attack for all of them, the strong one for what is on the front then",
         )  # fmt: skip
         self._workers = labelled(
             w.Dropdown, "in", 20, 140,
-            options=[("this kernel", None), ("1 process", 1), ("2 processes", 2), ("4", 4)],
+            options=[("this kernel", 0), ("1 process", 1), ("2 processes", 2), ("4 processes", 4)],
             tooltip="Processes of this machine measure beside the kernel (needs dask)",
         )  # fmt: skip
         self._middle = w.VBox([])
@@ -112,7 +112,7 @@ class OrderForm:
     @property
     def workers(self) -> int | None:
         """Processes to measure in; None for the kernel's own."""
-        return self._workers.value
+        return self._workers.value or None
 
     def order(self) -> Order:
         """What is ordered; DataError, ExplorerError or BudgetError where the form is wrong."""
@@ -143,7 +143,7 @@ class OrderForm:
     def _hunt(self, sources: tuple[str, ...]) -> Hunt:
         asked = [part for part in self._constraints.value.split(",") if part.strip()]
         usual = learning(self._session.measurements.attack)
-        make = self._screen.value
+        make = SCREENS.get(self._screen.value)
         one = self._families.value
         return Hunt(
             objectives=self._aim.value,
@@ -158,15 +158,12 @@ class OrderForm:
     def _shown(self, _change: Any) -> None:
         """Only the inputs that count."""
         if self._kind.value == SWEEP:
-            beta = self._line.value in ("beta", "alpha")
-            self._families.layout.display = "none" if beta else None
-            rows = [
-                row(self._line, self._points),
-                row(self._families, self._layers),
-                row(self._source, self._workers),
-            ]
+            rows = [row(self._line, self._points)]
+            if self._line.value in ("beta", "alpha"):  # of GDWS alone
+                rows += [row(self._source, self._layers, self._workers)]
+            else:
+                rows += [row(self._families, self._layers), row(self._source, self._workers)]
         else:
-            self._families.layout.display = None
             rows = [
                 row(self._aim, self._evaluations),
                 row(self._constraints),
