@@ -7,6 +7,7 @@ import pytest
 
 import gdws_explorer as gx
 from gdws_explorer.explore.measurements import Measurements
+from gdws_explorer.explore.meter import Meter
 from gdws_explorer.explore.orders import Errand, Hunt, Sweep, expected
 from gdws_explorer.explore.pace import pace
 from gdws_explorer.explore.records import machine
@@ -137,25 +138,29 @@ def test_a_pause_holds_the_next_plan_back(measured, sources):
     assert len(measured.records()) == 4
 
 
-def test_records_are_those_of_a_run_without_anybody_else(measured, sources, network, bench):
-    """Somebody who evaluates in between does not take the sweep's random numbers."""
-    measured.change(gx.PGD(0.15, steps=2, restarts=2), 60)
-    alone = Measurements(network, bench.data, measured.attack)
-    alone.change(measured.attack, 60)
-    _run(BETAS, alone, sources)
-    done = threading.Event()
+def test_a_sweep_and_an_evaluation_take_turns(measured, sources, network, monkeypatch):
+    """Each has torch's random numbers, which are the process's, for itself."""
+    heard, real = [], Meter.measure
+    evaluation = measured.task(network.budget(macs=0.77), network)
+    thread = threading.Thread(target=evaluation, args=(lambda part: None, lambda: False))
 
-    def others():
-        task = measured.task(network.budget(macs=0.77), network)
-        while not done.is_set():
-            task(lambda fraction: None, lambda: False)
+    def measure(meter, plan, *args, **given):
+        heard.append("begins")
+        if len(heard) == 1:
+            thread.start()
+            while thread.is_alive() and len(measured.turns._line) < 2:
+                thread.join(0.005)
+        record = real(meter, plan, *args, **given)
+        heard.append("ends")
+        return record
 
-    thread = threading.Thread(target=others, daemon=True)
-    thread.start()
+    monkeypatch.setattr(Meter, "measure", measure)
     errand = _run(BETAS, measured, sources)
-    done.set()
     thread.join(60)
-    assert [r.robust_mask for r in errand.records] == [r.robust_mask for r in alone.records()]
+    assert heard == ["begins", "ends"] * 5
+    order = [record.plan for record in measured.records()]
+    assert order[1] == network.budget(macs=0.77), "after the plan under way, not after all"
+    assert len(errand.records) == 4
 
 
 def test_how_long_comes_from_the_latest_records(network, bench):
