@@ -17,7 +17,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test lint format chromium clean
+.PHONY: help install lab test lint format chromium postgresql clean
 
 help:
 	@echo 'make lab     open the explorer in JupyterLab (installs it into $(VENV) the first time)'
@@ -32,7 +32,7 @@ lab: $(VENV)/.lab
 	$(BIN)/gdws-explorer lab $(AS_ROOT) $(LAB_ARGS)
 
 # pytest last: its summary line ends the output.
-test: lint chromium
+test: lint chromium postgresql
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
@@ -70,6 +70,17 @@ chromium:
 	else \
 	  echo "chromium is missing: the browser tests will be skipped (failed under CI=true)."; \
 	  echo "Install it with: sudo apt-get install chromium"; fi
+
+# Debian keeps the server's programs off the PATH; the tests start one of their own.
+postgresql:
+	@if command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; \
+	then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  apt-get update -q && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql; \
+	else \
+	  echo "PostgreSQL is missing: its tests will be skipped (failed under CI=true)."; \
+	  echo "Install it with: sudo apt-get install postgresql"; fi
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -32,6 +32,7 @@ from gdws_explorer.opening import explore
 from gdws_explorer.robust.attacks import APGD, FAB, FGSM, PGD, AutoAttack, Square
 from gdws_explorer.robust.compare import compare
 from gdws_explorer.robust.evaluate import evaluate
+from gdws_explorer.robust.masking import check_masking
 from gdws_explorer.robust.normalized import Normalized
 from gdws_explorer.robust.report import Report
 from gdws_explorer.robust.staged import Staged
@@ -65,6 +66,7 @@ __all__ = [
     "Staged",
     "Tucker2",
     "Tucker2Conv2d",
+    "check_masking",
     "compare",
     "evaluate",
     "explore",

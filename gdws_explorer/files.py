@@ -38,6 +38,11 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` as UTF-8, atomically."""
+    """Write `text` as UTF-8, atomically; ExplorerError where there is no room for it."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        try:
+            temporary.write_bytes(text.encode())
+        except OSError as error:
+            raise ExplorerError(
+                f"{path} cannot be written ({error.strerror}); make room, or choose another folder."
+            ) from error

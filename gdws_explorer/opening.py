@@ -19,6 +19,7 @@ from gdws_explorer.robust.staged import Staged, attack_of
 if TYPE_CHECKING:
     from gdws_explorer.bench.own import Own
     from gdws_explorer.explore.attacking import Measure
+    from gdws_explorer.explore.store import Store
     from gdws_explorer.widgets.explorer import Explorer
 
 Pair = tuple[Tensor, Tensor]
@@ -34,7 +35,7 @@ def explore(
     example: Tensor | None = None,
     title: str | None = None,
     skip: Collection[str] | None = None,
-    storage: str | os.PathLike[str] | None = None,
+    storage: Store | str | os.PathLike[str] | bool | None = None,
     cache: bool | str | os.PathLike[str] = True,
     state: str | None = None,
 ) -> Explorer:
@@ -52,7 +53,9 @@ def explore(
     example : one batch `(N, C, H, W)`, where there are no data.
     title : the headline; by default the bench's, or the model's class.
     skip : layers that budgets leave dense; None skips the first convolution.
-    storage : an SQLite file that keeps the records; None keeps them in memory.
+    storage : where the records are kept: an SQLite file, True for `gdws-explorer.db` in this
+        folder, or a PostgreSQL server, `postgresql://user:password@host/name`. None keeps them in
+        memory, so that a lesson leaves nothing behind.
     cache : where the tables of large networks are kept for the next time, as in
         `Network.prepare`.
     state : the string that `Explorer.state` gave.
@@ -75,7 +78,7 @@ def explore(
         ) from error
     from gdws_explorer.explore import predict
     from gdws_explorer.explore.measurements import Measurements
-    from gdws_explorer.explore.store import Store
+    from gdws_explorer.explore.store import open_store
     from gdws_explorer.widgets.session import Session
 
     raw = None if state is None else states.decode(state)
@@ -116,7 +119,7 @@ def explore(
         known: Bench | None,
     ) -> Session:  # fmt: skip
         records = () if known is None else known.records
-        measured = Measurements(network, data, attack, records, Store(storage))
+        measured = Measurements(network, data, attack, records, open_store(storage))
         name = None if known is None else known.name
         return Session(
             network, measured, title=title, bench=name, calibration=calibration, cache=cache

@@ -32,16 +32,26 @@ class Study(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A complete trial that holds a record. trial : Optuna's id, rising with every trial."""
+    """A complete trial that holds a record.
+
+    trial : Optuna's id, rising with every trial. content : what `Record.to_dict` gave, a database
+    holds it as JSON. plan : the plan in words, likewise.
+    """
 
     trial: int
     number: int
     content: Any
+    plan: str | None
 
     @property
     def record(self) -> Any:
-        """What `Record.to_dict` gave; a database holds it as JSON."""
+        """What `Record.to_dict` gave."""
         return json.loads(self.content) if isinstance(self.content, str) else self.content
+
+    @property
+    def said(self) -> str | None:
+        """The plan in words."""
+        return json.loads(self.plan) if self.plan and self.plan[0] == '"' else self.plan
 
 
 class Database(ABC):
@@ -115,7 +125,12 @@ class Memory(Database):
     def rows(self, study: Study, after: int) -> list[Row]:
         """See `Database`."""
         return [
-            Row(trial._trial_id, trial.number, trial.user_attrs["record"])
+            Row(
+                trial._trial_id,
+                trial.number,
+                trial.user_attrs["record"],
+                trial.user_attrs.get("plan"),
+            )
             for trial in self._trials(study.id)
             if trial._trial_id > after and "record" in trial.user_attrs
         ]
@@ -196,9 +211,11 @@ STUDIES = """
     ORDER BY studies.study_id
 """
 ROWS = """
-    SELECT trials.trial_id, number, value_json
-    FROM trials JOIN trial_user_attributes AS said
-        ON said.trial_id = trials.trial_id AND said.key = 'record'
+    SELECT trials.trial_id, number, held.value_json, said.value_json
+    FROM trials JOIN trial_user_attributes AS held
+        ON held.trial_id = trials.trial_id AND held.key = 'record'
+    LEFT JOIN trial_user_attributes AS said
+        ON said.trial_id = trials.trial_id AND said.key = 'plan'
     WHERE study_id = :study AND trials.trial_id > :after AND state = 'COMPLETE'
     ORDER BY trials.trial_id
 """

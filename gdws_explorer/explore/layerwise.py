@@ -160,11 +160,11 @@ def missing(
 
     The dense network comes first: every loss is measured against its verdicts.
     """
+    if not planned:
+        return ()
     known = {record.plan for record in measurements.records()}
     dense = _dense(measurements.records())
-    first = (
-        [] if dense is not None and dense.clean_mask else [("the dense network", network.plan())]
-    )
+    first = () if dense is not None and dense.clean_mask else ((DENSE, network.plan()),)
     return (*first, *((step.layer, step.plan) for step in planned if step.plan not in known))
 
 
@@ -190,7 +190,7 @@ def task(
                 raise Cancelled
             if told is not None:
                 told(Progress(done, len(todo), about))
-            point(lambda part, done=done: progress((done + part) / len(todo)), cancelled)  # type: ignore[misc]
+            point(_part(progress, done, len(todo)), cancelled)
         if told is not None:
             told(Progress(len(todo), len(todo), ""))
 
@@ -216,6 +216,10 @@ def measure(
     return curves(measurements, chosen)
 
 
+def _part(progress: Callable[[float], None], done: int, total: int) -> Callable[[float], None]:
+    return lambda fraction: progress((done + fraction) / total)
+
+
 def _accuracy(record: Record | None, metric: str) -> float:
     known = None if record is None else record.accuracy(metric)
     return np.nan if known is None else known
@@ -227,7 +231,7 @@ def _pair(dense: Record | None, record: Record | None, metric: str) -> Paired | 
         return None
     assert dense is not None
     assert record is not None
-    return compare(dense.report, record.report, metric)
+    return compare(dense, record, metric)
 
 
 def _dense(records: Collection[Record]) -> Record | None:

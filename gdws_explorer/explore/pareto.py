@@ -11,6 +11,9 @@ IntArray = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
 
 
+MANY = 10_000  # rows from which on it pays to drop most of them before sorting
+
+
 def front(values: npt.ArrayLike, maximize: Sequence[bool]) -> IntArray:
     """Find the rows that no other row beats.
 
@@ -48,6 +51,9 @@ def front(values: npt.ArrayLike, maximize: Sequence[bool]) -> IntArray:
         return rows
     # From here on less is better, and the first column comes sorted.
     costs = np.where(np.asarray(maximize, dtype=bool), -table[rows], table[rows])
+    if len(costs) > MANY:
+        hopeful = _hopeful(costs)
+        rows, costs = rows[hopeful], costs[hopeful]
     order = np.lexsort(costs.T[::-1])
     costs = costs[order]
     first = np.ones(len(costs), dtype=bool)  # the first of a run of equal rows
@@ -57,6 +63,21 @@ def front(values: npt.ArrayLike, maximize: Sequence[bool]) -> IntArray:
     kept_rows: IntArray = rows[order[keep[np.cumsum(first) - 1]]]
     kept_rows.sort()
     return kept_rows
+
+
+def _hopeful(costs: FloatArray) -> npt.NDArray[np.bool_]:
+    """All rows but those that one good row beats: the best of a thousand by its sum of ranks."""
+    sample = costs[:: len(costs) // 1000]
+    ranks = sample.argsort(axis=0).argsort(axis=0)
+    good = sample[ranks.sum(axis=1).argmin()]
+    # column by column: a reduction along rows of two or three takes ten times as long
+    hopeful = costs[:, 0] < good[0]
+    equal = costs[:, 0] == good[0]
+    for column, least in zip(costs.T[1:], good[1:], strict=True):
+        hopeful |= column < least
+        equal &= column == least
+    kept: npt.NDArray[np.bool_] = hopeful | equal
+    return kept
 
 
 def _front_of_two(costs: FloatArray) -> npt.NDArray[np.bool_]:

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gdws_explorer.errors import DataError
 from gdws_explorer.explore.records import Record
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.network.summary import Summary
-from gdws_explorer.robust.compare import compare
 
 LETTERS = ("A", "B", "C", "D")
 METRICS = ("clean", "robust")
@@ -60,9 +58,8 @@ def paired(first: Record | None, second: Record | None, metric: str) -> str:
         return "not measured"
     if first.accuracy(metric) is None or second.accuracy(metric) is None:
         return ""
-    try:
-        found = compare(first.report, second.report, metric)
-    except DataError:
+    found = second.paired(first, metric)
+    if found is None:
         return "measured before verdicts were kept: evaluate both again"
     low, high = found.interval
     sure = "" if low > 0 or high < 0 else ", may be chance"

@@ -34,6 +34,7 @@ class PostgreSQL(Tables):
             self._check(options)
             # a server may be started again between two measurements
             self.open(self._url.render_as_string(False), pool_pre_ping=True, **options)
+            self._asked(MAY_WRITE)
 
     @property
     def name(self) -> str:
@@ -81,6 +82,7 @@ class PostgreSQL(Tables):
         return f"{name} cannot be used for records ({reason}); choose another database."
 
 
+MAY_WRITE = "UPDATE studies SET study_name = study_name WHERE study_id = -1 RETURNING study_id"
 NEWS = "SELECT count(*), max(trial_id) FROM trials WHERE state = 'COMPLETE'"
 
 

@@ -14,9 +14,10 @@ import optuna
 
 from gdws_explorer.errors import ExplorerError
 from gdws_explorer.explore import recordfiles
-from gdws_explorer.explore.database import Study
+from gdws_explorer.explore.database import Row, Study
 from gdws_explorer.explore.places import database
 from gdws_explorer.explore.records import Record, Setting
+from gdws_explorer.network.plan import Plan
 
 FILE = "gdws-explorer.db"  # where records are kept that shall outlive the kernel
 
@@ -238,8 +239,7 @@ class Store:
                     rows = self._base.rows(study, -1)
                 for row in rows:
                     if row.trial not in shelf:
-                        where = f"record {row.number} of study {study.name!r}"
-                        shelf[row.trial] = Record.from_dict(row.record, where)
+                        shelf[row.trial] = _record(row, study)
             return list(shelf.values())
 
     # -- files ---------------------------------------------------------------------------
@@ -270,7 +270,7 @@ class Store:
         return len(fresh)
 
 
-def opened(storage: Store | str | os.PathLike[str] | bool | None) -> Store:
+def open_store(storage: Store | str | os.PathLike[str] | bool | None) -> Store:
     """A store as users name it: a place, True for `FILE`, nothing for memory, or one itself."""
     if isinstance(storage, Store):
         return storage
@@ -286,6 +286,14 @@ def _setting(study: Study) -> Setting | None:
     return setting if setting.key == study.name else None
 
 
+def _record(row: Row, study: Study) -> Record:
+    """A trial's record; its plan, which takes longest, is read when somebody asks for it."""
+    where = f"record {row.number} of study {study.name!r}"
+    raw = row.record
+    plan = Plan.unread(raw["plan"], f"the plan of {where}", row.said) if "plan" in raw else None
+    return Record.from_dict(raw, where, plan=plan)
+
+
 def _objectives(record: Record) -> Iterator[float]:
     if record.robust is not None:
         yield record.robust
@@ -296,7 +304,7 @@ def _objectives(record: Record) -> Iterator[float]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Optuna's "A new study created" from the notebook, and its note about metric names."""
-    logger = logging.getLogger("optuna.storages")
+    logger = logging.getLogger("optuna")
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:

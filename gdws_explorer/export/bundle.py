@@ -36,6 +36,7 @@ from gdws_explorer.network.plan import (
     Tucker2,
 )
 from gdws_explorer.network.summary import Summary
+from gdws_explorer.robust.compare import compare
 from gdws_explorer.robust.evaluate import Report
 
 SCHEMA = 1
@@ -49,6 +50,7 @@ def export(
     *,
     example: Tensor | None = None,
     report: Report | None = None,
+    dense: Report | None = None,
     summary: Summary | None = None,
     onnx: bool = True,
     source: str | None = None,
@@ -67,6 +69,7 @@ def export(
     folder : where to, `~` allowed; missing parents are made.
     example : images `(N, C, H, W)` in [0, 1], compared too, beside random ones.
     report, summary : what was measured and what it costs, for report.json and README.md.
+    dense : what was measured of the dense network on the same images, to compare image by image.
     onnx : whether to write model.onnx; needs the packages of `gdws-explorer[onnx]`.
     source : how README.md makes the dense network again: a bench's name, "module:factory" or
         "file.py:factory", as on the command line; by default, the network's class.
@@ -91,7 +94,7 @@ def export(
         module = _compressed(model, plan, batches[0])
         (place / folders.PLAN).write_text(plan.to_json(), encoding="utf-8")
         weights.save(module, plan, place / folders.WEIGHTS)
-        facts = _facts(module, plan, summary, report)
+        facts = _facts(module, plan, summary, report, dense)
         facts["restored"] = _restored(place, module, batches[0])
         facts["onnx"] = _onnx(module, batches, place / folders.ONNX) if onnx else _NO_ONNX
         facts["files"] = {path.name: _file(path) for path in sorted(place.iterdir())}
@@ -180,7 +183,11 @@ _NO_ONNX: dict[str, Any] = {"written": False, "why": "exported with onnx=False"}
 
 
 def _facts(
-    module: nn.Module, plan: Plan, summary: Summary | None, report: Report | None
+    module: nn.Module,
+    plan: Plan,
+    summary: Summary | None,
+    report: Report | None,
+    dense: Report | None,
 ) -> dict[str, Any]:
     sizes = [*module.parameters(), *module.buffers()]
     costs: dict[str, Any] = {
@@ -197,10 +204,27 @@ def _facts(
         "dtype": str(next(module.parameters()).dtype).removeprefix("torch."),
         "costs": costs,
         "accuracy": _accuracy(report),
+        "against_dense": _against(dense, report),
         "versions": {**versions(), **_more_versions()},
         "machine": machine(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _against(dense: Report | None, report: Report | None) -> dict[str, Any] | None:
+    """The paired differences to the dense network, where both were measured on the same images."""
+    if dense is None or report is None:
+        return None
+    found = {}
+    for metric in ("clean", "robust"):
+        if getattr(report, f"{metric}_mask") is not None:
+            pair = compare(dense, report, metric)
+            found[metric] = {
+                "difference": pair.difference, "interval": list(pair.interval), "p": pair.p,
+                "only_dense": pair.only_first, "only_this": pair.only_second, "n": pair.n,
+                "words": str(pair),
+            }  # fmt: skip
+    return found
 
 
 def _accuracy(report: Report | None) -> dict[str, Any] | None:

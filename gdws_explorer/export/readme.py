@@ -43,6 +43,7 @@ def readme(
         _costs(facts["costs"]),
         "## Measured accuracy",
         _accuracy(report),
+        _against(facts["against_dense"]),
         "## Load it again",
         _load(dense, folder, source),
         _load_onnx(facts, folder),
@@ -115,6 +116,18 @@ def _accuracy(report: Report | None) -> str:
         notes.append("No attack was tried: nothing is known about its robustness.")
     head = ["| images | accuracy (95 % interval) | n |", "|---|---|--:|"]
     return "\n".join([*head, *rows, "", " ".join(notes)])
+
+
+def _against(pairs: Mapping[str, Any] | None) -> str:
+    """The difference to the dense network, image by image."""
+    if not pairs:
+        return ""
+    rows = [f"- {metric}: {pair['words']}" for metric, pair in pairs.items()]
+    head = (
+        "Against the dense network on the same images (difference with its 95 % interval, images "
+        "that only the dense one and only this one is right on, McNemar's exact p):"
+    )
+    return "\n".join([head, "", *rows])
 
 
 def _load(dense: nn.Module, folder: Path, source: str | None) -> str:

@@ -69,12 +69,14 @@ def traces(data: LayerwiseInfo, chosen: str | None, metric: str) -> list[go.Scat
 def layout(data: LayerwiseInfo, said: Agreement, metric: str) -> dict[str, Any]:
     """Axes, the line of no loss, and ρ."""
     lost = [y for line in data.lines for y in line.loss[metric] if not np.isnan(y)]
-    low, high = min([-2.0, *lost]), max([6.0, *lost])
+    ends = [y for x in data.lines for end in (x.loss_low, x.loss_high) for y in end[metric]]
+    known = [y for y in (*lost, *ends) if not np.isnan(y)]
+    low, high = min([-2.0, *known]), max([6.0, *known])
     return {
-        "xaxis": theme.axis(data.axis, **scale(data.kind)),
+        "xaxis": theme.axis(data.axis, **scale(data)),
         "yaxis": theme.axis(
             f"{metric} accuracy lost (points)",
-            range=[low - 0.08 * (high - low), high + 0.12 * (high - low)],
+            range=[low - 0.04 * (high - low), high + 0.15 * (high - low)],
         ),
         "shapes": [level(0.0)],
         "annotations": [nothing_yet() if not lost else note(rho_words(said))],
@@ -82,8 +84,9 @@ def layout(data: LayerwiseInfo, said: Agreement, metric: str) -> dict[str, Any]:
 
 
 def rho_words(said: Agreement) -> str:
-    """ρ with its interval and n, in one line."""
+    """ρ with its interval, and of how many points."""
     if said.rho is None:
         return "Spearman’s ρ is undefined"
     between = "" if said.interval is None else " (95 %: {:.2f} to {:.2f})".format(*said.interval)
-    return f"Spearman’s ρ = {said.rho:.2f}{between} · {said.n} points, {said.layers} layers"
+    layers = "1 layer" if said.layers == 1 else f"{said.layers} layers"
+    return f"Spearman’s ρ = {said.rho:.2f}{between}<br>{said.n} points, {layers}"

@@ -43,31 +43,40 @@ class FrontInfo(NamedTuple):
     out: Sequence[int] = ()
 
 
+def words(records: Sequence[Record], dense: Record | None = None) -> list[str]:
+    """Every record in words, as `describe` gives them. dense : to compare them with."""
+    # Records of one setting share its words: they are made once, not ten thousand times.
+    examples = {(str(r.attack), r.n, r.seed): r for r in records}
+    said = {key: _attack(r) for key, r in examples.items()}
+    return [describe(r, said[str(r.attack), r.n, r.seed], dense) for r in records]
+
+
 def info(
     records: Sequence[Record],
     metric: str = "robust",
     cost: str = "macs",
+    said: Sequence[str] | None = None,
     broken: Callable[[Record], object | None] = lambda record: None,
 ) -> FrontInfo:
     """The points of one accuracy; records without it are left out.
 
-    broken : what a record does not hold to, in words; None where it stands out.
+    said : `words(records)`, where the caller has them. broken : what a record does not hold to,
+    in words; None where it stands out.
     """
+    known = words(records) if said is None else said
     kept = [r for r in records if r.accuracy(metric) is not None]
-    why = [broken(r) for r in kept]
-    able = [i for i, reason in enumerate(why) if reason is None]
+    text = [t for r, t in zip(records, known, strict=True) if r.accuracy(metric) is not None]
+    why = {i: reason for i, r in enumerate(kept) if (reason := broken(r)) is not None}
+    able = [i for i in range(len(kept)) if i not in why]
     x = [float(getattr(r, cost)) for r in kept]
     y = [100 * float(r.accuracy(metric) or 0.0) for r in kept]
     intervals = [r.clean_interval if metric == "clean" else r.robust_interval for r in kept]
     low = [100 * i[0] if i else 0.0 for i in intervals]
     high = [100 * i[1] if i else 0.0 for i in intervals]
     best = [able[i] for i in on_front([kept[i] for i in able], metric, cost)]
-    text = [
-        describe(r) + ("" if reason is None else f"<br>greyed out: not {reason}")
-        for r, reason in zip(kept, why, strict=True)
-    ]
-    out = [i for i, reason in enumerate(why) if reason is not None]
-    return FrontInfo(metric, cost, x, y, low, high, best, text, kept, out)
+    for i, reason in why.items():
+        text[i] += f"<br>greyed out: not {reason}"
+    return FrontInfo(metric, cost, x, y, low, high, best, text, kept, tuple(why))
 
 
 def figure(infos: Sequence[FrontInfo], *, dominated: bool = True, height: int = 360) -> go.Figure:
@@ -222,22 +231,60 @@ def points(data: FrontInfo, which: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def describe(record: Record) -> str:
-    """A record in words, for hovers: plan, costs, accuracies with n, interval and attack."""
-    plan = "<br>".join(textwrap.wrap(str(record.plan), 60)[:6])
+def describe(record: Record, attack: str | None = None, dense: Record | None = None) -> str:
+    """A record in words, for hovers: plan, costs, accuracies with n, interval and attack.
+
+    attack : its attack, n and seed in words, where the caller knows them. dense : what was measured
+    of the dense network on the same images, to compare with.
+    """
     low, high = record.clean_interval
     lines = [
-        f"<b>{plan}</b>",
+        f"<b>{_wrapped(str(record.plan))}</b>",
         f"{theme.millions(record.macs)} MACs · {theme.millions(record.params)} parameters"
         f" · relative error {record.relative_error:.3g}",
-        f"clean {record.clean:.1%} (95 %: {low:.1%} to {high:.1%})",
+        f"clean {record.clean:.1%} (95 %: {low:.1%} to {high:.1%})" + _than(dense, record, "clean"),
     ]
     if record.robust is not None and record.robust_interval and record.attack:
         low, high = record.robust_interval
-        lines.append(f"robust {record.robust:.1%} (95 %: {low:.1%} to {high:.1%})")
-        attack = attack_from_dict(record.attack)
-        lines += textwrap.wrap(f"{attack.label} · n {record.n} · seed {record.seed}", 70)
-        lines += textwrap.wrap(attack.details, 70)
+        text = f"robust {record.robust:.1%} (95 %: {low:.1%} to {high:.1%})"
+        lines.append(text + _than(dense, record, "robust"))
+        lines.append(attack or _attack(record))
     else:
         lines.append(f"n {record.n} · seed {record.seed}, not attacked")
     return "<br>".join(lines)
+
+
+def _than(dense: Record | None, record: Record, metric: str) -> str:
+    """The paired difference to the dense network, with its interval."""
+    if dense is None or dense.plan.hash == record.plan.hash:
+        return ""
+    found = record.paired(dense, metric)
+    if found is None:
+        return ""
+    low, high = found.interval
+    return (
+        f"<br>    {100 * found.difference:+.1f} points against dense on the same images "
+        f"({100 * low:+.1f} to {100 * high:+.1f})"
+    )
+
+
+def _attack(record: Record) -> str:
+    """The attack with all its settings, n and seed; nothing where nothing attacked."""
+    if record.attack is None:
+        return ""
+    attack = attack_from_dict(record.attack)
+    text = f"{attack.label} · n {record.n} · seed {record.seed}"
+    return "<br>".join([*textwrap.wrap(text, 70), *textwrap.wrap(attack.details, 70)])
+
+
+def _wrapped(plan: str, width: int = 60, most: int = 6) -> str:
+    """A plan in lines of at most `width`, broken where a layer ends: textwrap takes ten times."""
+    lines = [""]
+    for part in plan.split(", "):
+        if len(lines[-1]) + len(part) < width:
+            lines[-1] += f"{part}, "
+        elif len(lines) == most:
+            return "<br>".join(lines) + "…"
+        else:
+            lines.append(f"{part}, ")
+    return "<br>".join(lines).removesuffix(", ")

@@ -21,9 +21,9 @@ from gdws_explorer.robust.staged import from_dict as attack_from_dict
 
 NAMED = 3  # of the most sensitive layers
 LONGEST = 16  # letters of a name in the picture
-LETTER = 1.5  # of the axis of shares, in its units
+LETTER = 2.1  # of the axis of shares, in its units
 FLOOR = 1e-6  # of an error on a logarithmic axis
-AXES = {"relative": "relative error of the {of}", "squared": "squared error of the {of}"}
+AXES = {"relative": "relative error", "squared": "squared error"}
 METRICS = ("clean", "robust")
 
 
@@ -62,22 +62,22 @@ class LayerwiseInfo(NamedTuple):
 
     @property
     def axis(self) -> str:
-        """What the error is called."""
-        return AXES[self.kind].format(of=self.of)
+        """What the error is called, in full."""
+        return f"{AXES[self.kind]} of the {self.of}"
 
     def worst(self, metric: str) -> list[Line]:
-        """The layers that lose most at any of their budgets, the worst first."""
-        measured = [line for line in self.lines if not np.isnan(line.loss[metric]).all()]
-        return sorted(measured, key=lambda line: -np.nanmax(line.loss[metric]))
+        """The layers that lose accuracy beyond chance at some budget, the worst first."""
+        losing = [line for line in self.lines if any(low > 0 for low in line.loss_low[metric])]
+        return sorted(losing, key=lambda line: -np.nanmax(line.loss[metric]))
 
 
 def info(curves: Sequence[Curve], kind: str = "relative", of: str = "kernel") -> LayerwiseInfo:
     """The arrays of both pictures. of : what errors are of; a calibrated network's "output"."""
     dense = next((curve.dense for curve in curves), None)
     known = {m: None if dense is None else dense.accuracy(m) for m in METRICS}
-    level = {m: np.nan if value is None else 100 * value for m, value in known.items()}
+    levels = {m: np.nan if value is None else 100 * value for m, value in known.items()}
     text = "all layers dense" if dense is None else describe(dense)
-    return LayerwiseInfo(kind, of, [_line(curve, kind) for curve in curves], level, text)
+    return LayerwiseInfo(kind, of, [_line(curve, kind) for curve in curves], levels, text)
 
 
 def _line(curve: Curve, kind: str) -> Line:
@@ -117,7 +117,11 @@ def _describe(curve: Curve, step: Step, record: Record | None, place: int) -> st
         lines.append(f"{metric} {accuracy:.1%} (95 %: {low:.1%} to {high:.1%})")
         pair = curve.paired[metric][place]
         if pair is not None:
-            lines.append(f"  against dense: {pair}")
+            least, most = sorted(-100 * end for end in pair.interval)
+            lines.append(
+                f"   lost {-100 * pair.difference:.1f} points ({least:.1f} to {most:.1f}, in "
+                f"pairs), p {pair.p:.1g}"
+            )
     attack = "not attacked" if record.attack is None else attack_from_dict(record.attack).label
     return "<br>".join([*lines, f"{attack} · n {record.n} · seed {record.seed}"])
 
@@ -171,12 +175,16 @@ def _accuracies(data: LayerwiseInfo, mine: list[Line], metric: str, name: str) -
     """The chosen layer's accuracy with intervals."""
     colour, symbol, dash = STYLE[metric]
     start = None if np.isnan(data.dense[metric]) else data.dense[metric]
-    lead = [] if start is None else [0.0]
-    up, down = lead, lead
-    for line in mine:
-        here = line.accuracy[metric]
-        up = lead + [high - y for high, y in zip(line.high[metric], here, strict=True)]
-        down = lead + [y - low for low, y in zip(line.low[metric], here, strict=True)]
+    lead = [] if start is None else [(0.0, 0.0)]
+    ends = [
+        (high - y, y - low)
+        for line in mine
+        for low, y, high in zip(
+            line.low[metric], line.accuracy[metric], line.high[metric], strict=True
+        )
+        if not np.isnan(y)
+    ]
+    up, down = zip(*lead, *ends, strict=True) if mine and (lead or ends) else ((), ())
     return go.Scatter(
         **_points(data, mine, [line.accuracy[metric] for line in mine], start),
         error_y=bars(up, down, colour),
@@ -200,7 +208,7 @@ def layout(data: LayerwiseInfo, chosen: str | None, metric: str) -> dict[str, An
         "xaxis": {**theme.axis("", **across), "showticklabels": False, "matches": "x2"},
         "xaxis2": theme.axis("MACs kept of the one compressed layer (%)", **across, anchor="y2"),
         "yaxis": theme.axis("accuracy (%)", range=[max(-2.0, bottom - 5), 102]),
-        "yaxis2": theme.axis(data.axis, **scale(data.kind)),
+        "yaxis2": theme.axis(AXES[data.kind], **scale(data)),
         "shapes": [] if np.isnan(dense) else [level(dense, "dense")],
         "annotations": [nothing_yet()] if empty else _names(data, metric, bottom),
     }
@@ -208,9 +216,8 @@ def layout(data: LayerwiseInfo, chosen: str | None, metric: str) -> dict[str, An
 
 def _names(data: LayerwiseInfo, metric: str, bottom: float) -> list[dict[str, Any]]:
     """The worst layers' names at the left ends of their lines, none above another."""
-    worst = [line for line in data.worst(metric)[:NAMED] if np.nanmax(line.loss[metric]) > 0]
     ends = []
-    for line in worst:
+    for line in data.worst(metric)[:NAMED]:
         last = max(i for i, y in enumerate(line.accuracy[metric]) if not np.isnan(y))
         ends.append((line.accuracy[metric][last], line.share[last], short(line.name)))
     apart = (102 - bottom) / 14  # a line of text
@@ -219,7 +226,7 @@ def _names(data: LayerwiseInfo, metric: str, bottom: float) -> list[dict[str, An
         place = min(y, found[-1]["y"] - apart) if found else y
         found.append({
             "x": x, "y": place, "xref": "x", "yref": "y", "text": name, "showarrow": False,
-            "xanchor": "right", "xshift": -8, "font": {"size": 11},
+            "xanchor": "right", "xshift": -8, "font": {"size": 10},
         })  # fmt: skip
     return found
 
@@ -234,25 +241,14 @@ def _points(
 
     start : what the dense network has; None where that is not known or cannot be drawn.
     """
-    x: list[float | None] = []
-    y: list[float | None] = []
-    names: list[str | None] = []
-    texts: list[str | None] = []
+    first = [] if start is None else [(100.0, start, data.dense_text)]
+    rows: list[tuple[float | None, float | None, str | None, str | None]] = []
     for line, own in zip(lines, values, strict=True):
-        if start is not None:
-            x.append(100.0)
-            y.append(start)
-            names.append(line.name)
-            texts.append(data.dense_text)
-        x += line.share
-        y += gaps(own)
-        names += [line.name] * len(own)
-        texts += line.text
-        if line is not lines[-1]:
-            x.append(None)
-            y.append(None)
-            names.append(None)
-            texts.append(None)
+        steps = zip(line.share, own, line.text, strict=True)
+        known = first + [step for step in steps if not np.isnan(step[1])]
+        rows += [(x, y, line.name, text) for x, y, text in known]
+        rows.append((None, None, None, None))
+    x, y, names, texts = zip(*rows[:-1], strict=True) if rows[:-1] else ((), (), (), ())
     return {
         "x": x, "y": y, "customdata": names, "text": texts,
         "hovertemplate": "%{text}<extra></extra>",
@@ -267,7 +263,7 @@ def base(height: int) -> go.Layout:
     )  # fmt: skip
 
 
-def gaps(values: list[float]) -> list[float | None]:
+def gaps(values: Sequence[float]) -> list[float | None]:
     """NaN as what plotly leaves out."""
     return [None if np.isnan(value) else value for value in values]
 
@@ -281,14 +277,16 @@ def _error_start(data: LayerwiseInfo) -> float | None:
     return None if data.kind == "squared" else 0.0
 
 
-def scale(kind: str) -> dict[str, Any]:
-    """A logarithm for errors that differ from layer to layer by decades."""
-    if kind == "squared":
-        return {"type": "log", "exponentformat": "power", "autorange": True}
-    return {"type": "linear", "rangemode": "tozero", "autorange": True}
+def scale(data: LayerwiseInfo) -> dict[str, Any]:
+    """A logarithm for squared errors, which differ from layer to layer by decades."""
+    if data.kind != "squared":
+        return {"type": "linear", "rangemode": "tozero", "tickmode": "auto"}
+    errors = [e for line in data.lines for e in drawn_errors(data, line)] or [1.0]
+    few = max(errors) < 300 * min(errors)  # then 1, 2 and 5 of each decade have room
+    return {"type": "log", "tickmode": "linear", "dtick": "D2" if few else 1}
 
 
-def bars(up: list[float], down: list[float], colour: str) -> dict[str, Any]:
+def bars(up: Sequence[float], down: Sequence[float], colour: str) -> dict[str, Any]:
     """Error bars."""
     return {
         "type": "data", "symmetric": False, "array": gaps(up), "arrayminus": gaps(down),
@@ -309,7 +307,7 @@ def note(text: str) -> dict[str, Any]:
     """A line of text in the upper left."""
     return {
         "text": text, "xref": "paper", "yref": "paper", "x": 0.02, "y": 0.99, "xanchor": "left",
-        "yanchor": "top", "showarrow": False, "font": {"size": 12},
+        "yanchor": "top", "align": "left", "showarrow": False, "font": {"size": 12},
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -167,7 +167,19 @@ class Plan:
     def __len__(self) -> int:
         return len(self.layers)
 
+    def __getattr__(self, name: str) -> object:
+        # Only what is not there is asked for here: the layers of a plan that came `unread`.
+        if name != "layers" or "_unread" not in self.__dict__:
+            raise AttributeError(f"a Plan has no {name!r}")
+        layers = Plan.from_dict(*self.__dict__["_unread"]).layers
+        self.__dict__["layers"] = layers
+        return layers
+
     def __str__(self) -> str:
+        said: str | None = self.__dict__.get("_said")
+        return self._words() if said is None else said
+
+    def _words(self) -> str:
         changed = [
             f"{name} {choice}" for name, choice in self.layers if not isinstance(choice, Dense)
         ]
@@ -268,6 +280,27 @@ class Plan:
                 f"{where} was changed after it was written (its checksum does not match); "
                 "change plans with plan.replace and save them again."
             )
+        return plan
+
+    @classmethod
+    def unread(cls, raw: dict[str, Any], where: str, said: str | None = None) -> Plan:
+        """What `to_dict` wrote, its layers checked and read only when somebody asks for them.
+
+        A study has ten thousand plans, and a front needs their hashes and what they say. `where`
+        names it in the PlanError that comes then; `said` : its `str`, where that is known.
+        """
+        try:
+            plan = object.__new__(cls)
+            plan.__dict__.update(
+                fingerprint=raw["fingerprint"],
+                input_shape=tuple(raw["input_shape"]),
+                calibration=raw.get("calibration"),
+                hash=raw["checksum"][:16],
+                _unread=(raw, where),
+                _said=said,
+            )
+        except (TypeError, KeyError):
+            return cls.from_dict(raw, where)
         return plan
 
     def _content(self) -> dict[str, object]:

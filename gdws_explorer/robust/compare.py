@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from math import sqrt
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from gdws_explorer.errors import DataError
+from gdws_explorer.robust.interval import Z
 from gdws_explorer.robust.report import Report
-
-Z = 1.959963984540054
 
 
 class Paired(NamedTuple):
     """What one network gets right and another does not.
 
-    only_first, only_second : images that only one of them is right on. n : images. difference :
-    accuracy of the second less that of the first, a fraction. interval : 95 %, Agresti & Min
-    (Statistics in Medicine, 2005). p : of McNemar's exact test that both are equally good.
+    only_first, only_second : images that only one of them is right on. n : images.
     """
 
     only_first: int
     only_second: int
     n: int
-    difference: float
-    interval: tuple[float, float]
-    p: float
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of the second less that of the first, a fraction."""
+        return (self.only_second - self.only_first) / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Of the difference, 95 % (Agresti & Min, Statistics in Medicine, 2005)."""
+        more, either = self.only_second - self.only_first, self.only_second + self.only_first
+        n = self.n + 2  # half an image more in each cell of the table of pairs
+        share, spread = more / n, sqrt(max(0.0, either + 1 - more**2 / n)) / n
+        return max(-1.0, share - Z * spread), min(1.0, share + Z * spread)
+
+    @property
+    def p(self) -> float:
+        """Of McNemar's exact test that both are equally good: a fair coin, from both sides."""
+        either, least = self.only_first + self.only_second, min(self.only_first, self.only_second)
+        ways, tail = 1, 0
+        for k in range(least + 1):
+            tail += ways
+            ways = ways * (either - k) // (k + 1)
+        return min(1.0, float(Fraction(2 * tail, 2**either)))
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -72,27 +90,17 @@ def compare(first: Report | Recorded, second: Report | Recorded, metric: str = "
             f"the reports are of n {first.n} and {second.n}, seeds {first.seed} and {second.seed}, "
             f"{_label(first)} and {_label(second)}; expected the same."
         )
-    gone = int(np.count_nonzero(one & ~other))
-    came = int(np.count_nonzero(~one & other))
-    n = first.n
-    # Half an image more in each cell of the table of pairs.
-    share = (came - gone) / (n + 2)
-    spread = sqrt(max(0.0, (came + gone + 1) - (came - gone) ** 2 / (n + 2))) / (n + 2)
-    interval = max(-1.0, share - Z * spread), min(1.0, share + Z * spread)
-    return Paired(gone, came, n, (came - gone) / n, interval, _mcnemar(gone, came))
+    return paired(one, other)
+
+
+def paired(first: np.ndarray, second: np.ndarray) -> Paired:
+    """Compare two verdicts on the same images, bool `(n,)` each."""
+    gone, came = np.count_nonzero(first & ~second), np.count_nonzero(~first & second)
+    return Paired(int(gone), int(came), len(first))
 
 
 def _report(given: Report | Recorded) -> Report:
     return given if isinstance(given, Report) else given.report
-
-
-def _mcnemar(gone: int, came: int) -> float:
-    """The exact two-sided p of a fair coin."""
-    if gone + came == 0:
-        return 1.0
-    from scipy.stats import binomtest  # slow to import
-
-    return float(binomtest(min(gone, came), gone + came, 0.5).pvalue)
 
 
 def _label(report: Report) -> str:

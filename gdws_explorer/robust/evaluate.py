@@ -11,18 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gdws_explorer.errors import DataError, ModelError
+from gdws_explorer.errors import DataError
 from gdws_explorer.network.build import densify
 from gdws_explorer.robust.attacks import Attack
 from gdws_explorer.robust.guard import (
     Cancel,
     Watched,
     asked_to_stop,
-    device_of,
     dtype_of,
     grads_off,
     own_copy,
     own_randomness,
+    place,
     threads,
 )
 from gdws_explorer.robust.images import check_data, choose, data_fingerprint
@@ -132,7 +132,7 @@ def measured(
         mine = densify(mine) if through == "dense" else mine
         images, labels = check_data(data)
         chosen = choose(labels, n, seed)
-        where = _device(device, mine)
+        where = place(device, mine)
         saved = None
         if resume is not None:
             told = None if attack is None else attack.to_dict()
@@ -230,13 +230,3 @@ def _check_options(through: object, batch_size: object, seed: object) -> None:
     for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise DataError(f"{name} is {value!r}; expected a whole number from {least} up.")
-
-
-def _device(device: str | torch.device | None, model: nn.Module) -> torch.device:
-    if device is None:
-        return device_of(model)
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"device {device!r} cannot be used ({reason}); try 'cpu'.") from None

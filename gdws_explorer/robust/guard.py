@@ -120,6 +120,26 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
+def place(device: str | torch.device | None, model: nn.Module) -> torch.device:
+    """The device that is meant, None being the model's own. Raises ModelError.
+
+    Refused are devices that this torch does not have, and MPS for a model in double precision.
+    """
+    if device is None:
+        return device_of(model)
+    try:
+        where = torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"device {device!r} cannot be used ({reason}); try 'cpu'.") from None
+    if where.type == "mps" and any(v.dtype == torch.float64 for v in model.state_dict().values()):
+        raise ModelError(
+            "the model holds float64 numbers, which MPS does not have; convert it with "
+            "model.float(), or compute on 'cpu'."
+        )
+    return where
+
+
 def dtype_of(model: nn.Module) -> torch.dtype:
     """The floating-point type of the model's weights; float32 where it has none."""
     for values in model.state_dict().values():

@@ -7,6 +7,8 @@ from statistics import NormalDist
 
 from gdws_explorer.errors import DataError
 
+Z = 1.959963984540054  # of the normal distribution, 95 % lie within so many deviations
+
 
 def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of the fraction `correct / n`.
@@ -32,7 +34,7 @@ def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
         raise DataError(
             f"{correct} correct of {n} images is no fraction; expected 0 ≤ correct ≤ n and n ≥ 1."
         )
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    z = Z if level == 0.95 else NormalDist().inv_cdf(0.5 + level / 2)
     share = correct / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))

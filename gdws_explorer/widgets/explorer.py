@@ -23,6 +23,7 @@ from gdws_explorer.widgets.desk import DeskWidget
 from gdws_explorer.widgets.live import FrontView, LayerView
 from gdws_explorer.widgets.measuring import Measuring
 from gdws_explorer.widgets.panels.many import ManyPanel
+from gdws_explorer.widgets.panels.masking import MaskingPanel
 from gdws_explorer.widgets.panels.own import OwnPanel
 from gdws_explorer.widgets.panels.pins import PinsPanel
 from gdws_explorer.widgets.panels.sensitivity import SensitivityPanel
@@ -32,7 +33,7 @@ from gdws_explorer.widgets.session import Session
 from gdws_explorer.widgets.settings import SettingsMenu
 from gdws_explorer.widgets.wanted import Wanted
 
-PANELS: tuple[type[Panel], ...] = (PinsPanel, SensitivityPanel, ManyPanel)
+PANELS: tuple[type[Panel], ...] = (PinsPanel, MaskingPanel, SensitivityPanel, ManyPanel)
 
 
 class Explorer(w.VBox):

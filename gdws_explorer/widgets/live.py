@@ -120,8 +120,12 @@ class FrontView:
         self._source = self._session.plan.calibration
         if self.cost == "relative_error":  # of weights or of outputs: no common axis
             records = tuple(r for r in records if r.plan.calibration == self._source)
+        plain = self._session.sources.plain.plan().hash
+        said = fronts.words(records, next((r for r in records if r.plan.hash == plain), None))
         self._infos = [
-            fronts.info(records if metric in self.metrics else [], metric, self.cost, broken)
+            fronts.info(records, metric, self.cost, said, broken)
+            if metric in self.metrics
+            else fronts.info([], metric, self.cost)
             for metric in fronts.ACCURACIES
         ]
         figure = fronts.figure(self._infos, dominated=self.dominated)

@@ -311,12 +311,16 @@ class Session(Stage):
 
     def export(self, folder: str | Path) -> Path:
         """Write the network on the faders, its plan and what was measured of it."""
-        measured = self.measurements.of(self.plan)
+        plain = self.sources.plain.plan()
+        measured, dense = (self.measurements.of(plan) for plan in (self.plan, plain))
+        if measured is None or dense is None or measured.paired(dense, "clean") is None:
+            dense = None  # nothing to compare with, or of before verdicts were kept
         return export(
             self.network.build(self.plan),
             self.plan,
             folder,
             report=None if measured is None else measured.report,
+            dense=None if dense is None or self.plan == plain else dense.report,
             summary=self.summary,
             source=self.bench,
         )

@@ -107,6 +107,7 @@ def test_progress_is_told_point_by_point(measurements, network):
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
     assert layerwise.missing(measurements, network, planned) == ()
+    assert layerwise.missing(measurements, network, ()) == ()
 
 
 def test_cancelled_in_a_batch_it_goes_on_from_the_store(network, bench, tmp_path):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gdws_explorer.explore.pareto import front
+from gdws_explorer.explore.pareto import MANY, front
 
 # Few distinct values, so that ties, duplicates and NaN are the rule and not the exception.
 VALUES = st.sampled_from([0.0, -0.0, 1.0, 2.0, 3.0, float("inf"), float("-inf"), float("nan")])
@@ -42,6 +42,20 @@ def test_equals_brute_force_on_many_distinct_values(d):
     table = np.random.default_rng(d).normal(size=(400, d))
     maximize = [True, False, True][:d]
     assert front(table, maximize).tolist() == brute_force(table, maximize)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_many_rows_are_thinned_without_losing_one(d):
+    """Ties, equal rows, infinities and NaN among them; compared with blocks of few rows."""
+    rng = np.random.default_rng(d)
+    table = rng.integers(0, 300, (3 * MANY, d)).astype(np.float64)
+    table[rng.integers(0, len(table), 50), 0] = np.inf
+    table[rng.integers(0, len(table), 50), d - 1] = -np.inf
+    table[rng.integers(0, len(table), 50), d - 1] = np.nan
+    maximize = [True, False, True][:d]
+    blocks = np.array_split(np.arange(len(table)), 6)
+    left = np.concatenate([rows[front(table[rows], maximize)] for rows in blocks])
+    assert front(table, maximize).tolist() == np.sort(left[front(table[left], maximize)]).tolist()
 
 
 def test_duplicates_stay_together():

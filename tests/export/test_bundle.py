@@ -438,3 +438,21 @@ def test_a_network_made_from_data_comes_back_whole_and_says_so(case, tmp_path):
     text = (folder / "README.md").read_text()
     assert f"calibration `{plan.calibration}`" in text
     assert "of the kernel" not in text
+
+
+def test_the_difference_to_the_dense_network_is_paired(tmp_path):
+    bench = gx.load("digits")
+    net = gx.Network(bench.model, bench.example)
+    plan = net.budget(macs=0.1)
+    small = net.build(plan)
+    dense, report = (
+        gx.evaluate(model, bench.data, gx.FGSM(0.15), n=60) for model in (bench.model, small)
+    )
+    folder = gx.export(small, plan, tmp_path / "out", report=report, dense=dense, onnx=False)
+    pair = gx.compare(dense, report)
+    said = json.loads((folder / "report.json").read_text())["against_dense"]
+    assert said["robust"]["difference"] == pair.difference
+    assert said["robust"]["interval"] == list(pair.interval)
+    assert f"- robust: {pair}" in (folder / "README.md").read_text()
+    alone = gx.export(small, plan, tmp_path / "alone", report=report, onnx=False)
+    assert "Against the dense network" not in (alone / "README.md").read_text()

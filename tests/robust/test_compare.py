@@ -6,7 +6,7 @@ import pytest
 import gdws_explorer as gx
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust.attacks import FGSM
-from gdws_explorer.robust.compare import compare
+from gdws_explorer.robust.compare import Paired, compare
 from gdws_explorer.robust.report import Report
 
 
@@ -71,3 +71,12 @@ def test_on_real_plans():
     paired = compare(*reports)
     assert paired.difference == pytest.approx(reports[1].robust - reports[0].robust)
     assert paired.p < 0.05
+
+
+@pytest.mark.parametrize(("gone", "came"), [(0, 0), (1, 0), (3, 9), (40, 41), (500, 430)])
+def test_p_is_that_of_the_binomial_test(gone, came):
+    from scipy.stats import binomtest
+
+    found = Paired(gone, came, 2000).p
+    expected = 1.0 if gone + came == 0 else binomtest(gone, gone + came, 0.5).pvalue
+    assert found == pytest.approx(expected, rel=1e-9)

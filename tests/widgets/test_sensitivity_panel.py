@@ -1,5 +1,6 @@
 """The panel "Sensitivity", without a browser."""
 
+import itertools
 import threading
 
 import pytest
@@ -24,10 +25,15 @@ def explorer(opened):
     return opened
 
 
+@pytest.fixture(scope="module")
+def numbers():
+    return itertools.count(10)
+
+
 @pytest.fixture
-def fresh(explorer, request):
+def fresh(explorer, numbers):
     """Another n for every test: nothing is measured yet."""
-    explorer.session.measure_with(gx.PGD(0.15, steps=1), 12 + hash(request.node.name) % 200)
+    explorer.session.measure_with(gx.PGD(0.15, steps=1), next(numbers))
     return explorer
 
 
@@ -69,23 +75,24 @@ def test_measuring_draws_every_point_and_says_rho(panel):
     assert f"All {count} plans are measured" in panel._text.value
     assert "ρ" in panel._said.value
     assert panel._cancel.disabled
+    assert panel._bar.layout.display == "none"
     state = panel._curves.get_state()
     assert state["_widget_data"][2]["y"][1] is not None, "a reload shows it too"
 
 
-def test_measuring_again_measures_only_what_is_missing(panel):
+def test_measuring_again_measures_only_what_is_missing(panel, monkeypatch):
     _measured(panel)
     before = {r.plan: r.created for r in panel._session.measurements.records()}
     told = []
     panel._family.value = "gdws"
-    panel._heard = lambda progress: told.append(progress)
+    monkeypatch.setattr(panel, "_heard", told.append)
     _measured(panel)
     assert told[0].total == len(layerwise.steps(panel._session.network, ["conv5"], ["gdws"]))
     after = {r.plan: r.created for r in panel._session.measurements.records()}
     assert all(after[plan] == created for plan, created in before.items())
 
 
-def test_cancel_keeps_what_was_measured_and_measure_goes_on(panel):
+def test_cancel_keeps_what_was_measured_and_measure_goes_on(panel, monkeypatch):
     session = panel._session
     reached, go_on = threading.Event(), threading.Event()
     heard = panel._heard
@@ -96,18 +103,18 @@ def test_cancel_keeps_what_was_measured_and_measure_goes_on(panel):
             reached.set()
             assert go_on.wait(60)
 
-    panel._heard = hold
+    monkeypatch.setattr(panel, "_heard", hold)
     panel._measure.click()
     assert reached.wait(60)
     assert panel._measure.disabled
     assert not panel._cancel.disabled
-    assert panel._bar.layout.visibility == "visible"
+    assert panel._bar.layout.display is None
     assert "2 of " in panel._text.value
     panel._cancel.click()
     assert "stopping" in panel._text.value
     go_on.set()
     session.jobs.wait(60)
-    panel._heard = heard
+    monkeypatch.undo()
     assert len(session.measurements.records()) == 2
     assert not panel._measure.disabled
     count = len(layerwise.steps(session.network, ["conv5"], ["tucker2"]))
@@ -139,13 +146,13 @@ def test_cancel_takes_only_its_own_job(panel):
 def test_selection_is_shared_both_ways(panel):
     session = panel._session
     session.select("conv3")
-    assert set(panel._curves.data[2].customdata) == {"conv3"}
+    assert set(panel._curves.data[4].customdata) == {"conv3"}
     assert panel._scatter.data[1].name == "conv3"
-    trace = panel._curves.data[0]
+    trace = panel._curves.data[3]
     place = list(trace.customdata).index("conv6")
     panel._clicked(trace, type("Points", (), {"point_inds": [place]})(), None)
     assert session.selected == "conv6"
-    assert set(panel._curves.data[2].customdata) == {"conv6"}
+    assert set(panel._curves.data[4].customdata) == {"conv6"}
     panel._clicked(trace, type("Points", (), {"point_inds": []})(), None)
     assert session.selected == "conv6"
 
@@ -168,9 +175,9 @@ def test_a_layer_without_the_family_is_said(panel):
 
 def test_another_attack_is_another_measurement(panel):
     _measured(panel)
-    panel._session.measure_with(None, 13)
+    panel._session.measure_with(None, 41)
     assert panel._metric.disabled
-    assert "no attack · n 13" in panel._text.value
+    assert "no attack · n 41" in panel._text.value
     assert "nothing is measured" in panel._scatter.layout.annotations[0].text
     _measured(panel)
     assert panel._scatter.layout.yaxis.title.text == "clean accuracy lost (points)"

@@ -40,6 +40,7 @@ class SensitivityPanel:
         self._progress: layerwise.Progress | None = None
         self._planned: tuple[layerwise.Step, ...] = ()
         self._planned_for: object = None
+        self._was_working = False
         self._family = labelled(
             w.Dropdown, "family", 42, 190,
             options=[("best per budget", BEST), *((x.label, name) for name, x in FAMILIES.items())],
@@ -91,7 +92,8 @@ class SensitivityPanel:
         """Follow the session; a fader that moves changes nothing here."""
         with self._drawing:
             if what == "job":
-                self._show_job()
+                if self._working or self._was_working:  # others' jobs report many times a second
+                    self._show_job()
             elif what == "records" or (what in ("desk", "view") and self._stale):
                 self._learn()
                 self._show()
@@ -175,6 +177,7 @@ class SensitivityPanel:
     def _go(self) -> None:
         session = self._session
         work = layerwise.task(session.measurements, session.network, self._asked(), self._heard)
+        self._progress = None
         self._job = session.jobs.submit(ABOUT, work)
         self._show_job()
 
@@ -192,8 +195,9 @@ class SensitivityPanel:
     def _show_job(self) -> None:
         """The bar while it runs, else what there is to measure."""
         session, working = self._session, self._working
+        self._was_working = working
         self._cancel.disabled = not working
-        self._bar.layout.visibility = "visible" if working else "hidden"
+        self._bar.layout.display = None if working else "none"
         if working:
             assert self._job is not None
             self._bar.value = self._job.fraction

@@ -13,11 +13,11 @@ from gdws_explorer.widgets.session import Session
 
 # How well one order foretells the other, from the best down; ours.
 GRADES = (
-    (0.9, "orders the approximations almost as the measurement does"),
-    (0.7, "orders them well"),
-    (0.4, "orders them roughly"),
-    (-0.4, "says little about the loss"),
-    (-1.1, "orders them the wrong way round"),
+    (0.9, "orders the approximations almost perfectly"),
+    (0.7, "orders the approximations well"),
+    (0.4, "orders the approximations roughly"),
+    (-0.4, "hardly orders the approximations"),
+    (-1.0, "orders the approximations the wrong way round"),
 )
 
 
@@ -38,12 +38,11 @@ def said(found: Agreement, info: LayerwiseInfo, metric: str) -> str:
     if found.rho is None:
         return _quiet(f"Spearman’s ρ is undefined: {found.why}.")
     grade = next(text for least, text in GRADES if found.rho >= least)
-    text = f"The {info.axis} {grade} ({metric} accuracy, 1 would be the very same order)."
+    text = f"ρ = {found.rho:.2f}: the {info.axis} {grade} by the {metric} accuracy that they lose"
     if found.within is not None and found.layers > 1:
-        text += f" Among one layer’s own budgets ρ is {found.within:.2f} (median)."
-    if found.interval is not None:
-        text += " Interval: layers drawn anew."
-    return _quiet(text)
+        text += f"; among the budgets of one layer ρ = {found.within:.2f} (median)"
+    note = "" if found.interval is None else " Its interval: layers drawn anew."
+    return _quiet(f"{text}.{note}")
 
 
 def ahead(todo: int, asked: int, seconds: float | None, session: Session) -> str:
@@ -61,14 +60,14 @@ def ahead(todo: int, asked: int, seconds: float | None, session: Session) -> str
 
 def running(job: Job, progress: Progress | None) -> str:
     """How far it is."""
-    if job.status == "waiting":
-        return _quiet("waiting for the jobs before it")
     if job.cancelling:
         return _quiet("stopping …")
-    count = "" if progress is None else f"{progress.done} of {progress.total} · {progress.about} · "
+    if job.status == "waiting":
+        return _quiet("waiting for the jobs before it")
+    parts = [] if progress is None else [f"{progress.done} of {progress.total}", progress.about]
     left = job.seconds_left
-    time = "" if left is None else f" · {words.duration(max(0.0, left))} left"
-    return _quiet(f"{count}{job.fraction:.0%}{time}")
+    time = "" if left is None else f"{words.duration(max(0.0, left))} left"
+    return _quiet(" · ".join(filter(None, [*parts, f"{job.fraction:.0%}", time])))
 
 
 def _quiet(text: str) -> str:

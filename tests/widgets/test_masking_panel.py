@@ -1,0 +1,75 @@
+"""The panel "Can I trust it?", without a browser."""
+
+import pytest
+import torch
+from torch import nn
+
+import gdws_explorer as gx
+
+
+class Rounded(nn.Module):
+    """A network that sees its images in four grey levels: a gradient of zeros."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model((x * 3).round() / 3)
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return gx.load("digits")
+
+
+def _panel(explorer, n=20):
+    explorer.session.measure_with(gx.PGD(0.15, 3), 40)
+    explorer.shelf.open("Can I trust it?")
+    panel = explorer.shelf.opened
+    panel._n.value = n
+    return panel
+
+
+def _checked(panel):
+    panel._check.click()
+    panel._session.jobs.wait(120)
+    return panel._said.value
+
+
+def test_an_honest_network_shows_no_sign():
+    explorer = gx.explore("digits")
+    panel = _panel(explorer)
+    said = _checked(panel)
+    assert "None of 7 signs found" in said
+    assert "PGD-3 ℓ∞ ε 0.15, n 20, seed 0" in said
+    assert "another one now" not in said
+    explorer.session.move_network("macs", 0.3)
+    assert "another one now" in panel._said.value
+    explorer.session.undo()
+    assert "another one now" not in panel._said.value
+    explorer.close()
+
+
+def test_a_network_that_rounds_is_found_out(bench):
+    explorer = gx.explore(Rounded(bench.model).eval(), data=bench.data, eps=0.15)
+    said = _checked(_panel(explorer))
+    assert "cannot be trusted" in said
+    assert "⚠ found" in said
+    assert "gradient of exactly zero" in said
+    assert said.index("⚠ found") < said.index("✓ not seen")
+    explorer.close()
+
+
+def test_what_is_missing_is_said_in_the_panel(bench):
+    explorer = gx.explore("digits")
+    panel = _panel(explorer)
+    explorer.session.measure_with(None, 40)
+    panel._check.click()
+    assert "no attack to check" in panel._said.value
+    explorer.close()
+    explorer = gx.explore(bench.model, example=torch.rand(1, 1, 8, 8))
+    explorer.shelf.open("Can I trust it?")
+    explorer.shelf.opened._check.click()
+    assert "no images to attack" in explorer.shelf.opened._said.value
+    explorer.close()
