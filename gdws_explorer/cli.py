@@ -87,8 +87,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from gdws_explorer.network.network import Network
     from gdws_explorer.robust.evaluate import evaluate
 
-    model, bench = model_of(options.model, options.weights)
-    x, y = data_of(options.data, bench)
+    model, bench = model_of(options)
+    x, y = data_of(options, bench)
     attack = attack_of(options, bench)
     net = Network(model, x[:1])
     plan = net.plan()
@@ -103,6 +103,8 @@ def _evaluate(options: argparse.Namespace) -> int:
             n=options.n,
             seed=options.seed,
             through=options.through,
+            device=options.device,
+            resume=options.resume,
             progress=lambda done, partial: move(done, f"{partial.done}/{partial.n} images"),
         )
     if options.json:
@@ -120,7 +122,7 @@ def _apply(options: argparse.Namespace) -> int:
     from gdws_explorer.network.plan import Plan
 
     plan = Plan.load(options.plan)
-    model, _ = model_of(options.model, options.weights)
+    model, _ = model_of(options)
     net = Network(model, torch.zeros(1, *plan.input_shape))
     summary = net.summary(plan)
     folder = export(
@@ -129,7 +131,8 @@ def _apply(options: argparse.Namespace) -> int:
         options.out,
         summary=summary,
         onnx=not options.no_onnx,
-        source=options.model,
+        # One name does not make these again.
+        source=None if options.classes or options.weights == "published" else options.model,
     )
     print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
     print(_costs(summary))
@@ -222,6 +225,9 @@ def _result(name: str, plan: Any, summary: Summary, report: Report) -> dict[str,
 
 
 def _words(name: str, plan: Any, summary: Summary, report: Report) -> str:
+    from gdws_explorer.robust.interval import wilson
+    from gdws_explorer.robust.staged import Staged
+
     through = {"dense": "the rebuilt dense kernels", "layers": "the factorised layers"}
     lines = [
         f"{name}: {plan}",
@@ -229,8 +235,13 @@ def _words(name: str, plan: Any, summary: Summary, report: Report) -> str:
         f"{report.seconds:.1f} s",
         _accuracy("clean accuracy", report.clean, report.clean_interval),
     ]
-    if report.attack is not None:
+    if isinstance(report.attack, Staged):
+        for stage, stood in zip(report.attack.stages, report.stages, strict=True):
+            lines.append(_accuracy(stage.label, stood / report.n, wilson(stood, report.n)))
+    elif report.attack is not None:
         lines.append(_accuracy(report.attack.label, report.robust, report.robust_interval))
+    if report.note is not None:
+        lines.append(f"note: {report.note}")
     return "\n".join([*lines, _costs(summary)])
 
 

@@ -6,29 +6,69 @@ import argparse
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdws_explorer.cli_parser import TAKES
 from gdws_explorer.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from gdws_explorer.robust.attacks import Attack
+    from gdws_explorer.robust.staged import Staged
+
+ZOOS = ("cifar", "torchvision", "timm")
 
 
-def model_of(name: str, file: str | None) -> tuple[nn.Module, Any]:
-    """The network that MODEL and --weights mean, and its bench if it has one."""
+def model_of(options: argparse.Namespace) -> tuple[nn.Module, Any]:
+    """The network that MODEL, --weights, --key and --classes mean, and its bench if it has one."""
+    name, file = options.model, options.weights
+    if name.partition(":")[0] in ZOOS and ":" in name:
+        return _known(name, file, options.key, options.classes), None
+    if options.classes is not None:
+        raise ModelError("--classes is for networks named cifar:…, torchvision:… or timm:….")
     if ":" in name:
         model, bench = _made(name), None
     else:
         bench = _bench(name)
         model = bench.model
-    if file is not None:
-        _load_weights(model, Path(file))
-    return model, bench
+    return _weighted(model, file, options.key), bench
+
+
+def _known(name: str, file: str | None, key: str | None, classes: int | None) -> nn.Module:
+    """One of gx.load_model's."""
+    from gdws_explorer.bench.zoo import load_model
+
+    if file == "published":
+        return load_model(name, weights=True, classes=classes)
+    return _weighted(load_model(name, classes=classes), file, key)
+
+
+def _weighted(model: nn.Module, file: str | None, key: str | None) -> nn.Module:
+    """The network with the weights of a file, if there is one."""
+    from gdws_explorer.bench.checkpoint import load_checkpoint
+
+    if file is None:
+        if key is not None:
+            raise ModelError("--key needs --weights, the file that holds several networks.")
+        return model
+    try:
+        return load_checkpoint(file, model, key=key)
+    except ModelError as error:
+        raise ModelError(_one_line(f"{error}")) from error
+
+
+def _one_line(message: str) -> str:
+    """A message without its line ends; lines of Python become one command."""
+    head, *code = (line.strip() for line in message.splitlines())
+    if not code:
+        return head
+    head = head.replace("with these three lines", "by this command")
+    return f'{head} python -c "{"; ".join(code)}"'
 
 
 def _bench(name: str) -> Any:
@@ -87,49 +127,65 @@ def _on_path(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def _load_weights(model: nn.Module, path: Path) -> None:
-    import torch
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix in (".pt", ".pth"):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        else:
-            state = load_file(path)
-        model.load_state_dict(state.get("state_dict", state))
-    except Exception as error:
-        # torch lists what does not fit on the lines after the first.
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(
-            f"the weights {path} cannot be loaded: {' '.join(line.strip() for line in lines[:2])}"
-        ) from error
-
-
-def data_of(file: str | None, bench: Any) -> tuple[Tensor, Tensor]:
+def data_of(options: argparse.Namespace, bench: Any) -> tuple[Tensor, Tensor]:
     """The images `(N, C, H, W)` in [0, 1] and labels `(N,)` of --data, or the bench's."""
-    if file is not None:
+    source = options.data
+    if source is not None:
         from gdws_explorer.bench.data import load_data
 
-        return load_data(Path(file))
+        # Of folders and data sets only the sample is read; it is the one `evaluate` would take.
+        n = None if source.endswith(".npz") else options.n
+        return load_data(
+            source,
+            n=n,
+            seed=options.seed,
+            size=options.size,
+            root=options.root,
+            download=options.download,
+        )
     if bench is None:
         raise DataError("a network of your own needs --data file.npz with arrays x and y.")
     return bench.data
 
 
-def attack_of(options: argparse.Namespace, bench: Any) -> Attack | None:
-    """What --attack, --eps and --steps mean."""
-    from gdws_explorer.robust.attacks import FGSM, PGD
+def attack_of(options: argparse.Namespace, bench: Any) -> Attack | Staged | None:
+    """What --attack, --eps and the options beside them mean."""
+    from gdws_explorer.robust import attacks
+    from gdws_explorer.robust.staged import standard
 
-    if options.attack != "pgd" and options.steps is not None:
-        raise DataError("--steps is for --attack pgd.")
-    if options.attack == "none":
+    name = options.attack
+    takes = TAKES.get(name, ())
+    settings = {}
+    for option in ("norm", "steps", "restarts", "queries"):
+        value = getattr(options, option)
+        if value is None:
+            continue
+        if option not in takes:
+            fits = ", ".join(each for each, known in TAKES.items() if option in known)
+            raise DataError(f"--{option} is for --attack {fits}; there is none for {name}.")
+        settings[option] = value
+    if name == "none":
         if options.eps is not None:
-            raise DataError("--eps needs an attack: --attack fgsm or pgd.")
+            raise DataError("--eps needs an attack: --attack fgsm, pgd or another.")
         return None
     eps = options.eps
     if eps is None:
+        if options.norm == "l2":
+            raise DataError("--norm l2 needs --eps, such as 128/255.")
         eps = 8 / 255 if bench is None else bench.attack.eps
-    return FGSM(eps) if options.attack == "fgsm" else PGD(eps, steps=options.steps or 20)
+    if name == "standard":
+        return standard(eps)
+    makers: dict[str, Callable[..., Attack]] = {
+        "fgsm": attacks.FGSM,
+        "pgd": attacks.PGD,
+        "apgd": attacks.APGD,
+        "apgd-dlr": partial(attacks.APGD, loss="dlr"),
+        "apgd-t": partial(attacks.APGD, targeted=True),
+        "fab": attacks.FAB,
+        "square": attacks.Square,
+        "autoattack": attacks.AutoAttack,
+    }
+    return makers[name](eps, **settings)
 
 
 def _reason(error: BaseException) -> str:

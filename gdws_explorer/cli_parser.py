@@ -9,9 +9,22 @@ from typing import Any
 from gdws_explorer import __version__
 
 MODEL_HELP = (
-    "a bundled network (digits, digits-plain), or package.module:factory or file.py:factory: a "
-    "function or class that is called without arguments and returns a torch.nn.Module"
+    "a bundled network (digits, digits-plain); cifar:NAME, torchvision:NAME or timm:NAME as "
+    "gx.load_model knows them; or package.module:factory or file.py:factory: a function or class "
+    "that is called without arguments and returns a torch.nn.Module"
 )
+# Which options an attack takes, beside --eps.
+TAKES: dict[str, tuple[str, ...]] = {
+    "fgsm": (),
+    "pgd": ("norm", "steps", "restarts"),
+    "apgd": ("norm", "steps", "restarts"),
+    "apgd-dlr": ("norm", "steps", "restarts"),
+    "apgd-t": ("norm", "steps", "restarts"),
+    "fab": ("norm", "steps", "restarts"),
+    "square": ("norm", "queries", "restarts"),
+    "autoattack": ("norm",),
+    "standard": (),
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -83,31 +96,57 @@ def _add_evaluate(commands: Any) -> None:
         "  gdws-explorer evaluate\n"
         "  gdws-explorer evaluate digits --plan chosen/plan.json --eps 0.1 --n 200\n"
         "  gdws-explorer evaluate nets.py:resnet --weights resnet.safetensors \\\n"
-        "      --data cifar10.npz --attack pgd --eps 8/255 --steps 50 --json",
+        "      --data cifar10.npz --attack pgd --eps 8/255 --steps 50 --json\n"
+        "  gdws-explorer evaluate cifar:resnet18 --weights best.pt --data cifar10 --n 1000 \\\n"
+        "      --attack standard --device cuda --resume run.json",
     )
     evaluate.add_argument("model", metavar="MODEL", nargs="?", default="digits", help=MODEL_HELP)
     _add_weights(evaluate)
     evaluate.add_argument(
         "--data",
-        metavar="FILE.npz",
-        help="images x (N, C, H, W), floats in [0, 1] or bytes 0 to 255, and labels y (N,); a "
-        "bundled network brings its own",
+        metavar="SOURCE",
+        help="an .npz with images x (N, C, H, W), floats in [0, 1] or bytes 0 to 255, and labels "
+        "y (N,); a folder with one folder of images per class; or a torchvision data set by name, "
+        "such as cifar10; a bundled network brings its own",
+    )
+    evaluate.add_argument(
+        "--root", metavar="FOLDER", help="where a named data set's files are (default: our cache)"
+    )
+    evaluate.add_argument(
+        "--download", action="store_true", help="fetch a named data set; nothing is otherwise"
+    )
+    evaluate.add_argument(
+        "--size", type=_count, metavar="PIXELS", help="make every image so many pixels square"
     )
     evaluate.add_argument(
         "--plan", metavar="plan.json", help="compress the network by this plan first"
     )
     evaluate.add_argument(
-        "--attack", choices=["none", "fgsm", "pgd"], default="pgd", help="ℓ∞ attack (default pgd)"
+        "--attack",
+        choices=["none", *TAKES],
+        default="pgd",
+        metavar="NAME",
+        help=f"none, {', '.join(TAKES)}; standard is PGD-10, PGD-50 with 5 restarts and AutoAttack, each on what the ones "
+        "before left standing (default pgd)",
+    )
+    evaluate.add_argument(
+        "--norm", choices=["linf", "l2"], help="of the ball: ℓ∞ (default), or ℓ2, which needs --eps"
     )
     evaluate.add_argument(
         "--eps",
         type=_radius,
         metavar="E",
-        help="how far one pixel may move, images being in [0, 1]: 0.15 or 8/255 (default: 0.15 "
-        "for bundled networks, 8/255 for others)",
+        help="how far one pixel may move (ℓ2: the whole image), images being in [0, 1]: 0.15 or "
+        "8/255 (default: 0.15 for bundled networks, 8/255 for others)",
     )
     evaluate.add_argument(
-        "--steps", type=_count, metavar="K", help="gradient steps of pgd (default 20)"
+        "--steps", type=_count, metavar="K", help="steps (default: 20 for pgd, 100 for apgd, fab)"
+    )
+    evaluate.add_argument(
+        "--restarts", type=_count, metavar="R", help="tries, the worst counts (default 1)"
+    )
+    evaluate.add_argument(
+        "--queries", type=_count, metavar="Q", help="questions that square asks (default 5000)"
     )
     evaluate.add_argument(
         "--n", type=_count, metavar="N", help="how many images, classes balanced (default all)"
@@ -121,6 +160,14 @@ def _add_evaluate(commands: Any) -> None:
         default="dense",
         help="attack compressed layers through their rebuilt dense kernel, faster and equal up "
         "to rounding, or as they are (default dense)",
+    )
+    evaluate.add_argument(
+        "--device", metavar="D", help="where to compute: cpu, cuda or mps (default cpu)"
+    )
+    evaluate.add_argument(
+        "--resume",
+        metavar="FILE",
+        help="keeps the verdicts batch by batch; the same command goes on from it after a stop",
     )
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -146,8 +193,15 @@ def _add_weights(command: Any) -> None:
     command.add_argument(
         "--weights",
         metavar="FILE",
-        help="the network's state_dict: .safetensors, or .pt and .pth (tensors only, nothing in "
-        "them is executed)",
+        help="the network's state_dict: .safetensors, or .pt, .pth and the like (tensors only, "
+        "nothing in them is executed); of torchvision: and timm: networks also the word "
+        "published, which may download",
+    )
+    command.add_argument(
+        "--key", metavar="KEY", help="which network of a checkpoint with several, such as ema"
+    )
+    command.add_argument(
+        "--classes", type=_count, metavar="N", help="of a cifar:, torchvision: or timm: network"
     )
 
 

@@ -17,9 +17,12 @@ import torch
 
 import gdws_explorer as gx
 from gdws_explorer import cli
+from gdws_explorer.robust.staged import standard
 
 # `from gdws_explorer.bench import digits` is the function of that name.
 DIGITS = importlib.import_module("gdws_explorer.bench.digits")
+EVALUATE = importlib.import_module("gdws_explorer.robust.evaluate")
+STAGED = importlib.import_module("gdws_explorer.robust.staged")
 
 NETS = """
 import torch
@@ -153,10 +156,85 @@ def test_weights_from_safetensors_and_from_a_pickle_that_is_not_executed(here, p
         assert cli.main([*words, "--weights", file]) == 0
         assert json.loads(capsys.readouterr().out)["fingerprint"] == mine
     torch.save(model, "whole.pt")
-    assert "whole.pt cannot be loaded" in one_sentence(capsys, *words, "--weights", "whole.pt")
+    message = one_sentence(capsys, *words, "--weights", "whole.pt")
+    assert "whole.pt has to be unpickled for cli_test_nets.Net" in message
+    code = message.partition('python -c "')[2].removesuffix('"')
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, cwd=here)
+    assert cli.main([*words, "--weights", "whole-weights.pt"]) == 0  # what it said to do
+    assert json.loads(capsys.readouterr().out)["fingerprint"] == mine
+    torch.save({"net": model.state_dict(), "model": cli_test_nets.Net().state_dict()}, "two.pt")
+    assert "key='net'" in one_sentence(capsys, *words, "--weights", "two.pt")
+    assert cli.main([*words, "--weights", "two.pt", "--key", "net"]) == 0
+    assert json.loads(capsys.readouterr().out)["fingerprint"] == mine
     safetensors.torch.save_file({"fc.bias": torch.zeros(4)}, "few.safetensors")
     message = one_sentence(capsys, *words, "--weights", "few.safetensors")
     assert "first.weight" in message
+
+
+@pytest.mark.parametrize(
+    ("words", "attack"),
+    [
+        (
+            "pgd --norm l2 --eps 0.5 --steps 2 --restarts 2",
+            gx.PGD(0.5, 2, norm="l2", restarts=2),
+        ),
+        ("apgd --steps 2", gx.APGD(0.15, 2)),
+        ("apgd-dlr --steps 2", gx.APGD(0.15, 2, loss="dlr")),
+        ("apgd-t --steps 1", gx.APGD(0.15, 1, targeted=True)),
+        ("fab --steps 1", gx.FAB(0.15, 1)),
+        ("square --queries 3", gx.Square(0.15, 3)),
+        ("autoattack --eps 1/255", gx.AutoAttack(1 / 255)),
+        ("standard", standard(0.15)),
+    ],
+)
+def test_every_attack_by_its_name(monkeypatch, capsys, words, attack):
+    met = []
+
+    def measure(model, data, attack, **settings):
+        met.append(attack)
+        return gx.Report(5, 4, 10, gx.FGSM(0.1), 0, 0.1)
+
+    monkeypatch.setattr(EVALUATE, "evaluate", measure)
+    assert cli.main(["evaluate", "digits", "--n", "10", "--attack", *words.split()]) == 0
+    assert met == [attack]
+
+
+def test_stages_are_told_one_by_one_and_a_stopped_run_goes_on(here, monkeypatch, capsys):
+    attack = gx.Staged([gx.FGSM(0.15), gx.PGD(0.15, steps=2)])
+    monkeypatch.setattr(STAGED, "standard", lambda eps: attack)
+    words = ("evaluate", "--n", "30", "--attack", "standard", "--resume", "run.json")
+    assert cli.main([*words, "--device", "cpu"]) == 0
+    out = capsys.readouterr().out
+    assert out.index("FGSM ℓ∞ ε 0.15") < out.index("PGD-2 ℓ∞ ε 0.15")
+    report = gx.evaluate(gx.load("digits").model, gx.load("digits").data, attack, n=30)
+    for count in report.stages:
+        assert f"{count / 30:.1%}" in out
+    assert json.loads(Path("run.json").read_text())["done"] == 30
+    assert cli.main([*words, "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["stages"] == list(report.stages)
+    assert "belongs to another evaluation" in one_sentence(capsys, *words, "--seed", "1")
+
+
+def test_a_network_of_the_zoo_and_a_folder_of_images(here, capsys):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        Path("pets", label).mkdir(parents=True)
+        for i in range(3):
+            pixels = rng.integers(0, 256, (40, 36, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(Path("pets", label, f"{i}.png"))
+    torch.save(gx.load_model("cifar:resnet18", classes=2, seed=1).state_dict(), "two.pt")
+    words = ("evaluate", "cifar:resnet18", "--classes", "2", "--weights", "two.pt")
+    rest = ("--data", "pets", "--size", "32", "--n", "4", "--attack", "none", "--json")
+    assert cli.main([*words, *rest]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["n"] == 4
+    expected = gx.Network(
+        gx.load_model("cifar:resnet18", classes=2, weights="two.pt"), torch.rand(1, 3, 32, 32)
+    )
+    assert found["fingerprint"] == expected.fingerprint
 
 
 def test_evaluate_digits_in_a_process_of_its_own(here):
@@ -231,6 +309,16 @@ def test_a_folder_that_cannot_be_written(here, plan, capsys):
         (["cli_test_nets:made", "--data", "images.npz", "--attack", "fgsm", "--steps", "3"], "pgd"),
         (["cli_test_nets:made", "--data", "images.npz", "--attack", "none", "--eps", "1"], "--eps"),
         (["cli_test_nets:made", "--weights", "no.safetensors"], "no.safetensors"),
+        (["digits", "--attack", "square", "--steps", "3"], "--steps is for --attack pgd, apgd"),
+        (["digits", "--attack", "autoattack", "--restarts", "2"], "--restarts is for"),
+        (["digits", "--attack", "pgd", "--queries", "2"], "--queries is for --attack square"),
+        (["digits", "--attack", "standard", "--norm", "l2"], "--norm is for"),
+        (["digits", "--norm", "l2"], "--norm l2 needs --eps"),
+        (["digits", "--classes", "3"], "--classes is for networks named cifar:"),
+        (["digits", "--key", "ema"], "--key needs --weights"),
+        (["digits", "--device", "tpu"], "'tpu' cannot be used"),
+        (["cifar:resnet19"], "did you mean cifar:resnet18"),
+        (["cli_test_nets:made", "--data", "cifarr10"], "expected an .npz file, a folder"),
     ],
 )
 def test_mistakes_are_one_sentence(here, capsys, words, says):

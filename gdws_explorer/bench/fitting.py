@@ -159,7 +159,7 @@ def _alike(value: Tensor, mine: Tensor) -> bool:
 
 
 def _flat(values: Tensor) -> Tensor:
-    return values.detach().flatten().to("cpu", torch.float64)
+    return values.detach().flatten().cpu().double()
 
 
 def _numbers(values: Tensor) -> str:

@@ -114,6 +114,8 @@ def _accuracy(report: Report | None) -> str:
         )
     else:
         notes.append("No attack was tried: nothing is known about its robustness.")
+    if report.note is not None:
+        notes.append(f"Note: {report.note}.")
     head = ["| images | accuracy (95 % interval) | n |", "|---|---|--:|"]
     return "\n".join([*head, *rows, "", " ".join(notes)])
 
@@ -180,6 +182,8 @@ def _files(facts: Mapping[str, Any]) -> str:
 
 def _source(dense: nn.Module, source: str | None) -> tuple[str, str, str]:
     """How the dense network is made again: an import, an expression, and what to know."""
+    if source is not None and source.startswith(("cifar:", "torchvision:", "timm:")):
+        return f'dense = gx.load_model("{source}")', "dense", ""
     if source is not None and ":" not in source:
         return f'dense = gx.load("{source}").model', "dense", ""
     if source is not None:

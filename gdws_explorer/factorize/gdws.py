@@ -212,7 +212,7 @@ class GDWSSpectrum:
         return np.arange(rank) < wanted[:, None]
 
     def _alpha(self, alpha: Tensor) -> NDArray[np.float64]:
-        weights = torch.as_tensor(alpha).detach().to("cpu", torch.float64).numpy()
+        weights = torch.as_tensor(alpha).detach().cpu().double().numpy()
         channels = len(self.energy)
         if weights.shape != (channels,) or not np.isfinite(weights).all() or (weights < 0).any():
             raise BudgetError(

@@ -57,4 +57,4 @@ def output_spectrum(
 
 def _moved(weight: Tensor, back: Roots) -> Tensor:
     """The kernel times the roots, `(1, M, C·K²)`."""
-    return back.applied(weight.to("cpu", torch.float64)).flatten(1)[None]
+    return back.applied(weight.cpu().double()).flatten(1)[None]

@@ -298,7 +298,7 @@ def _decomposed(
 
 def matrices_of(spectrum: MatrixSpectrum) -> Tensor:
     """The matrices `(g, p, q)` of a spectrum's weight, float64."""
-    return spectrum._matrix(spectrum.weight.to("cpu", torch.float64))
+    return spectrum._matrix(spectrum.weight.cpu().double())
 
 
 def _gram(matrices: Tensor) -> Tensor:

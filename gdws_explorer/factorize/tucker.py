@@ -123,7 +123,7 @@ class Tucker2Spectrum:
         return self.u_out[:, :r_out], core, u_in
 
     def _core(self, r_out: int, r_in: int) -> Tensor:
-        numbers = self.weight.to("cpu", torch.float64)
+        numbers = self.weight.cpu().double()
         if self.back is not None:
             numbers = self.back.applied(numbers)
         return _contracted(numbers, self.u_out[:, :r_out], self.u_in[:, :r_in])
@@ -150,7 +150,7 @@ def spectrum(
     unfoldings, and one two-dimensional cumulative sum. Errors: ModelError, DataError.
     """
     kernel, like = weight_of(weight)
-    numbers = kernel.to("cpu", torch.float64)
+    numbers = kernel.cpu().double()
     with one_thread():
         back = None if moments is None else Roots.of(moments, numbers.shape, ridge)
         if back is not None:

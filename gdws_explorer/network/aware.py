@@ -26,6 +26,7 @@ def read(
     names: Collection[str],
     n: int | None,
     seed: int,
+    device: str | torch.device | None,
     progress: Callable[[float], None] | None,
     cancel: Callable[[], bool] | None,
 ) -> Calibration:
@@ -38,8 +39,9 @@ def read(
                 progress((turn + fraction) / passes)
 
         return calibrate(
-            model, x, y, under, names=names, n=n, seed=seed, progress=say, cancel=cancel
-        )
+            model, x, y, under, names=names, n=n, seed=seed, device=device, progress=say,
+            cancel=cancel,
+        )  # fmt: skip
 
     clean = one(0, None)
     return clean if attack is None else clean.weighed_by(one(1, attack))

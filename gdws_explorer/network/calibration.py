@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from gdws_explorer import files
 from gdws_explorer.errors import DataError
+from gdws_explorer.network.devices import double, dtype_of, place
 from gdws_explorer.network.hashing import Digest
 from gdws_explorer.network.margins import (
     BATCH,
@@ -181,6 +182,7 @@ def calibrate(
     margin_floor: float = MARGIN,
     batch_size: int = BATCH,
     cache: str | os.PathLike[str] | None = None,
+    device: str | torch.device | None = None,
     progress: Progress = None,
     cancel: Cancel = None,
 ) -> Calibration:
@@ -194,6 +196,7 @@ def calibrate(
     n, seed : the first n of a seeded shuffle; None for all. margin_floor : as in `alpha`.
     cache : a file that answers where it holds this very calibration, and is written otherwise; a
         damaged or an outdated one is replaced.
+    device : where to compute; the model's device unless given.
     progress : called with the fraction done. cancel : looked at before every backward pass.
 
     Raises
@@ -218,6 +221,9 @@ def calibrate(
     known = None if cache is None else _cached(cache, fingerprint)
     if known is not None:
         return known
+    where = place(device, mine)
+    mine, images = mine.to(where), images.to(dtype_of(mine)).to(where)
+    labels = None if labels is None else labels.to(where)
     sums: dict[str, list[Tensor]] = {}
     outputs: dict[str, float] = {}
     positions: dict[str, int] = {}
@@ -251,19 +257,19 @@ def _add(sums: dict[str, list[Tensor]], name: str, seen: Seen, *, inputs_too: bo
     if name not in sums:
         area = module.kernel_size[0] * module.kernel_size[1]
         shapes = ((module.in_channels, area, area), *[(w, w) for w in _widths(module)])
-        sums[name] = [seen.inputs[0].new_zeros(shape, dtype=torch.float64) for shape in shapes]
+        sums[name] = [double(seen.inputs[0].new_zeros(shape)) for shape in shapes]
     patch, inputs, gradients = sums[name]
     if inputs_too:
         for x in seen.inputs:
-            columns = patches(module, x).permute(1, 2, 0, 3).flatten(2).double()  # (C, K², N·P)
+            columns = double(patches(module, x).permute(1, 2, 0, 3).flatten(2))  # (C, K², N·P)
             patch += columns @ columns.mT
             # Under a 1×1 kernel the patches are the inputs that it meets, its stride included.
             pointwise = columns.shape[1] == 1
-            channels = columns[:, 0] if pointwise else x.transpose(0, 1).flatten(1).double()
+            channels = columns[:, 0] if pointwise else double(x.transpose(0, 1).flatten(1))
             inputs += channels @ channels.T
     for g in (g for call in seen.gradients for g in call):
         rows = g.transpose(0, 1).flatten(1)  # (M, N·P)
-        gradients += (rows @ rows.T).double() / seen.positions
+        gradients += double(rows @ rows.T) / seen.positions
 
 
 def _widths(module: nn.Conv2d) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import Cancelled, DataError, ModelError, PlanError
 from gdws_explorer.network.build import with_layers
+from gdws_explorer.network.devices import as_in, double, own_randomness
 from gdws_explorer.network.layers import own_copy
 
 Cancel = Callable[[], bool] | threading.Event | None
@@ -52,7 +53,7 @@ class Seen:
     @property
     def positions(self) -> int:
         """Of the output, summed over the calls."""
-        return sum(call[0][0, 0].numel() for call in self.gradients)
+        return sum(call[0].shape[2:].numel() for call in self.gradients)
 
 
 def watched(model: nn.Module, names: Collection[str] | None) -> dict[str, nn.Conv2d]:
@@ -111,15 +112,15 @@ class _Affine(nn.Module):
         if type(module) is not nn.BatchNorm2d or module.running_var is None:
             return None
         assert module.running_mean is not None
-        scale = (module.running_var.double() + module.eps).rsqrt()
+        scale = (double(module.running_var) + module.eps).rsqrt()
         if module.weight is not None:
-            scale = scale * module.weight.double()
-        shift = -module.running_mean.double() * scale
+            scale = scale * double(module.weight)
+        shift = -double(module.running_mean) * scale
         if module.bias is not None:
-            shift = shift + module.bias.double()
+            shift = shift + double(module.bias)
         mine = cls()
         for name, numbers in (("scale", scale), ("shift", shift)):
-            mine.register_buffer(name, numbers.detach().to(module.running_var)[:, None, None])
+            mine.register_buffer(name, as_in(module.running_var, numbers.detach())[:, None, None])
         return mine
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,7 +145,7 @@ def attacked(
     if attack is None:
         return x
     parts = []
-    with differentiable(), torch.random.fork_rng():
+    with differentiable(), own_randomness(x.device):
         strike = attack.bind(model)
         for start in range(0, len(x), batch):
             stop_if(cancel)

@@ -6,6 +6,7 @@ import copy
 import os
 from collections.abc import Callable, Collection, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import PlanError
@@ -77,6 +78,7 @@ class Network(Planning):
         *,
         n: int | None = 512,
         seed: int = 0,
+        device: str | torch.device | None = None,
         progress: Callable[[float], None] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Calibration:
@@ -85,11 +87,12 @@ class Network(Planning):
         x, y : images `(N, C, H, W)`, not those that plans are measured on, and labels; without
         labels the attack takes the network's own answers. attack : decides which outputs count
         (`gx.PGD(…)`); None counts them on the clean images. n, seed : the first n of a seeded
-        shuffle, None for all. progress : from 0 to 1. Errors: DataError, ModelError, Cancelled.
+        shuffle, None for all. device : where to compute; the model's device unless given.
+        progress : from 0 to 1. Errors: DataError, ModelError, Cancelled.
         """
         x, y = images_of(x, self.input_shape), labels_of(y)
         names = self._convolutions()
-        return read(self.model, x, y, attack, names, n, seed, progress, cancel)
+        return read(self.model, x, y, attack, names, n, seed, device, progress, cancel)
 
     def calibrated(self, calibration: Calibration, *, refit: Tensor | None = None) -> Network:
         """The same network with errors in the layers' outputs instead of in the weights (ours).
@@ -117,13 +120,14 @@ class Network(Planning):
         n: int | None = 150,
         seed: int = 0,
         cache: bool | str | os.PathLike[str] = False,
+        device: str | torch.device | None = None,
         progress: Callable[[float], None] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> dict[str, Tensor]:
         """The paper's weights `(C,)` of every convolution (eq. 8), as `lego` and `mego` take them.
 
-        x, y, attack, n, seed : as in `calibrate`. Computed once for the same images and settings;
-        cache : as in `prepare`, kept on disk too.
+        x, y, attack, n, seed, device : as in `calibrate`. Computed once for the same images and
+        settings; cache : as in `prepare`, kept on disk too.
         """
         x, y = images_of(x, self.input_shape), labels_of(y)
         names = self._convolutions()
@@ -131,8 +135,8 @@ class Network(Planning):
 
         def compute() -> dict[str, Tensor]:
             return sensitivity.alpha(
-                self.model, (x, y), attack, names=names, n=n, seed=seed, progress=progress,
-                cancel=cancel,
+                self.model, (x, y), attack, names=names, n=n, seed=seed, device=device,
+                progress=progress, cancel=cancel,
             )  # fmt: skip
 
         settings = f"{self.fingerprint} {attack_key(attack)} {n} {seed} {names}"

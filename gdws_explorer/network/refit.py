@@ -19,6 +19,7 @@ from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.factorize.svd import SpatialSVDConv2d, SVDConv2d
 from gdws_explorer.factorize.tucker import Tucker2Conv2d
+from gdws_explorer.network.devices import as_in, device_of, double
 from gdws_explorer.network.layers import own_copy
 from gdws_explorer.network.march import SUM, March
 from gdws_explorer.network.margins import Cancel, Progress, patches, stop_if
@@ -71,6 +72,8 @@ def refit(
             "ones, where given, of the same shape."
         )
     theirs, mine = own_copy(dense), own_copy(compressed)
+    x = x.to(device_of(mine))
+    attacked = None if attacked is None else attacked.to(x.device)
     found = {n: m for n, m in mine.named_modules() if isinstance(m, Factored)}
     layers = {n: m for n, m in found.items() if _last(m).groups == 1}
     convs = _counterparts(theirs, layers)
@@ -127,7 +130,7 @@ def reestimate_batchnorm(
         norm.momentum = None  # a plain average
         norm.train()
     with torch.no_grad():
-        for part in torch.split(x, batch_size):
+        for part in torch.split(x.to(device_of(mine)), batch_size):
             stop_if(cancel)
             mine(part)
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -151,21 +154,20 @@ class _Equations:
 
     @classmethod
     def zero(cls, width: int, outputs: Tensor) -> _Equations:
-        new = outputs.new_zeros
         out = outputs.shape[1]
         shapes = ((width, width), (out, width), (width,), (out,))
-        inner, cross, features, sums = (new(shape, dtype=torch.float64) for shape in shapes)
+        inner, cross, features, sums = (double(outputs.new_zeros(shape)) for shape in shapes)
         return cls(inner, cross, features, sums, 0)
 
     def add(self, features: Tensor, outputs: Tensor, *, moved: bool) -> None:
         """`features` `(N, F, …)` and `outputs` `(N, M, …)` at the same positions, or moves."""
         f = features.flatten(2).transpose(0, 1).flatten(1)
         y = outputs.flatten(2).transpose(0, 1).flatten(1)
-        self.inner += f @ f.T
-        self.cross += y @ f.T
+        self.inner += double(f @ f.T)
+        self.cross += double(y @ f.T)
         if not moved:
-            self.of_features += f.sum(1)
-            self.of_outputs += y.sum(1)
+            self.of_features += double(f.sum(1))
+            self.of_outputs += double(y.sum(1))
             self.count += f.shape[1]
 
     def centred(self, on: bool) -> tuple[Tensor, Tensor]:
@@ -218,13 +220,13 @@ def _moves(parts: Sequence[Tensor], weight: float) -> list[Tensor]:
 def _solve(last: nn.Conv2d, equations: _Equations, ridge: float) -> None:
     """Ridge least squares for a convolution, towards its present weights."""
     inner, cross = equations.centred(last.bias is not None)
-    now = last.weight.flatten(1).double()
+    now = double(last.weight.flatten(1))
     held = ridge * inner.trace() / len(inner) or 1.0
     system = inner + held * torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
     new = torch.linalg.solve(system, (cross + held * now).T).T
-    last.weight.copy_(new.view_as(last.weight))
+    last.weight.copy_(as_in(last.weight, new).view_as(last.weight))
     if last.bias is not None:
-        last.bias.copy_(equations.bias(new))
+        last.bias.copy_(as_in(last.bias, equations.bias(new)))
 
 
 def _inside(layer: Factored, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import DataError
+from gdws_explorer.network.devices import double, dtype_of, place
 from gdws_explorer.network.margins import (
     BATCH,
     Attack,
@@ -43,6 +44,7 @@ def alpha(
     seed: int = 0,
     margin_floor: float = MARGIN,
     batch_size: int = BATCH,
+    device: str | torch.device | None = None,
     progress: Progress = None,
     cancel: Cancel = None,
 ) -> dict[str, Tensor]:
@@ -60,6 +62,7 @@ def alpha(
     names : the convolutions wanted; None for all that a pass calls.
     n, seed : the first n of a seeded shuffle; None for all images.
     margin_floor : smaller margins count as this large, in units of the scores.
+    device : where to compute; the model's device unless given.
     progress : called with the fraction done. cancel : looked at before every backward pass.
 
     Raises
@@ -70,6 +73,9 @@ def alpha(
         raise DataError(f"margin_floor is {margin_floor}; expected a number above 0.")
     mine = frozen(model)
     x, y = chosen(data, n, seed)
+    where = place(device, mine)
+    mine, x = mine.to(where), x.to(dtype_of(mine)).to(where)
+    y = None if y is None else y.to(where)
     layers = watched(mine, names)
     totals: dict[str, Tensor] = {}
     for start in range(0, len(x), batch_size):
@@ -83,7 +89,9 @@ def alpha(
         if progress is not None:
             progress(min(1.0, (start + batch_size) / len(x)))
     return {
-        name: totals[name] / (len(x) * _block(layers[name])) for name in layers if name in totals
+        name: (totals[name] / (len(x) * _block(layers[name]))).cpu()
+        for name in layers
+        if name in totals
     }
 
 
@@ -118,7 +126,7 @@ def block_squares(seen: Seen, memory: int = CACHED) -> Tensor:
             ours = (g.mT @ g).flatten(2)  # (N, groups, P²)
             theirs = (columns.mT @ columns).flatten(3)  # (N, groups, C/groups, P²)
             squares = (theirs @ ours[..., None])[..., 0]
-        found.append(squares.flatten(1).double())
+        found.append(double(squares.flatten(1)))
     return torch.cat(found)
 
 

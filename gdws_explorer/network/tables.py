@@ -15,6 +15,7 @@ from gdws_explorer.network.allocate import Allocator, Fixed, Options, Table
 from gdws_explorer.network.cache import Cache
 from gdws_explorer.network.calibration import Calibration
 from gdws_explorer.network.cost import cost
+from gdws_explorer.network.devices import double
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.latency import Latencies
 from gdws_explorer.network.layers import Layer
@@ -99,7 +100,7 @@ class Spectra:
             if self._calibration is None:
                 weight = self._model.get_submodule(name).weight
                 assert isinstance(weight, Tensor)
-                self._energy[name] = float(weight.detach().double().square().sum())
+                self._energy[name] = float(double(weight.detach()).square().sum())
             else:
                 known = self._calibration.layers.get(name)
                 self._energy[name] = 0.0 if known is None else known.output

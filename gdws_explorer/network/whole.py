@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.factorize import joint
+from gdws_explorer.network.devices import device_of, double
 from gdws_explorer.network.layers import own_copy
 from gdws_explorer.network.march import March
 from gdws_explorer.network.margins import Cancel, Progress, patches, stop_if, watched
@@ -39,7 +40,7 @@ def ladders(
         if conv.groups == 1 and conv.weight[0].numel() <= WIDEST
     }
     found: dict[str, joint.JointLadder] = {}
-    with March(mine, list(torch.split(x, batch_size)), layers, {}) as march:
+    with March(mine, list(torch.split(x.to(device_of(mine)), batch_size)), layers, {}) as march:
         while (here := march.step()) is not None:
             stop_if(cancel)
             name, inputs = here
@@ -54,10 +55,10 @@ def ladders(
 def _ladder(conv: nn.Conv2d, inputs: list[Tensor], n: int) -> joint.JointLadder:
     out, channels, *kernel = conv.weight.shape
     area = kernel[0] * kernel[1]
-    moment = conv.weight.new_zeros(channels * area, channels * area, dtype=torch.float64)
+    moment = double(conv.weight.new_zeros(channels * area, channels * area))
     for part in inputs:
         columns = patches(conv, part).flatten(1, 2).transpose(0, 1).flatten(1)
-        moment += columns @ columns.T
-    blocks = joint.blocks_of(conv.weight.flatten(1).double().cpu().numpy(), channels)
+        moment += double(columns @ columns.T)
+    blocks = joint.blocks_of(double(conv.weight.flatten(1)).cpu().numpy(), channels)
     break_even = area * channels * out // (area + out)
     return joint.ladder(blocks, (moment / n).cpu().numpy(), break_even)

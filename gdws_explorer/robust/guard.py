@@ -11,6 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import Cancelled, ModelError
+from gdws_explorer.network.devices import device_of as device_of
+from gdws_explorer.network.devices import dtype_of as dtype_of
+from gdws_explorer.network.devices import own_randomness as own_randomness
+from gdws_explorer.network.devices import place as place
 from gdws_explorer.network.layers import copied
 
 Cancel = Callable[[], bool] | threading.Event | None
@@ -95,14 +99,6 @@ def grads_off(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def own_randomness(device: torch.device) -> Iterator[None]:
-    """Put back torch's generators, on the CPU and on `device`, as they were."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        yield
-
-
-@contextmanager
 def threads(number: int) -> Iterator[None]:
     """Compute with `number` of torch's threads, and with as many as before afterwards."""
     before = torch.get_num_threads()
@@ -111,38 +107,3 @@ def threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where the model's first parameter or buffer lies; the CPU where it has none."""
-    for values in model.state_dict().values():
-        return values.device
-    return torch.device("cpu")
-
-
-def place(device: str | torch.device | None, model: nn.Module) -> torch.device:
-    """The device that is meant, None being the model's own. Raises ModelError.
-
-    Refused are devices that this torch does not have, and MPS for a model in double precision.
-    """
-    if device is None:
-        return device_of(model)
-    try:
-        where = torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"device {device!r} cannot be used ({reason}); try 'cpu'.") from None
-    if where.type == "mps" and any(v.dtype == torch.float64 for v in model.state_dict().values()):
-        raise ModelError(
-            "the model holds float64 numbers, which MPS does not have; convert it with "
-            "model.float(), or compute on 'cpu'."
-        )
-    return where
-
-
-def dtype_of(model: nn.Module) -> torch.dtype:
-    """The floating-point type of the model's weights; float32 where it has none."""
-    for values in model.state_dict().values():
-        if values.is_floating_point():
-            return values.dtype
-    return torch.float32

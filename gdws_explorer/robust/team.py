@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import ModelError
+from gdws_explorer.network.devices import free_memory, out_of_memory
 from gdws_explorer.robust import pgd
 from gdws_explorer.robust.attacks import PGD, Attack
 from gdws_explorer.robust.images import check_logits
@@ -86,7 +87,9 @@ class Team:
         while True:
             try:
                 return work()
-            except (torch.OutOfMemoryError, MemoryError):
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
                 if self._most == 1:
                     raise ModelError(
                         "there is not enough memory for a single image; use a smaller image or "
@@ -94,8 +97,7 @@ class Team:
                     ) from None
                 self._most = (self._most + 1) // 2
                 self.note = f"out of memory: {self._most} images at a time instead of {self._first}"
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
+                free_memory()
 
 
 def good(scores: Tensor, y: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from gdws_explorer.robust.guard import (
     modes_kept,
     own_copy,
     own_randomness,
+    place,
 )
 from gdws_explorer.robust.images import check_data, check_logits
 
@@ -41,6 +42,7 @@ def train(
     average: float | None = None,
     augment: Callable[[Tensor], Tensor] | None = None,
     seed: int = 0,
+    device: str | torch.device | None = None,
     progress: Callable[[float, float], None] | None = None,
     cancel: Cancel = None,
 ) -> nn.Module:
@@ -63,6 +65,7 @@ def train(
         None returns the last weights.
     augment : images `(B, C, H, W)` to images, before the attack; may use torch's generator.
     seed : of order, noise and augmentation. Equal seeds, threads and versions, equal weights.
+    device : where to train; the model's device unless given. The copy comes back on the model's.
     progress : called with (fraction done, loss) after every step.
     cancel : an Event or a function; looked at before every forward pass.
 
@@ -75,7 +78,8 @@ def train(
         mine = own_copy(model)
         if not mine.training:
             mine.train()
-        where = device_of(mine)
+        home, where = device_of(mine), place(device, mine)
+        mine = mine.to(where)
         images, labels = check_data(data)
         x, y = images.to(where, dtype_of(mine)), labels.to(where)
         size = min(batch_size, len(y))
@@ -112,7 +116,7 @@ def train(
         asked_to_stop(cancel)
     for parameter in mine.parameters():
         parameter.grad = None
-    return (mine if mean is None else mean).eval()
+    return (mine if mean is None else mean).to(home).eval()
 
 
 def _loss(

@@ -99,6 +99,13 @@ def test_the_folder_is_complete_and_the_report_says_what_is_known(case, full):
     assert gx.Plan.load(full / "plan.json") == case.plan
 
 
+def test_the_readme_says_what_the_report_notes(case, tmp_path):
+    noted = gx.Report(4, 2, 5, gx.FGSM(0.1), 0, 0.1, note="out of memory: 2 images at a time")
+    folder = gx.export(case.small, case.plan, tmp_path / "noted", report=noted, onnx=False)
+    assert "Note: out of memory: 2 images at a time" in (folder / "README.md").read_text()
+    assert facts(folder)["accuracy"]["note"] == noted.note
+
+
 def test_the_readme_says_accuracy_and_plan(full, light):
     text = (full / "README.md").read_text()
     assert "PGD-2 ℓ∞ ε 8/255" in text

@@ -195,6 +195,53 @@ def test_out_of_memory_takes_half_and_says_so(bench, data):
         evaluate(Tiny(), data, attack)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "MPS backend out of memory (MPS allocated: 5 GB)",
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes",
+    ],
+)
+def test_out_of_memory_on_other_devices(bench, data, words):
+    class Small(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = bench.model
+
+        def forward(self, x):
+            if len(x) > 25:
+                raise RuntimeError(words)
+            return self.model(x)
+
+    report = evaluate(Small(), data, FGSM(0.15), batch_size=90)
+    assert report.note == "out of memory: 23 images at a time instead of 90"
+    assert report.robust_correct == evaluate(bench.model, data, FGSM(0.15)).robust_correct
+
+    class Broken(nn.Module):
+        def forward(self, _x):
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        evaluate(Broken(), data)
+
+
+def test_the_same_seed_gives_the_same_verdicts_whatever_the_threads(bench, data):
+    """In one batch of many values: small ones are computed by one thread anyway."""
+    before = torch.get_num_threads()
+    attack = gx.Staged([PGD(0.15, steps=10), Square(0.15, queries=20)])
+    x, y = (part[:280] for part in bench.data)
+    try:
+        found = []
+        for number in (1, 2, 1):
+            torch.set_num_threads(number)
+            found.append(evaluate(bench.model, (x, y), attack, batch_size=280))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert np.array_equal(other.robust_mask, found[0].robust_mask)
+        assert other.stages == found[0].stages
+
+
 def test_nothing_stands_and_nothing_is_asked_again(bench, data):
     wrong = data[0], (data[1] + 1) % 10
     report = evaluate(bench.model, wrong, STAGES, n=20)

@@ -63,6 +63,14 @@ def test_equal_seed_equal_weights(net, data):
     assert not torch.equal(weights(1), weights(1, augment=lambda x: x.flip(3)))
 
 
+def test_a_device_by_its_name(net, data):
+    one, other = (train(net, data, device=where, **SHORT) for where in (None, "cpu"))
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(ModelError, match="'tpu' cannot be used"):
+        train(net, data, device="tpu", **SHORT)
+
+
 def test_cancel_stops_and_leaves_the_model(net, data, trace, same):
     before = trace(net)
     stop = threading.Event()

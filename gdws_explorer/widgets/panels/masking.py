@@ -102,7 +102,8 @@ class MaskingPanel:
 def _html(plan: Plan, found: Masking, *, here: bool) -> str:
     """The signs as a table, those that were found first."""
     rows = "".join(
-        f"<tr><td>{_mark(check.warns)}</td><td><b>{escape(check.name)}</b></td>"
+        f'<tr><td style="white-space:nowrap">{_mark(check.warns)}</td>'
+        f"<td><b>{escape(check.name)}</b></td>"
         f"<td>{escape(check.says)} {escape(check.advice)}<br>"
         f'<span class="gx-unit">right on: {escape("; ".join(map(str, check.figures)))}'
         f"{'' if check.p is None else f'; p {check.p:.2g}'}</span></td></tr>"
