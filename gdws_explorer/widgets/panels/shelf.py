@@ -81,6 +81,6 @@ class Shelf:
             if title not in self._made:
                 self._made[title] = self._kinds[title](self._session)
             else:
-                for what in ("desk", "records", "filters", "pins", "job"):
+                for what in ("desk", "records", "pins", "job"):
                     self._made[title].refresh(what)
             self._place.children = [self._made[title].box]
