@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from html import escape
 from typing import Any
 
@@ -13,6 +14,8 @@ from gdws_explorer.widgets.figure import Figure
 from gdws_explorer.widgets.parts import button, labelled, on, row
 from gdws_explorer.widgets.session import Session
 
+RESTED = 3.0  # seconds between two drawings of the parallel view while records arrive
+
 
 class Among:
     """One metric's histogram with a brush, what is filtered and its undo, the parallel view."""
@@ -20,7 +23,8 @@ class Among:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._picking = session.picking
-        self._busy = False
+        self._busy = self._late = False
+        self._drawn = 0.0
         self._metric = labelled(
             w.Dropdown, "histogram of", 88, 260,
             options=[(metric.label, name) for name, metric in METRICS.items()],
@@ -80,6 +84,14 @@ class Among:
         self._undo.disabled, self._redo.disabled = not history.past, not history.future
         self._clear.disabled = self._picking.filters == Filters()
         if self._parallel.value and not self._busy:
+            if what == "filters" or time.monotonic() - self._drawn >= RESTED:
+                self._redraw()
+            else:
+                self._late = True
+
+    def catch_up(self) -> None:
+        """Nothing more arrives: draw what was left for later."""
+        if self._late and self._parallel.value:
             self._redraw()
 
     # -- the brush -------------------------------------------------------------------------
@@ -143,6 +155,7 @@ class Among:
 
     def _redraw(self) -> None:
         """Draw it anew: half a second in the browser, so never while a fader moves."""
+        self._drawn, self._late = time.monotonic(), False
         drawn = Figure(figures.parallel(self._picking.records, self._picking.filters))
         for axis in drawn.data[0].dimensions:
             axis.on_change(lambda one, ends: self._ruled(one.name, ends), "constraintrange")

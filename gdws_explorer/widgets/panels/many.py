@@ -79,6 +79,8 @@ class ManyPanel:
             self._among.refresh(what)
         if what == "records":
             self._draw()
+            if self._setting != self._session.measurements.setting and not self._running:
+                self._count()
         elif what == "job":
             self._follow()
 
@@ -92,6 +94,7 @@ class ManyPanel:
         if job is not self._counted and not running:
             self._counted = job
             self._count()  # what it measured need not be measured again
+            self._among.catch_up()
         self._before.layout.display = "none" if running else None
         self._start.disabled = self._one.disabled = running
         self._pause.disabled = self._cancel.disabled = not running
@@ -117,6 +120,7 @@ class ManyPanel:
 
     def _count(self) -> None:
         """Say, beside everything else, how much the form asks for; the latest question wins."""
+        self._setting = self._session.measurements.setting
         try:
             order = self._form.order()
         except ExplorerError as error:

@@ -64,7 +64,7 @@ class OrderForm:
         families += [(one.label, name) for name, one in FAMILIES.items()]
         self._families = labelled(w.Dropdown, "families", 72, 210, options=families)
         self._layers = labelled(
-            w.Dropdown, "layers", 46, 190, options=[("together", False), ("one at a time", True)],
+            w.Dropdown, "layers", 72, 210, options=[("together", False), ("one at a time", True)],
             tooltip="One at a time: the others stay dense, so each layer's own part is seen",
         )  # fmt: skip
         self._source = labelled(
@@ -72,7 +72,6 @@ class OrderForm:
             options=[(text, name) for name, text in SOURCES.items()],
             tooltip="What approximations are made from; refitted on the calibration images",
         )  # fmt: skip
-        self._source.layout.display = None if learns else "none"
         timed = TIMED if session.network.latencies is not None else {}
         self._aim = labelled(w.Dropdown, "for", 72, 330, options={**AIMS, **timed})
         self._evaluations = labelled(
@@ -98,8 +97,14 @@ class OrderForm:
             options=[("this kernel", 0), ("1 process", 1), ("2 processes", 2), ("4 processes", 4)],
             tooltip="Processes of this machine measure beside the kernel (needs dask)",
         )  # fmt: skip
-        self._middle = w.VBox([])
-        self.box = w.VBox([self._kind, self._middle])
+        self.box = w.VBox(
+            [
+                self._kind,
+                row(self._line, self._points, self._aim, self._evaluations),
+                row(self._constraints), row(self._screen, self._sampler),
+                row(self._families, self._layers), row(self._source, self._workers),
+            ]
+        )  # fmt: skip
         self._kind.observe(self._shown, "value")
         self._line.observe(self._shown, "value")
         for widget in (
@@ -157,17 +162,14 @@ class OrderForm:
 
     def _shown(self, _change: Any) -> None:
         """Only the inputs that count."""
-        if self._kind.value == SWEEP:
-            rows = [row(self._line, self._points)]
-            if self._line.value in ("beta", "alpha"):  # of GDWS alone
-                rows += [row(self._source, self._layers, self._workers)]
-            else:
-                rows += [row(self._families, self._layers), row(self._source, self._workers)]
-        else:
-            rows = [
-                row(self._aim, self._evaluations),
-                row(self._constraints),
-                row(self._screen, self._sampler),
-                row(self._families, self._source, self._workers),
-            ]
-        self._middle.children = rows
+        sweep = self._kind.value == SWEEP
+        beta = self._line.value in ("beta", "alpha")  # of GDWS alone
+        learns = self._session.sources.images is not None
+        there = {
+            self._line: sweep, self._points: sweep, self._layers: sweep,
+            self._families: not (sweep and beta), self._source: learns,
+            self._aim: not sweep, self._evaluations: not sweep, self._constraints: not sweep,
+            self._screen: not sweep, self._sampler: not sweep,
+        }  # fmt: skip
+        for widget, on in there.items():
+            widget.layout.display = None if on else "none"
