@@ -1,19 +1,23 @@
 """Build and measure the plans of the stored presets: data/<bench>.records.jsonl.
 
-Every record is measured: the plan is built, and clean accuracy and PGD-20 are taken on the 360
-test images. Run it again after the weights have changed (a minute on two cores):
+Every record is measured: the plan is built, and clean accuracy and the bench's PGD-20 are taken on
+its test images. Run it again after the weights have changed (a minute on two cores for digits):
 
     python benchmarks/make_records.py
+    python benchmarks/make_records.py cifar10 --n 500 --root ../shared/data/cifar10
+
+The file is written after every plan; killed, it goes on when it is called again.
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from gdws_explorer import bench
 from gdws_explorer.errors import BudgetError
 from gdws_explorer.explore.recordfiles import write_jsonl
-from gdws_explorer.explore.records import record_of
+from gdws_explorer.explore.records import Setting, record_of
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
@@ -21,6 +25,7 @@ from gdws_explorer.robust import evaluate
 from gdws_explorer.robust.images import data_fingerprint
 
 DATA = Path(__file__).resolve().parents[1] / "data"
+BUNDLED = ("digits", "digits-plain")  # with their images
 FRACTIONS = (0.75, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.12, 0.1, 0.08)
 BETAS = (0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 SHARES = (0.8, 0.6, 0.4, 0.3, 0.2, 0.15)
@@ -42,18 +47,38 @@ def plans(net: Network) -> list[Plan]:
 
 
 def main() -> None:
-    for name in bench.names():
-        loaded = bench.load(name)
-        net = Network(loaded.model, loaded.example)
-        fingerprint = data_fingerprint(*loaded.data)
-        records = []
-        for plan in plans(net):
-            report = evaluate(net.build(plan), loaded.data, loaded.attack)
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("benches", nargs="*", choices=bench.names(), metavar="BENCH")
+    words.add_argument("--n", type=int, help="measure on so many of the images, classes balanced")
+    words.add_argument("--root", help="the folder of CIFAR-10's images")
+    options = words.parse_args()
+    for name in options.benches or BUNDLED:
+        loaded = bench.load(name, root=None if name in BUNDLED else options.root)
+        if loaded.data is None:
+            words.error(f"the images of {name} are not at hand; name their folder with --root")
+        measure(loaded, options.n)
+
+
+def measure(loaded: bench.Bench, n: int | None) -> None:
+    """Measure what the bench's file does not hold yet, and write it plan by plan."""
+    net = Network(loaded.model, loaded.example)
+    fingerprint = data_fingerprint(*loaded.data)
+    count = len(loaded.data[1]) if n is None else n
+    setting = Setting(net.fingerprint, fingerprint, loaded.attack.to_dict(), count, 0)
+    kept = {r.plan.hash: r for r in loaded.records if r.setting.key == setting.key}
+    wanted = plans(net)
+    # Bundled records that no way to choose makes any more are not carried on.
+    records = {plan.hash: kept[plan.hash] for plan in wanted if plan.hash in kept}
+    for plan in wanted:
+        if plan.hash not in records:
+            report = evaluate(net.build(plan), loaded.data, loaded.attack, n=n)
             record = record_of(plan, net.summary(plan), report, data=fingerprint)
-            print(f"{name}  {record.macs / net.macs:6.1%} MACs  {report}  {plan}", flush=True)
-            records.append(record)
-        write_jsonl(DATA / f"{name}.records.jsonl", records)
-        print(f"{name}: {len(records)} records")
+            records[plan.hash] = record
+            print(
+                f"{loaded.name}  {record.macs / net.macs:6.1%} MACs  {report}  {plan}", flush=True
+            )
+            write_jsonl(DATA / f"{loaded.name}.records.jsonl", list(records.values()))
+    print(f"{loaded.name}: {len(records)} records")
 
 
 if __name__ == "__main__":

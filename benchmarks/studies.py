@@ -32,6 +32,7 @@ from gdws_explorer.robust.attacks import PGD
 
 LAYERS, N = 21, 360
 ATTACK = PGD(8 / 255)
+VERSIONS = versions()
 
 
 def plan(rng: np.random.Generator) -> Plan:
@@ -66,7 +67,7 @@ def record(rng: np.random.Generator) -> Record:
         seed=0,
         data="d" * 16,
         seconds=float(rng.random()),
-        versions=versions(),
+        versions=VERSIONS,
         machine=record_machine(),
         created="2026-11-25T12:00:00+00:00",
         clean_mask=np.packbits(clean).tobytes().hex(),

@@ -20,6 +20,7 @@ from gdws_explorer.errors import (
     ExplorerError,
     ModelError,
     PlanError,
+    TrainingError,
 )
 from gdws_explorer.export.bundle import export, restore
 from gdws_explorer.factorize import gdws, svd, tucker
@@ -36,7 +37,7 @@ from gdws_explorer.robust.masking import check_masking
 from gdws_explorer.robust.normalized import Normalized
 from gdws_explorer.robust.report import Report
 from gdws_explorer.robust.staged import Staged
-from gdws_explorer.robust.train import train
+from gdws_explorer.training import Recipe, train
 
 __version__ = "0.1.0"
 
@@ -60,10 +61,12 @@ __all__ = [
     "Normalized",
     "Plan",
     "PlanError",
+    "Recipe",
     "Report",
     "SpatialSVD",
     "Square",
     "Staged",
+    "TrainingError",
     "Tucker2",
     "Tucker2Conv2d",
     "check_masking",

@@ -143,6 +143,12 @@ def _apply(options: argparse.Namespace) -> int:
     return 0
 
 
+def _many(options: argparse.Namespace) -> int:
+    from gdws_explorer import cli_many
+
+    return cli_many.COMMANDS[options.command](options)
+
+
 # -- folders ------------------------------------------------------------------------------
 
 
@@ -260,7 +266,15 @@ def _costs(summary: Summary) -> str:
     )
 
 
-COMMANDS = {"lab": _lab, "train": _train, "evaluate": _evaluate, "apply": _apply}
+COMMANDS = {
+    "lab": _lab,
+    "train": _train,
+    "evaluate": _evaluate,
+    "apply": _apply,
+    "sweep": _many,
+    "search": _many,
+    "front": _many,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

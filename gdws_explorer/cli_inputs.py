@@ -145,6 +145,11 @@ def data_of(options: argparse.Namespace, bench: Any) -> tuple[Tensor, Tensor]:
         )
     if bench is None:
         raise DataError("a network of your own needs --data file.npz with arrays x and y.")
+    if bench.data is None:
+        raise DataError(
+            f"the images of {bench.name} are not at hand; give --data file.npz, or name their "
+            "folder in the environment variable GDWS_EXPLORER_CIFAR10."
+        )
     return bench.data
 
 

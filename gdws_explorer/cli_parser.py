@@ -9,9 +9,9 @@ from typing import Any
 from gdws_explorer import __version__
 
 MODEL_HELP = (
-    "a bundled network (digits, digits-plain); cifar:NAME, torchvision:NAME or timm:NAME as "
-    "gx.load_model knows them; or package.module:factory or file.py:factory: a function or class "
-    "that is called without arguments and returns a torch.nn.Module"
+    "a bundled network (digits, digits-plain, cifar10); cifar:NAME, torchvision:NAME or timm:NAME "
+    "as gx.load_model knows them; or package.module:factory or file.py:factory: a function or "
+    "class that is called without arguments and returns a torch.nn.Module"
 )
 # Which options an attack takes, beside --eps.
 TAKES: dict[str, tuple[str, ...]] = {
@@ -29,6 +29,8 @@ TAKES: dict[str, tuple[str, ...]] = {
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line; `.command` is the command's name."""
+    from gdws_explorer.cli_many_parser import add_many  # it takes its helpers from here
+
     whole = argparse.ArgumentParser(
         prog="gdws-explorer",
         description="Compress convolutional networks and see what it costs them under attack.",
@@ -41,10 +43,12 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_apply(commands)
+    add_many(commands)
     return whole
 
 
-def _command(commands: Any, name: str, purpose: str, examples: str) -> Any:
+def command(commands: Any, name: str, purpose: str, examples: str) -> Any:
+    """Add a command, with its help."""
     added = commands.add_parser(
         name,
         help=purpose,
@@ -58,7 +62,7 @@ def _command(commands: Any, name: str, purpose: str, examples: str) -> Any:
 
 
 def _add_lab(commands: Any) -> None:
-    lab = _command(
+    lab = command(
         commands,
         "lab",
         "open the lessons in JupyterLab",
@@ -72,7 +76,7 @@ def _add_lab(commands: Any) -> None:
 
 
 def _add_train(commands: Any) -> None:
-    train = _command(
+    train = command(
         commands,
         "train",
         "train a bundled network again",
@@ -89,7 +93,7 @@ def _add_train(commands: Any) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    evaluate = _command(
+    evaluate = command(
         commands,
         "evaluate",
         "measure a network's accuracy, as it is and under attack",
@@ -101,59 +105,12 @@ def _add_evaluate(commands: Any) -> None:
         "      --attack standard --device cuda --resume run.json",
     )
     evaluate.add_argument("model", metavar="MODEL", nargs="?", default="digits", help=MODEL_HELP)
-    _add_weights(evaluate)
-    evaluate.add_argument(
-        "--data",
-        metavar="SOURCE",
-        help="an .npz with images x (N, C, H, W), floats in [0, 1] or bytes 0 to 255, and labels "
-        "y (N,); a folder with one folder of images per class; or a torchvision data set by name, "
-        "such as cifar10; a bundled network brings its own",
-    )
-    evaluate.add_argument(
-        "--root", metavar="FOLDER", help="where a named data set's files are (default: our cache)"
-    )
-    evaluate.add_argument(
-        "--download", action="store_true", help="fetch a named data set; nothing is otherwise"
-    )
-    evaluate.add_argument(
-        "--size", type=_count, metavar="PIXELS", help="make every image so many pixels square"
-    )
+    add_weights(evaluate)
+    add_data(evaluate)
     evaluate.add_argument(
         "--plan", metavar="plan.json", help="compress the network by this plan first"
     )
-    evaluate.add_argument(
-        "--attack",
-        choices=["none", *TAKES],
-        default="pgd",
-        metavar="NAME",
-        help=f"none, {', '.join(TAKES)}; standard is PGD-10, PGD-50 with 5 restarts and AutoAttack, each on what the ones "
-        "before left standing (default pgd)",
-    )
-    evaluate.add_argument(
-        "--norm", choices=["linf", "l2"], help="of the ball: ℓ∞ (default), or ℓ2, which needs --eps"
-    )
-    evaluate.add_argument(
-        "--eps",
-        type=_radius,
-        metavar="E",
-        help="how far one pixel may move (ℓ2: the whole image), images being in [0, 1]: 0.15 or "
-        "8/255 (default: 0.15 for bundled networks, 8/255 for others)",
-    )
-    evaluate.add_argument(
-        "--steps", type=_count, metavar="K", help="steps (default: 20 for pgd, 100 for apgd, fab)"
-    )
-    evaluate.add_argument(
-        "--restarts", type=_count, metavar="R", help="tries, the worst counts (default 1)"
-    )
-    evaluate.add_argument(
-        "--queries", type=_count, metavar="Q", help="questions that square asks (default 5000)"
-    )
-    evaluate.add_argument(
-        "--n", type=_count, metavar="N", help="how many images, classes balanced (default all)"
-    )
-    evaluate.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="chooses images and noise (default 0)"
-    )
+    add_attack(evaluate)
     evaluate.add_argument(
         "--through",
         choices=["dense", "layers"],
@@ -173,7 +130,7 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _add_apply(commands: Any) -> None:
-    apply = _command(
+    apply = command(
         commands,
         "apply",
         "compress a network by a plan and export it",
@@ -185,11 +142,12 @@ def _add_apply(commands: Any) -> None:
     apply.add_argument(
         "out", metavar="OUT", help="the folder to write: new, empty or an earlier export"
     )
-    _add_weights(apply)
+    add_weights(apply)
     apply.add_argument("--no-onnx", action="store_true", help="leave model.onnx out")
 
 
-def _add_weights(command: Any) -> None:
+def add_weights(command: Any) -> None:
+    """The weights of a command's network."""
     command.add_argument(
         "--weights",
         metavar="FILE",
@@ -201,7 +159,65 @@ def _add_weights(command: Any) -> None:
         "--key", metavar="KEY", help="which network of a checkpoint with several, such as ema"
     )
     command.add_argument(
-        "--classes", type=_count, metavar="N", help="of a cifar:, torchvision: or timm: network"
+        "--classes", type=count, metavar="N", help="of a cifar:, torchvision: or timm: network"
+    )
+
+
+def add_data(command: Any) -> None:
+    """The images that a command measures on."""
+    command.add_argument(
+        "--data",
+        metavar="SOURCE",
+        help="an .npz with images x (N, C, H, W), floats in [0, 1] or bytes 0 to 255, and labels "
+        "y (N,); a folder with one folder of images per class; or a torchvision data set by name, "
+        "such as cifar10; the digits bring their own, CIFAR-10's folder is named in "
+        "GDWS_EXPLORER_CIFAR10",
+    )
+    command.add_argument(
+        "--root", metavar="FOLDER", help="where a named data set's files are (default: our cache)"
+    )
+    command.add_argument(
+        "--download", action="store_true", help="fetch a named data set; nothing is otherwise"
+    )
+    command.add_argument(
+        "--size", type=count, metavar="PIXELS", help="make every image so many pixels square"
+    )
+
+
+def add_attack(command: Any, images: str = "all") -> None:
+    """What a command attacks with, how many images (in words, the default), and the seed."""
+    command.add_argument(
+        "--attack",
+        choices=["none", *TAKES],
+        default="pgd",
+        metavar="NAME",
+        help=f"none, {', '.join(TAKES)}; standard is PGD-10, PGD-50 with 5 restarts and "
+        "AutoAttack, each on what the ones before left standing (default pgd)",
+    )
+    command.add_argument(
+        "--norm", choices=["linf", "l2"], help="of the ball: ℓ∞ (default), or ℓ2, which needs --eps"
+    )
+    command.add_argument(
+        "--eps",
+        type=_radius,
+        metavar="E",
+        help="how far one pixel may move (ℓ2: the whole image), images being in [0, 1]: 0.15 or "
+        "8/255 (default: 0.15 for bundled networks, 8/255 for others)",
+    )
+    command.add_argument(
+        "--steps", type=count, metavar="K", help="steps (default: 20 for pgd, 100 for apgd, fab)"
+    )
+    command.add_argument(
+        "--restarts", type=count, metavar="R", help="tries, the worst counts (default 1)"
+    )
+    command.add_argument(
+        "--queries", type=count, metavar="Q", help="questions that square asks (default 5000)"
+    )
+    command.add_argument(
+        "--n", type=count, metavar="N", help=f"how many images, classes balanced (default {images})"
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="chooses images and noise (default 0)"
     )
 
 
@@ -212,7 +228,8 @@ def _radius(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number; write 0.15 or 8/255") from None
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number from 1 up."""
     try:
         number = int(text)
     except ValueError:

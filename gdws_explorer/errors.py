@@ -25,3 +25,14 @@ class BudgetError(ExplorerError):
 
 class Cancelled(Exception):  # noqa: N818 - not an error: the user's own wish
     """A long job was told to stop."""
+
+
+class TrainingError(ExplorerError):
+    """A training cannot go on, or its checkpoint cannot be used.
+
+    trained : the network as it was after the last good epoch, in eval mode; None before that.
+    """
+
+    def __init__(self, message: str, trained: object = None) -> None:
+        super().__init__(message)
+        self.trained = trained

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
 from torch import nn
 
@@ -27,7 +28,7 @@ Images = tuple[Any, Any]
 AnyAttack = Attack | Staged | Sequence[Attack] | None
 Usual = Literal["usual"]
 Sources = str | Sequence[str]
-Storage = Any  # a Store, a path, a URL, or None: only the store itself knows what it takes
+Storage = Union["Store", str, os.PathLike[str], bool, None]
 
 
 class Found(NamedTuple):
@@ -89,7 +90,7 @@ def sweep(
         PGD-20 with 8/255 for others.
     n, seed : how many images (at most 360 unless given), which, and the noise.
     skip : layers that budgets leave dense, as in `Network`.
-    storage : a file that keeps the records, or a `Store`; None keeps them in memory.
+    storage : what keeps the records, as in `gx.explore`, or a `Store`; None keeps them in memory.
     workers, client, scheduler : measure in so many processes of this machine, on the cluster of a
         `distributed.Client`, or of the scheduler at "tcp://…"; in this process unless one is given.
     record : called with every record as it comes, known ones included.
@@ -122,6 +123,7 @@ def search(
     screen: Attack | Sequence[tuple[AnyAttack, int]] = (),
     families: Collection[str] | None = None,
     sampler: str = "nsga2",
+    sampler_seed: int = 0,
     sources: Sources = "weights",
     data: Images | None = None,
     calibration: Any = None,
@@ -141,8 +143,8 @@ def search(
 
     Parameters
     ----------
-    target, sources, data, calibration, attack, n, skip, storage, workers, client, scheduler,
-    record, progress, cancel : as in `sweep`; several sources are searched together.
+    target, sources, data, calibration, attack, n, seed, skip, storage, workers, client,
+    scheduler, record, progress, cancel : as in `sweep`; several sources are searched together.
     objectives : two or three of "robust", "clean", "macs", "params" and "ms" (of a Network with
         measured times).
     constraints : the least accuracy and the most cost, as fractions: `{"robust": 0.45}`.
@@ -151,18 +153,24 @@ def search(
         first: only what is on the front after one is measured in the next, and at last with
         `attack` on n images.
     families : those allowed; None for all.
-    sampler : "nsga2" or "tpe", of Optuna.
-    seed : of the images and the noise, and of the sampler.
+    sampler, sampler_seed : "nsga2" or "tpe", of Optuna. Interrupted, the same search finds in the
+        storage what it measured and goes on.
     """
     from gdws_explorer.explore.aim import Aim
     from gdws_explorer.explore.search import Search
+    from gdws_explorer.explore.store import open_store
 
     last = _meter(target, data, attack, n, seed, skip, sources, calibration, False)
     steps = [(screen, last.n)] if isinstance(screen, Attack) else list(screen)
     first, *later = [*(_other(last, *step) for step in steps), last]
     aim = Aim(last.networks[0], tuple(objectives), dict(constraints or {}))
     finder = Search(
-        last.networks, aim, evaluations=evaluations, families=families, sampler=sampler, seed=seed
+        last.networks,
+        aim,
+        evaluations=evaluations,
+        families=families,
+        sampler=sampler,
+        seed=sampler_seed,
     )
     order: list[Record] = []
 
@@ -173,7 +181,7 @@ def search(
             record(one)
 
     where = (workers, client, scheduler)
-    store = _store(storage)
+    store = open_store(storage)
     _run(first, finder, store, where, learn, progress, cancel)
     stages = [tuple(order)]
     for meter in later:
@@ -198,13 +206,14 @@ def _run(
     """Measure plans, or what a search proposes, where somebody wants them measured."""
     from gdws_explorer.explore.batch import Batch
     from gdws_explorer.explore.search import Search
+    from gdws_explorer.explore.store import open_store
     from gdws_explorer.explore.workers import crew
 
     searching = isinstance(plans, Search)
     batch = Batch(
         meter,
         plans.plans() if searching else plans,
-        _store(storage),
+        open_store(storage),
         total=plans.evaluations if searching else None,
         record=record,
         progress=progress,
@@ -215,12 +224,6 @@ def _run(
     ahead = 1 if searching else 2
     with crew(meter, workers=workers, client=client, scheduler=scheduler, ahead=ahead) as those:
         return batch.run(those)
-
-
-def _store(storage: Storage) -> Store:
-    from gdws_explorer.explore.store import Store
-
-    return storage if isinstance(storage, Store) else Store(storage)
 
 
 def _other(meter: Meter, attack: AnyAttack, n: int) -> Meter:

@@ -91,7 +91,7 @@ class PreActBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Four groups of blocks, 64 to 512 planes, at strides 1, 2, 2, 2.
+    """Four groups of blocks, 64 to 512 planes (1 to 8 times `width`), at strides 1, 2, 2, 2.
 
     block : width, planes, stride → a block of planes × expansion channels. depths : blocks per
     group. first : BatchNorm and ReLU after the first convolution, `bn1`. last : the same before
@@ -106,14 +106,17 @@ class ResNet(nn.Module):
         expansion: int = 1,
         first: bool = True,
         last: bool = False,
+        width: int = 64,
     ) -> None:
         super().__init__()
-        self.conv1 = _conv3(3, 64)
-        self.bn1 = nn.BatchNorm2d(64) if first else None
-        width = 64
+        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+            raise ModelError(f"width is {width!r}; expected a whole number of channels above 0.")
+        self.conv1 = _conv3(3, width)
+        self.bn1 = nn.BatchNorm2d(width) if first else None
+        base = width
         groups = []
         for group, depth in enumerate(depths):
-            planes, blocks = 64 * 2**group, []
+            planes, blocks = base * 2**group, []
             for i in range(depth):
                 blocks.append(block(width, planes, 2 if group and not i else 1))
                 width = planes * expansion
@@ -227,9 +230,9 @@ class WideResNet(nn.Module):
         return self.fc(F.relu(self.bn1(x)).mean((2, 3)))
 
 
-def resnet18(classes: int = 10) -> nn.Module:
-    """ResNet-18, 11.17 M parameters."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), classes)
+def resnet18(classes: int = 10, *, width: int = 64) -> nn.Module:
+    """ResNet-18, 11.17 M parameters; width : channels of the first group."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), classes, width=width)
 
 
 def resnet50(classes: int = 10) -> nn.Module:
@@ -237,19 +240,21 @@ def resnet50(classes: int = 10) -> nn.Module:
     return ResNet(Bottleneck, (3, 4, 6, 3), classes, expansion=4)
 
 
-def preactresnet18(classes: int = 10, *, last: bool = False, early: bool = False) -> nn.Module:
+def preactresnet18(
+    classes: int = 10, *, last: bool = False, early: bool = False, width: int = 64
+) -> nn.Module:
     """PreActResNet-18, 11.17 M parameters.
 
     last : BatchNorm `bn` and ReLU before the mean, as in locuslab/robust_overfitting, on which the
     code of GDWS builds. early : shortcuts from the block's input, as RobustBench has it for Wong et
     al. 2020 and Andriushchenko & Flammarion 2020; weights of one fit the other and give wrong
-    answers.
+    answers. width : channels of the first group; 16 gives 0.70 M parameters.
     """
 
-    def block(width: int, planes: int, stride: int) -> PreActBlock:
-        return PreActBlock(width, planes, stride, early)
+    def block(before: int, planes: int, stride: int) -> PreActBlock:
+        return PreActBlock(before, planes, stride, early)
 
-    return ResNet(block, (2, 2, 2, 2), classes, first=False, last=last)
+    return ResNet(block, (2, 2, 2, 2), classes, first=False, last=last, width=width)
 
 
 def vgg16(classes: int = 10, *, hydra: bool = False) -> nn.Module:

@@ -21,8 +21,9 @@ from torch.nn import functional as F
 from gdws_explorer import files
 from gdws_explorer.bench.paths import PACKAGE, data_file
 from gdws_explorer.errors import DataError
-from gdws_explorer.robust import PGD, Report, evaluate, train
+from gdws_explorer.robust import PGD, Report, evaluate
 from gdws_explorer.robust.guard import Cancel, threads
+from gdws_explorer.training import train
 
 EPS = 0.15
 ATTACK = PGD(EPS, steps=20)
@@ -110,7 +111,7 @@ def train_digits(
     plain : train without attack ("digits-plain").
     out : the folder for `digits.safetensors` and `digits.json` (or `digits-plain.*`); the
         checkout's `data/` unless given.
-    progress, cancel : as in `robust.train`.
+    progress, cancel : as in `training.train`.
 
     Returns
     -------

@@ -32,6 +32,11 @@ def is_name(name: str) -> bool:
     return _plain(name) in _known()
 
 
+def place() -> Path:
+    """Where torchvision's data sets are kept unless somebody says otherwise."""
+    return default_folder() / "datasets"
+
+
 def torchvision_dataset(
     name: str,
     transform: Transform,
@@ -59,15 +64,15 @@ def torchvision_dataset(
         )
     title = known[_plain(name)]
     make = getattr(torchvision().datasets, title)
-    place = default_folder() / "datasets" if root is None else Path(root)
+    where = place() if root is None else Path(root)
     takes = inspect.signature(make).parameters
-    given = {"root": str(place), "download": download, "transform": transform, "train": train}
+    given = {"root": str(where), "download": download, "transform": transform, "train": train}
     given = {key: value for key, value in given.items() if key in takes}
     parts: tuple[str | None, ...] = (None,)
     if "split" in takes and "train" not in takes:
         parts = ("train",) if train else ("test", "val")
     if download and "download" in takes:
-        place.mkdir(parents=True, exist_ok=True)
+        where.mkdir(parents=True, exist_ok=True)
     for part in parts:
         try:
             return make(**given, **({} if part is None else {"split": part}))
@@ -79,10 +84,10 @@ def torchvision_dataset(
             raise _unusable(title, error) from error
         except (RuntimeError, OSError) as error:
             raise DataError(
-                f"{title} could not be fetched into {place} ({reason(error)}); try again, or put "
+                f"{title} could not be fetched into {where} ({reason(error)}); try again, or put "
                 "its files there."
                 if download
-                else f"{title} is not whole in {place} ({reason(error)}); name the folder that "
+                else f"{title} is not whole in {where} ({reason(error)}); name the folder that "
                 "holds it with root=, or fetch it with download=True."
             ) from error
     raise AssertionError("every part is tried")

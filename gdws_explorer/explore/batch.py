@@ -156,11 +156,11 @@ class Batch:
             while self._plans is not None or crew.busy:
                 asked_to_stop(self._cancel)
                 self._fill(crew)
-                begun = time.monotonic()
+                begun = time.monotonic() - self.progress.seconds  # as if nothing had paused it
                 if crew.busy:
                     for record in crew.finished(TICK, self._under_way(begun), self._cancel):
                         self._keep(record)
-                    self._move(seconds=self.progress.seconds + time.monotonic() - begun)
+                    self._move(seconds=time.monotonic() - begun)
                 elif self.paused:
                     self._going.wait(TICK)
         finally:
@@ -192,10 +192,8 @@ class Batch:
             self._record(record)
 
     def _under_way(self, begun: float) -> Callable[[float], None]:
-        before = self.progress.seconds
-
         def say(fraction: float) -> None:
-            self._move(under_way=fraction, seconds=before + time.monotonic() - begun)
+            self._move(under_way=fraction, seconds=time.monotonic() - begun)
 
         return say
 

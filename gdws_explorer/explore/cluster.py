@@ -6,6 +6,7 @@ Importing this imports Dask: do so where a cluster is wanted.
 from __future__ import annotations
 
 import platform
+import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -29,16 +30,21 @@ LOST = "what was measured is kept: start again, and only what is missing is meas
 @contextmanager
 def processes(count: int) -> Iterator[distributed.Client]:
     """So many worker processes on this machine, of one thread each, until the block ends."""
-    with (
-        distributed.LocalCluster(
+    try:
+        cluster = distributed.LocalCluster(
             n_workers=count,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs="CRITICAL",
-        ) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-    ):
+        )
+    except RuntimeError as error:
+        raise ExplorerError(
+            f"the worker processes do not start ({_first(error)}); a script must keep what it does "
+            'under `if __name__ == "__main__":`, for every process reads it again.'
+        ) from error
+    with cluster, distributed.Client(cluster, set_as_default=False) as client:
+        client.register_plugin(_Deaf())
         yield client
 
 
@@ -72,6 +78,7 @@ class Cluster:
         self._name = f"gdws-{uuid.uuid4().hex[:12]}"
         self._under_way: dict[distributed.Future, Plan] = {}
         self._workers = 0
+        self._address = client.scheduler_info()["address"]
         self._check_workers()
         try:
             client.register_plugin(_Carrier(meter), name=self._name)
@@ -165,9 +172,16 @@ class Cluster:
             yield
         except (OSError, CancelledError, RuntimeError) as error:
             raise ExplorerError(
-                f"the scheduler {self._client.scheduler_info()['address']} is gone "
-                f"({_first(error)}); {LOST}."
+                f"the scheduler {self._address} is gone ({_first(error)}); {LOST}."
             ) from error
+
+
+class _Deaf(WorkerPlugin):  # type: ignore[misc]
+    """Ctrl-C in a terminal reaches all its processes: whoever asks for the work answers it."""
+
+    def setup(self, worker: Any) -> None:
+        """Begin; on a worker's main thread."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Carrier(WorkerPlugin):  # type: ignore[misc]

@@ -55,6 +55,7 @@ class Measurements:
         self._network = network
         self._images = "" if data is None else data_fingerprint(*data)
         self._bundled = tuple(bundled)
+        self._begin()
         self._store = Store() if store is None else store
         self._known: dict[Setting, tuple[Hashable, dict[str, Record]]] = {}
         self._elsewhere: Setting | None = None
@@ -70,6 +71,25 @@ class Measurements:
     def how(self) -> tuple[Measure, int, int]:
         """Attack, n and seed of the present setting."""
         return self.attack, self.n, self.seed
+
+    def _begin(self) -> None:
+        """Take the setting of the bundled records, so that the front opens with them.
+
+        Where there are images they must be of these, under the attack that was asked for; where
+        there are none, the records say all there is.
+        """
+        for record in self._bundled:
+            if record.plan.fingerprint != self._network.fingerprint:
+                continue
+            if self.data is None:
+                self._images, self.n, self.seed = record.data, record.n, record.seed
+                told = record.attack
+                self.attack = None if told is None else from_dict(told)
+                return
+            asked = None if self.attack is None else self.attack.to_dict()
+            if (record.data, record.attack) == (self._images, asked):
+                self.n, self.seed = record.n, record.seed
+                return
 
     def change(self, attack: Measure, n: int) -> None:
         """Measure with this attack on n images from now on."""

@@ -55,6 +55,7 @@ class Hunt:
     constraints: Mapping[str, float] = field(default_factory=dict)
     evaluations: int = 150
     sampler: str = "nsga2"
+    sampler_seed: int = 0
     families: tuple[str, ...] | None = None
     screen: Attack | None = None
     sources: tuple[str, ...] = ("weights",)
@@ -64,7 +65,7 @@ class Hunt:
         """What it is for; ExplorerError."""
         return Aim(network, self.objectives, dict(self.constraints))
 
-    def finder(self, networks: Sequence[Network], seed: int) -> Search:
+    def finder(self, networks: Sequence[Network]) -> Search:
         """Who proposes."""
         return Search(
             networks,
@@ -72,7 +73,7 @@ class Hunt:
             evaluations=self.evaluations,
             families=self.families,
             sampler=self.sampler,
-            seed=seed,
+            seed=self.sampler_seed,
         )
 
 
@@ -122,7 +123,7 @@ def expected(
         there = 0 if unread else sum(plan.hash in known for plan in plans)
     else:
         count = order.evaluations
-        there = 0 if unread else _proposed(order.finder(networks, meter.seed), known, cancel)
+        there = 0 if unread else _proposed(order.finder(networks), known, cancel)
     seconds, guess = pace(measured, first.setting)
     spent = None if seconds is None else seconds * (count - there)
     if isinstance(order, Hunt) and order.screen is not None:
@@ -214,7 +215,7 @@ class Errand:
             self._run(last, order.plans(networks), progress, cancelled, self._keep)
             return
         self.stage = "screening" if first is not last else ""
-        finder = order.finder(networks, last.seed)
+        finder = order.finder(networks)
         self.aim = finder.aim
 
         def learn(record: Record) -> None:

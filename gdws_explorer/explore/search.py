@@ -8,10 +8,7 @@ which family and which ranks a layer gets comes from the tables.
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +17,7 @@ import optuna
 from gdws_explorer.errors import BudgetError, ExplorerError
 from gdws_explorer.explore.aim import ACCURACIES, Aim
 from gdws_explorer.explore.records import Record
+from gdws_explorer.explore.store import quiet
 from gdws_explorer.network.aware import importance
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
@@ -130,7 +128,7 @@ class Search:
         self._waiting: dict[str, list[optuna.Trial]] = {}
         up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
         directions = [up if more else down for more in aim.maximize]
-        with _quiet():
+        with quiet():
             self.study = optuna.create_study(
                 directions=directions, sampler=_sampler(sampler, seed, min(warm, evaluations))
             )
@@ -181,17 +179,3 @@ def _sampler(name: str, seed: int, population: int) -> optuna.samplers.BaseSampl
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=seed, multivariate=True)
     raise ExplorerError(f"sampler is {name!r}; expected one of {', '.join(SAMPLERS)}.")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Optuna's words on a new study, and on what it calls experimental, from the notebook."""
-    logger = logging.getLogger("optuna")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        logger.setLevel(level)

@@ -101,7 +101,11 @@ class Store:
         try:
             with self._base.reported():
                 while self._waiting:
-                    self._put(self._waiting[0])
+                    try:
+                        self._put(self._waiting[0])
+                    except (TypeError, ValueError):  # nothing that JSON or Optuna can ever hold
+                        del self._waiting[0]
+                        raise
                     self._written += 1
                     del self._waiting[0]
         except ExplorerError as error:
@@ -128,7 +132,7 @@ class Store:
             up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
             names = ["robust accuracy", "clean accuracy", "MACs"]
             first = 1 if setting.attack is None else 0
-            with _quiet():
+            with quiet():
                 study = optuna.create_study(
                     storage=self._base.storage,
                     study_name=setting.key,
@@ -302,7 +306,7 @@ def _objectives(record: Record) -> Iterator[float]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Optuna's "A new study created" from the notebook, and its note about metric names."""
     logger = logging.getLogger("optuna")
     level = logger.level

@@ -3,7 +3,6 @@
 from gdws_explorer.robust.attacks import FGSM, PGD, Attack, attack_from_dict
 from gdws_explorer.robust.evaluate import Partial, Report, evaluate
 from gdws_explorer.robust.interval import wilson
-from gdws_explorer.robust.train import train
 
 __all__ = [
     "FGSM",
@@ -13,6 +12,5 @@ __all__ = [
     "Report",
     "attack_from_dict",
     "evaluate",
-    "train",
     "wilson",
 ]

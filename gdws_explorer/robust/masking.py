@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdws_explorer.errors import DataError
+from gdws_explorer.network.build import densify
 from gdws_explorer.robust import signs
 from gdws_explorer.robust.attacks import FGSM, PGD, Attack, Square
 from gdws_explorer.robust.evaluate import BATCH, evaluate
@@ -88,7 +88,7 @@ def check_masking(
     white = _white(attack)
     x, y = check_data(data)
     kept = choose(y, n, seed).sort().values
-    mine = own_copy(model).requires_grad_(False).eval()
+    mine = densify(own_copy(model)).requires_grad_(False).eval()
     where = place(device, mine)
     mine = mine.to(where)
     images, labels = x[kept.to(x.device)].to(where, dtype_of(mine)), y[kept.to(y.device)].to(where)
@@ -96,7 +96,8 @@ def check_masking(
         mine, (x, y), _attacks(white, queries, images), n, seed, batch_size, progress, cancel
     )
     stood = {name: _stood(report) for name, report in reports.items()}
-    noise = f"the worst of {TRIES} random points", _noise(mine, images, labels, white, seed, cancel)
+    survives = _noise(mine, images, labels, white, seed, batch_size, cancel)
+    noise = f"the worst of {TRIES} random points", survives
     rivals = [stood[name] for name in ("one", "square") if name in stood] + [noise]
     checks = [
         signs.vanishing(*_flat(mine, images, labels, batch_size, cancel)),
@@ -182,20 +183,31 @@ def _stood(report: Report) -> tuple[str, Mask]:
 
 
 @torch.no_grad()
-def _noise(model: nn.Module, x: Tensor, y: Tensor, white: PGD, seed: int, cancel: Cancel) -> Mask:
+def _noise(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    white: PGD,
+    seed: int,
+    batch_size: int,
+    cancel: Cancel,
+) -> Mask:
     """Which images survive every one of some random points on the edge of the ball."""
     generator = torch.Generator().manual_seed(seed)  # the CPU's: the same on every device
-    stands = np.ones(len(y), dtype=bool)
-    for turn in range(TRIES + 1):
+    found = []
+    for images, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
         asked_to_stop(cancel)
-        noise = torch.randn(x.shape, generator=generator).to(x)
-        if white.norm == "linf":
-            noise = noise.sign()
-        else:
-            noise = noise / noise.flatten(1).norm(dim=1)[:, None, None, None]
-        twins = x if turn == 0 else (x + white.eps * noise).clamp(0, 1)
-        stands &= good(model(twins), y).cpu().numpy()
-    return stands
+        stands = good(model(images), labels)
+        for _ in range(TRIES):
+            asked_to_stop(cancel)
+            noise = torch.randn(images.shape, generator=generator).to(images)
+            if white.norm == "linf":
+                noise = noise.sign()
+            else:
+                noise = noise / noise.flatten(1).norm(dim=1)[:, None, None, None]
+            stands = stands & good(model((images + white.eps * noise).clamp(0, 1)), labels)
+        found.append(stands.cpu())
+    return torch.cat(found).numpy()
 
 
 def _flat(

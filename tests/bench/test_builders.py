@@ -114,6 +114,22 @@ def test_forward_shapes(name):
             assert model(torch.rand(1, 3, 64, 64)).shape == (1, 7)
 
 
+@pytest.mark.parametrize("make", [builders.resnet18, builders.preactresnet18])
+def test_narrow_networks_have_the_same_names_and_a_sixteenth_of_the_weights(make):
+    wide, narrow = make(), make(width=16)
+    assert list(wide.state_dict()) == list(narrow.state_dict())
+    assert narrow.layer4[1].conv2.weight.shape == (128, 128, 3, 3)
+    ratio = wide.layer4[1].conv2.weight.numel() / narrow.layer4[1].conv2.weight.numel()
+    assert ratio == 16
+    assert narrow.eval()(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("width", [0, 1.5, True])
+def test_widths_that_do_not_exist(width):
+    with pytest.raises(ModelError, match=f"width is {width}; expected a whole number"):
+        builders.preactresnet18(width=width)
+
+
 def test_macs():
     """Counted by hand: 0.56 G for ResNet-18, 0.31 G for VGG-16 at 32×32."""
     example = torch.rand(1, 3, 32, 32)

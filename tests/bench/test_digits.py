@@ -102,9 +102,9 @@ def test_stored_records_were_measured_on_this_bench(name):
 
 
 def test_unknown_name_says_what_exists():
-    with pytest.raises(DataError, match="'cifar'; expected one of digits, digits-plain"):
+    with pytest.raises(DataError, match="'cifar'; expected one of digits, digits-plain, cifar10"):
         bench.load("cifar")
-    assert bench.names() == ("digits", "digits-plain")
+    assert bench.names() == ("digits", "digits-plain", "cifar10")
 
 
 def test_loading_needs_no_scikit_learn(root):

@@ -4,9 +4,14 @@ import uuid
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+from gdws_explorer.explore.meter import Meter
 from gdws_explorer.explore.records import Record
+from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import GDWS, Dense, Plan, Tucker2
+from gdws_explorer.robust import FGSM
 
 sys.path.insert(0, str(Path(__file__).parent))  # for postgres.py: there is no package of tests
 from postgres import Server, programs
@@ -64,3 +69,36 @@ def database(server):
     name = f"test_{uuid.uuid4().hex[:8]}"
     server.tell(f"CREATE DATABASE {name}")
     return server.url(name)
+
+
+@pytest.fixture(scope="session")
+def network():
+    """A small network of torch's own modules, which any process can load."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(6, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 4),
+    )
+    return Network(model, torch.rand(1, 1, 8, 8))
+
+
+@pytest.fixture(scope="session")
+def images():
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(40, 1, 8, 8, generator=generator), torch.arange(40) % 4
+
+
+@pytest.fixture
+def meter(network, images):
+    return Meter((network,), images, FGSM(0.1), 40)
+
+
+@pytest.fixture
+def alike():
+    """A record without what differs between two measurements of the same."""
+    return lambda one: {**one.to_dict(), "seconds": 0, "created": "", "timings": {}}

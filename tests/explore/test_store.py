@@ -268,6 +268,15 @@ def test_the_dashboard_shows_the_study(record, tmp_path):
 # -- what cannot be written is kept ----------------------------------------------------
 
 
+def test_a_record_that_can_never_be_written_is_not_in_the_way(record, tmp_path):
+    store = Store(tmp_path / "study.db")
+    for hopeless in (record(1, clean=float("nan")), record(1, note=object())):
+        with pytest.raises((TypeError, ValueError)):
+            store.add(hopeless)
+    store.add(record(2))
+    assert store.records() == (record(2),)
+
+
 def test_a_full_disk_loses_nothing(record, tmp_path, monkeypatch):
     """As SQLite says it: the file may not grow, until there is room again."""
     path = tmp_path / "study.db"

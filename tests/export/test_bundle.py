@@ -125,6 +125,10 @@ def test_the_readme_says_accuracy_and_plan(full, light):
     ("source", "lines"),
     [
         ("digits", ['dense = gx.load("digits").model', 'model = gx.restore("a", dense)']),
+        (
+            "cifar:resnet18",
+            ['dense = gx.load_model("cifar:resnet18")', 'model = gx.restore("a", dense)'],
+        ),
         ("nets.deep:Kind.make", ["from nets.deep import Kind", 'gx.restore("a", Kind.make())']),
         ("my nets.py:make", ['run_path("my nets.py")["make"]()', 'gx.restore("a", dense)']),
     ],

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-ROOMS = ["factorize", "network", "robust", "explore", "export"]
+ROOMS = ["factorize", "network", "robust", "training", "explore", "export"]
 BLOCKED = ["ipywidgets", "anywidget", "plotly", "IPython", "ipykernel", "jupyter*", "notebook"]
 
 BLOCKER = f"""
@@ -51,5 +51,6 @@ def test_the_blocker_would_have_refused_them():
 
 def test_the_package_itself_is_light():
     heavy = ["optuna", "scipy", "torchattacks", "plotly", "ipywidgets", "onnx", "torchvision"]
+    heavy += ["distributed", "sqlalchemy"]
     answer = fresh(f"import gdws_explorer, sys; print([m for m in {heavy} if m in sys.modules])")
     assert answer.stdout.strip() == "[]", answer.stderr

@@ -8,9 +8,10 @@ import torchattacks
 from torch import nn
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.robust import FGSM, PGD, attack_from_dict, evaluate, train
+from gdws_explorer.robust import FGSM, PGD, attack_from_dict, evaluate
 from gdws_explorer.robust.attacks import APGD, FAB, AutoAttack, Square, check_attack
 from gdws_explorer.robust.staged import Staged
+from gdws_explorer.training import train
 
 
 @pytest.mark.parametrize("attack", [FGSM(0.1), PGD(0.1, 5), PGD(0.1, 3, 0.2, False), PGD(1.0, 2)])

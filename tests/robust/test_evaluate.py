@@ -9,8 +9,9 @@ from torch.nn.utils import prune
 
 from gdws_explorer.errors import Cancelled, DataError, ModelError
 from gdws_explorer.factorize import gdws, tucker
-from gdws_explorer.robust import FGSM, PGD, Report, evaluate, pgd, train
+from gdws_explorer.robust import FGSM, PGD, Report, evaluate, pgd
 from gdws_explorer.robust.images import choose
+from gdws_explorer.training import train
 
 ATTACK = PGD(0.1, steps=4)
 

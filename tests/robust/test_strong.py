@@ -11,9 +11,10 @@ from torch import nn
 
 import gdws_explorer as gx
 from gdws_explorer.errors import DataError
-from gdws_explorer.robust import FGSM, PGD, evaluate, tamed, train
+from gdws_explorer.robust import FGSM, PGD, evaluate, tamed
 from gdws_explorer.robust import strong as strong_module
 from gdws_explorer.robust.attacks import APGD, FAB, AutoAttack, Square
+from gdws_explorer.training import train
 
 QUICK = [
     APGD(0.2, 5),

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from gdws_explorer.errors import Cancelled, DataError, ModelError
-from gdws_explorer.robust import PGD, evaluate, train
+from gdws_explorer.robust import PGD, evaluate
+from gdws_explorer.training import train
 
 SHORT = {"epochs": 4, "lr": 0.05, "batch_size": 16}
 

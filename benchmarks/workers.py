@@ -1,0 +1,99 @@
+"""Evaluations per second here, in two processes and on a Dask cluster, and what each one costs.
+
+    python benchmarks/workers.py [--plans 40] [--rounds 3]
+
+The digits network under PGD-20 on all 360 images, one thread everywhere. "2 processes" is
+`workers=2`; "Dask" a scheduler and two workers started beforehand, as `client=`, so that starting
+them is not counted; what starting costs is printed beside. The overhead is that of an evaluation
+that costs next to nothing (one image, no attack): this process, and one worker of a cluster, so
+that nothing runs beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from distributed import Client, LocalCluster
+from machine import machine, spread
+
+import gdws_explorer as gx
+from gdws_explorer.explore.batch import Batch, Crew, Here
+from gdws_explorer.explore.meter import Meter
+from gdws_explorer.explore.store import Store
+from gdws_explorer.explore.sweep import Grid
+from gdws_explorer.explore.workers import crew
+
+
+def seconds(meter: Meter, plans: Sequence[gx.Plan], those: Crew) -> float:
+    started = time.perf_counter()
+    records = Batch(meter, plans, Store()).run(those)
+    assert len(records) == len(plans)
+    return time.perf_counter() - started
+
+
+def cluster(count: int) -> LocalCluster:
+    return LocalCluster(
+        n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0",
+        silence_logs="CRITICAL",
+    )  # fmt: skip
+
+
+def main() -> None:
+    words = argparse.ArgumentParser()
+    words.add_argument("--plans", type=int, default=40)
+    words.add_argument("--rounds", type=int, default=3)
+    options = words.parse_args()
+    torch.set_num_threads(1)
+    print(machine(), flush=True)
+
+    bench = gx.load("digits")
+    net = gx.Network(bench.model, bench.example).prepare()
+    plans = Grid(macs=options.plans).plans(net)
+    meter = Meter((net,), bench.data, bench.attack, len(bench.data[1]))
+    light = Meter((net,), bench.data, None, 1)
+    print(f"a worker gets {len(pickle.dumps(meter)) / 1e6:.2f} MB once, then")
+    print(f"{len(pickle.dumps((plans[1], net.summary(plans[1])))) / 1e3:.1f} kB per evaluation")
+
+    def compare(name: str, those: Crew, rounds: int) -> None:
+        took = [seconds(meter, plans, those) for _ in range(rounds)]
+        rate = [len(plans) / each for each in took]
+        print(
+            f"{name:<14}{np.median(rate):.2f} evaluations a second "
+            f"({min(rate):.2f} to {max(rate):.2f}); {len(plans)} plans in {spread(took)}",
+            flush=True,
+        )
+
+    def overhead(name: str, those: Crew) -> None:
+        seconds(light, plans[:3], those)  # what is imported and decomposed once
+        each = [seconds(light, plans, those) / len(plans) for _ in range(options.rounds)]
+        print(f"{name:<14}{spread(each)} for an evaluation of next to nothing", flush=True)
+
+    seconds(meter, plans[:2], Here(meter))
+    compare("serial", Here(meter), options.rounds)
+    overhead("serial", Here(light))
+    started = time.perf_counter()
+    with crew(meter, workers=2) as those:
+        print(f"two processes and their parcel are there after {time.perf_counter() - started:.1f}")
+        seconds(meter, plans[:4], those)
+        compare("2 processes", those, options.rounds)
+    with cluster(2) as workers, Client(workers, set_as_default=False) as client:
+        started = time.perf_counter()
+        with crew(meter, client=client) as those:
+            print(f"two workers have their parcel after {time.perf_counter() - started:.2f} s")
+            seconds(meter, plans[:4], those)
+            compare("Dask", those, options.rounds)
+    with (
+        cluster(1) as workers,
+        Client(workers, set_as_default=False) as client,
+        crew(light, client=client) as those,
+    ):
+        overhead("Dask", those)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What a network learns from, one function per method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gdws_explorer.robust.guard import grads_off, modes_kept
+from gdws_explorer.robust.images import check_logits
+from gdws_explorer.robust.spec import Strike
+from gdws_explorer.training.recipe import Recipe
+
+# Images and labels of a batch to the loss, and the class scores of the images learned from.
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def loss_of(model: nn.Module, recipe: Recipe) -> Loss:
+    """The loss of `recipe`'s method on `model`, images in [0, 1] to class scores."""
+    if recipe.method == "trades":
+        return _trades(model, recipe)
+    attack = recipe.strike if recipe.method != "standard" else None
+    if attack is None:
+        return _plain(model, recipe)
+    return _attacked(model, attack.bind(model), recipe)
+
+
+def _plain(model: nn.Module, recipe: Recipe) -> Loss:
+    def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        scores = check_logits(model(x), y)
+        return F.cross_entropy(scores, y, label_smoothing=recipe.label_smoothing), scores
+
+    return loss
+
+
+def _attacked(model: nn.Module, strike: Strike, recipe: Recipe) -> Loss:
+    """Cross-entropy on attacked images, and on the images as they are where that has a weight."""
+    weight, smoothing = recipe.clean_weight, recipe.label_smoothing
+
+    def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        with modes_kept(model), grads_off(model):
+            model.eval()
+            attacked = strike(x, y)
+        if weight == 0:
+            scores = check_logits(model(attacked), y)
+            return F.cross_entropy(scores, y, label_smoothing=smoothing), scores
+        # Both halves go through BatchNorm together.
+        both = check_logits(model(torch.cat([x, attacked])), torch.cat([y, y]))
+        clean, robust = both.chunk(2)
+        mixed = weight * F.cross_entropy(clean, y, label_smoothing=smoothing) + (
+            1 - weight
+        ) * F.cross_entropy(robust, y, label_smoothing=smoothing)
+        return mixed, robust
+
+    return loss
+
+
+def _trades(model: nn.Module, recipe: Recipe) -> Loss:
+    """Cross-entropy as they are, plus beta times how far an attack moves the scores.
+
+    Zhang et al., ICML 2019, eq. 5: the attack raises that divergence, the network in eval mode.
+    """
+    import torchattacks  # on demand: it takes a second
+
+    assert recipe.eps is not None
+    eps, steps = recipe.eps, recipe.steps or 10
+    size = recipe.step_size or 2.5 * eps / steps
+    strike = torchattacks.TPGD(model, eps=eps, alpha=size, steps=steps)
+
+    def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        with modes_kept(model), grads_off(model):
+            model.eval()
+            attacked = strike(x, y)
+        both = check_logits(model(torch.cat([x, attacked])), torch.cat([y, y]))
+        clean, robust = both.chunk(2)
+        own = F.cross_entropy(clean, y, label_smoothing=recipe.label_smoothing)
+        return own + recipe.beta * _divergence(robust, clean), robust
+
+    return loss
+
+
+def _divergence(scores: Tensor, clean: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the clean distribution from the other, a mean over images."""
+    return F.kl_div(
+        scores.log_softmax(1), clean.log_softmax(1), reduction="batchmean", log_target=True
+    )

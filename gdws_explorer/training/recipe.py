@@ -1,0 +1,174 @@
+"""How a network is trained, as a value: method, schedule, and what is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from gdws_explorer.errors import DataError
+from gdws_explorer.robust.attacks import PGD, Attack, attack_from_dict, check_attack
+from gdws_explorer.robust.spec import flag, is_number, radius
+
+METHODS = ("standard", "pgd", "trades", "fast")
+SCHEDULES = ("onecycle", "cosine")
+CHECKING_STEPS = 10  # PGD-10 judges epochs and FGSM
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights beside the network, the data and the device.
+
+    SGD with momentum (Nesterov's where there is any). Images are attacked with the network in
+    eval mode and learned from in train mode.
+
+    method : "standard" (no attack), "pgd" (Madry et al., ICLR 2018), "trades" (Zhang et al.,
+        ICML 2019) or "fast" (FGSM with a random start, Wong et al., ICLR 2020; where it overfits
+        catastrophically, the epoch is done again with one gradient step more).
+    epochs, lr : passes over the data, and the schedule's highest learning rate.
+    batch_size : images per step; what is left over at an epoch's end is left out of it.
+    momentum, weight_decay : of SGD.
+    schedule : "onecycle" (20 % up, then a cosine down) or "cosine" (down from lr).
+    eps : radius of the ℓ∞ ball for images in [0, 1]; None only without attack.
+    steps, step_size : of PGD and TRADES; by default 10 steps of 2.5·eps/steps, for "fast" one
+        step of 1.25·eps.
+    attack : another attack for "pgd", instead of eps, steps and step_size.
+    beta : weight of TRADES' Kullback-Leibler term.
+    clean_weight : share, in [0, 1], of the loss on the images as they are, in "pgd" and "fast".
+    label_smoothing : in [0, 1).
+    average : decay of an exponential average of the weights, which is then what is returned;
+        None returns the weights themselves.
+    augment : random crops (4 pixels of padding) and flips, for images of 32 pixels and more.
+    amp : mixed precision with the channels last, where the device has it.
+    validation : share of the images held out, in [0, 0.5]. The network is measured on them after
+        every epoch, under PGD-10, and the best epoch's weights are what is returned.
+    patience : stop after so many epochs without a better one; None goes on to the last.
+    seed : of the held-out images, order, noise and augmentation.
+
+    Raises DataError.
+    """
+
+    method: str = "standard"
+    epochs: int = 30
+    lr: float = 0.1
+    batch_size: int = 64
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: str = "onecycle"
+    eps: float | None = None
+    steps: int | None = None
+    step_size: float | None = None
+    attack: Attack | None = None
+    beta: float = 6.0
+    clean_weight: float = 0.0
+    label_smoothing: float = 0.0
+    average: float | None = None
+    augment: bool = False
+    amp: bool = False
+    validation: float = 0.0
+    patience: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _among("method", self.method, METHODS)
+        _among("schedule", self.schedule, SCHEDULES)
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            _whole(name, getattr(self, name), least)
+        for name in ("steps", "patience"):
+            if getattr(self, name) is not None:
+                _whole(name, getattr(self, name), 1)
+        for name in ("augment", "amp"):
+            flag("the recipe", name, getattr(self, name))
+        _numbers(self)
+        self._check_attack()
+
+    @property
+    def strike(self) -> Attack | None:
+        """What the images are attacked with; None for "standard", and for TRADES, whose own it is.
+
+        "fast" may have more steps than one: so it goes on after a catastrophic overfitting.
+        """
+        if self.attack is not None:
+            return self.attack
+        if self.eps is None or self.method in ("standard", "trades"):
+            return None
+        if self.method == "fast":
+            steps = self.steps or 1
+            return PGD(self.eps, steps, self.step_size or 1.25 * self.eps / steps)
+        return PGD(self.eps, self.steps or 10, self.step_size)
+
+    @property
+    def judge(self) -> PGD | None:
+        """What held-out images are attacked with; None for training without a radius."""
+        if self.attack is not None:
+            return PGD(self.attack.eps, CHECKING_STEPS, norm=self.attack.norm)
+        return None if self.eps is None else PGD(self.eps, CHECKING_STEPS)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` gives back an equal recipe."""
+        settings = {each.name: getattr(self, each.name) for each in fields(self)}
+        settings["attack"] = None if self.attack is None else self.attack.to_dict()
+        return settings
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Recipe:
+        """Read what `to_dict` wrote. Raises DataError for unknown settings."""
+        settings = dict(raw)
+        unknown = sorted(settings.keys() - {each.name for each in fields(cls)})
+        if unknown:
+            raise DataError(
+                f"a recipe has no setting {', '.join(unknown)}; expected some of "
+                f"{', '.join(each.name for each in fields(cls))}."
+            )
+        if isinstance(settings.get("attack"), Mapping):
+            settings["attack"] = attack_from_dict(settings["attack"])
+        return cls(**settings)
+
+    def _check_attack(self) -> None:
+        if self.attack is not None:
+            check_attack(self.attack)
+            if self.method != "pgd":
+                raise DataError(
+                    f"attack is given with method {self.method!r}; expected method 'pgd' with it."
+                )
+            if (self.eps, self.steps, self.step_size) != (None, None, None):
+                raise DataError(
+                    "attack is given beside eps, steps or step_size; expected one of the two."
+                )
+        elif self.eps is not None:
+            object.__setattr__(self, "eps", radius("eps", self.eps))
+        elif self.method != "standard":
+            raise DataError(
+                f"method {self.method!r} has no eps; give the radius of the attack, such as 8/255."
+            )
+
+
+def _numbers(recipe: Recipe) -> None:
+    """Raises DataError for a number outside of what its field allows."""
+    bounds = {
+        "lr": (lambda v: v > 0, "a positive learning rate"),
+        "momentum": (lambda v: 0 <= v < 1, "a number from 0, below 1"),
+        "weight_decay": (lambda v: v >= 0, "a number from 0 up"),
+        "beta": (lambda v: v > 0, "a positive number"),
+        "clean_weight": (lambda v: 0 <= v <= 1, "a share from 0 to 1"),
+        "label_smoothing": (lambda v: 0 <= v < 1, "a number from 0, below 1"),
+        "validation": (lambda v: 0 <= v <= 0.5, "a share of the images from 0 to 0.5"),
+        "average": (lambda v: 0 < v < 1, "a decay between 0 and 1, or None"),
+        "step_size": (lambda v: v > 0, "a positive number, or None"),
+    }
+    for name, (allowed, words) in bounds.items():
+        value = getattr(recipe, name)
+        if value is None and name in ("average", "step_size"):
+            continue
+        if not is_number(value) or not allowed(value):
+            raise DataError(f"{name} is {value!r}; expected {words}.")
+
+
+def _among(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise DataError(f"{name} is {value!r}; expected one of {', '.join(allowed)}.")
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise DataError(f"{name} is {value!r}; expected a whole number from {least} up.")
