@@ -163,9 +163,12 @@ class ManyPanel:
         self.refresh("job")
 
     def _arrived(self, _record: Record) -> None:
-        """Show it, unless something was shown just now: known records come a hundred at once."""
+        """Show it, unless something was shown just now: known records come a hundred at once.
+
+        What comes during a pause is the last for a while, and shown with those before it.
+        """
         began = time.monotonic()
-        if began >= self._next:
+        if began >= self._next or (self._errand is not None and self._errand.paused):
             self._session.tell("records")
             self._next = began + max(SEEN, (1 + RESTED) * (time.monotonic() - began))
 
@@ -175,6 +178,7 @@ class ManyPanel:
                 self._errand.resume()
             else:
                 self._errand.pause()
+                self._session.tell("records")
             self.refresh("job")
 
 
