@@ -98,9 +98,10 @@ class Batch:
 
     meter : how. plans : of the meter's networks; a generator is asked for the next plan when there
     is room to measure it, so it may look at the records so far. store : asked for what is known,
-    and given what is new. total : how many different plans there are, where `plans` cannot say.
-    record : called with every record, known or new. progress : called whenever it moves.
-    cancel : an Event or a function; ends the batch with Cancelled.
+    and given what is new. known : records of this setting from elsewhere, such as bundled ones.
+    total : how many different plans there are, where `plans` cannot say. record : called with
+    every record, known or new. progress : called whenever it moves. cancel : an Event or a
+    function; ends the batch with Cancelled.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Batch:
         plans: Iterable[Plan],
         store: Keeper | None = None,
         *,
+        known: Iterable[Record] = (),
         total: int | None = None,
         record: Callable[[Record], None] | None = None,
         progress: Callable[[Progress], None] | None = None,
@@ -125,7 +127,7 @@ class Batch:
         self._going = threading.Event()
         self._going.set()
         self._records: dict[str, Record | None] = {}  # None: under way
-        self._known: dict[str, Record] = {}
+        self._known = {one.plan.hash: one for one in known}
         self.progress = Progress(total=total)
 
     @property
@@ -151,7 +153,7 @@ class Batch:
 
         Raises Cancelled, and whatever a measurement raises; what was measured before is kept.
         """
-        self._known = {r.plan.hash: r for r in self._store.records(self.meter.setting)}
+        self._known |= {one.plan.hash: one for one in self._store.records(self.meter.setting)}
         try:
             while self._plans is not None or crew.busy:
                 asked_to_stop(self._cancel)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from gdws_explorer.errors import DataError
 from gdws_explorer.explore.attacking import Measure
+from gdws_explorer.explore.batch import Batch
 from gdws_explorer.explore.meter import Meter
 from gdws_explorer.explore.predict import predict
 from gdws_explorer.explore.recordfiles import write_csv
@@ -185,6 +186,13 @@ class Measurements:
         if self.data is None:
             raise DataError("there are no images to measure on; open with data=(images, labels).")
         return Meter(networks, self.data, self.attack, self.n, self.seed, self._images)
+
+    def batch(self, plans: Iterable[Plan], *networks: Network, **watched: Any) -> Batch:
+        """Many plans of these networks in the setting of this moment, kept as they come.
+
+        watched : total, record, progress and cancel, as in `Batch`.
+        """
+        return Batch(self.meter(*networks), plans, self._store, known=self.records(), **watched)
 
     def task(
         self, plan: Plan, network: Network, parent: str | None = None

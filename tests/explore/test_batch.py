@@ -9,6 +9,7 @@ import pytest
 
 from gdws_explorer.errors import Cancelled, ExplorerError
 from gdws_explorer.explore.batch import Batch, Here, Progress
+from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.store import Store
 
 SHARES = (0.4, 0.6, 0.8, 1.0)
@@ -40,6 +41,18 @@ def test_what_the_store_knows_is_not_measured_again(meter, plans):
     assert batch.run(Here(meter))[:2] == known
     assert (batch.progress.known, batch.progress.measured) == (2, 2)
     assert len(store) == 4
+
+
+def test_the_explorers_batch_knows_what_came_with_the_network(meter, plans, network, images):
+    bundled = Batch(meter, plans[:1]).run(Here(meter))
+    store = Store()
+    measurements = Measurements(network, images, meter.attack, bundled, store)
+    seen = []
+    batch = measurements.batch(plans, network, record=seen.append)
+    assert batch.run(Here(batch.meter))[:1] == bundled
+    assert [one.plan for one in seen] == plans
+    assert (batch.progress.known, len(store)) == (1, 3)
+    assert {one.plan for one in measurements.records()} == set(plans)
 
 
 def test_a_cancel_keeps_what_was_measured(meter, plans):
