@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gdws_explorer.explore.meter import Meter
-from gdws_explorer.explore.records import Record, Setting
+from gdws_explorer.explore.records import Record
 from gdws_explorer.explore.store import Store
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.network.summary import Summary
@@ -83,16 +83,6 @@ class Crew(Protocol):
         """Forget every plan that is not measured yet."""
 
 
-class Keeper(Protocol):
-    """Who knows records and keeps new ones: a `Store`, or `Measurements`."""
-
-    def records(self, setting: Setting | None = None) -> tuple[Record, ...]:
-        """Those of one setting."""
-
-    def add(self, record: Record) -> None:
-        """Keep one."""
-
-
 class Batch:
     """Plans measured in one setting, in the order in which they come, each only once.
 
@@ -108,7 +98,7 @@ class Batch:
         self,
         meter: Meter,
         plans: Iterable[Plan],
-        store: Keeper | None = None,
+        store: Store | None = None,
         *,
         known: Iterable[Record] = (),
         total: int | None = None,
@@ -120,7 +110,7 @@ class Batch:
         if total is None and isinstance(plans, list | tuple):
             total = len({plan.hash for plan in plans})
         self._plans: Iterator[Plan] | None = iter(plans)
-        self._store: Keeper = Store() if store is None else store
+        self._store = Store() if store is None else store
         self._record = record
         self._say = progress
         self._cancel = cancel.is_set if isinstance(cancel, threading.Event) else cancel

@@ -255,8 +255,8 @@ class Errand:
                 progress(now.fraction)
                 self._moved(now)
 
-        self._batch = Batch(
-            meter, plans, self._measured, total=total, record=learn, progress=say, cancel=cancelled
+        self._batch = self._measured.batch(
+            plans, meter=meter, total=total, record=learn, progress=say, cancel=cancelled
         )
         if self.paused:
             self._batch.pause()
