@@ -37,7 +37,7 @@ from gdws_explorer.robust.masking import check_masking
 from gdws_explorer.robust.normalized import Normalized
 from gdws_explorer.robust.report import Report
 from gdws_explorer.robust.staged import Staged
-from gdws_explorer.training import Recipe, train
+from gdws_explorer.training import Recipe, Rule, cstar, finetune, train
 
 __version__ = "0.1.0"
 
@@ -63,6 +63,7 @@ __all__ = [
     "PlanError",
     "Recipe",
     "Report",
+    "Rule",
     "SpatialSVD",
     "Square",
     "Staged",
@@ -71,9 +72,11 @@ __all__ = [
     "Tucker2Conv2d",
     "check_masking",
     "compare",
+    "cstar",
     "evaluate",
     "explore",
     "export",
+    "finetune",
     "gdws",
     "load",
     "load_checkpoint",

@@ -57,7 +57,7 @@ def explore(
         folder, or a PostgreSQL server, `postgresql://user:password@host/name`. None keeps them in
         memory, so that a lesson leaves nothing behind.
     cache : where the tables of large networks are kept for the next time, as in
-        `Network.prepare`.
+        `Network.prepare`, and the checkpoints of trainings; False keeps neither.
     state : the string that `Explorer.state` gave.
 
     Returns

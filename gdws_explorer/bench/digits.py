@@ -23,7 +23,7 @@ from gdws_explorer.bench.paths import PACKAGE, data_file
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust import PGD, Report, evaluate
 from gdws_explorer.robust.guard import Cancel, threads
-from gdws_explorer.training import train
+from gdws_explorer.training.train import train
 
 EPS = 0.15
 ATTACK = PGD(EPS, steps=20)

@@ -23,6 +23,7 @@ class Sources:
 
     images : `(N, C, H, W)` with labels or None, to calibrate on; not those that plans are measured
         on. None where there are none. cache : where α is kept, as in `Network.alpha`.
+    trained : what was trained here, by labels: a few words each.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class Sources:
         self.plain = network
         self.images = images
         self._cache = cache
-        self._calibrated: dict[str, Network] = {}  # and the refitted one, by their labels
+        self._calibrated: dict[str, Network] = {}  # refitted and trained ones too, by labels
+        self.trained: dict[str, str] = {}
         self._refitted: Network | None = None
         self._by_attack: dict[Attack | None, Network] = {}
         self.weighted: Network | None = None  # by the latest α, whatever is measured since
@@ -47,6 +49,11 @@ class Sources:
         try:
             return self._calibrated[plan.calibration]
         except KeyError:
+            if plan.trained:
+                raise PlanError(
+                    f"the plan's factors were trained ({plan.calibration[:16]}…) and are not "
+                    "here; open the trained network that was saved with it."
+                ) from None
             raise PlanError(
                 f"the plan is made from data (calibration {plan.calibration[:12]}…) that was not "
                 "read here; choose “from images” with the same images and attack."
@@ -57,10 +64,29 @@ class Sources:
         return plan.calibration is None or plan.calibration in self._calibrated
 
     def kind(self, plan: Plan) -> str:
-        """Which of KINDS a plan is of."""
+        """Which of KINDS a plan is of, or "trained"."""
         if plan.calibration is None:
             return "weights"
+        if plan.trained:
+            return "trained"
         return "data" if self.of(plan).calibration is not None else "refit"
+
+    def add(self, network: Network, words: str = "further") -> None:
+        """Make the plans of a trained network known, as `Network.trained` gave it; PlanError.
+
+        words : how it was trained.
+        """
+        if network.fingerprint != self.plain.fingerprint or network.label is None:
+            raise PlanError(
+                "the trained network is not this one, trained further; expected what "
+                "net.trained(model), gx.cstar or gx.finetune makes of it."
+            )
+        self._calibrated[network.label] = network
+        self.trained[network.label] = words
+
+    def named(self, label: str) -> Network:
+        """The trained network of this label; KeyError for another."""
+        return self._calibrated[label]
 
     def refitted(self) -> Network:
         """The plain network, refitted on the images; DataError where there are none."""

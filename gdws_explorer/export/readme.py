@@ -75,6 +75,12 @@ def _plan(plan: Plan, summary: Summary | None) -> str:
             f"on images (`{plan.calibration}`): `plan.json` alone does not make this network "
             "again, its weights are in `model.safetensors`."
         )
+    elif plan.trained:
+        words += (
+            "of the trained kernel as a share of its squared norm, none where it was trained at "
+            f"these ranks (`{plan.calibration}`): `plan.json` alone does not make this network "
+            "again, its weights are in `model.safetensors`."
+        )
     else:
         words += (
             "of the layer's output, on the images it was made from, as a share of its norm squared."

@@ -161,6 +161,27 @@ def spectrum(
     return Tucker2Spectrum(kernel, u_out, u_in, _errors(energy), float(energy.sum()), like, back)
 
 
+def swept(spectrum: Tucker2Spectrum, r_out: int, r_in: int, sweeps: int = 1) -> Tensor:
+    """The rebuilt kernel `(M, C, Kh, Kw)` at these ranks after sweeps of HOOI.
+
+    Higher-order orthogonal iteration (De Lathauwer, De Moor & Vandewalle, "On the best rank-1 and
+    rank-(R1, …, RN) approximation", 2000): each factor in turn is the best for the other one. Its
+    error is at most the truncated HOSVD's. spectrum : one of the weights, not from data.
+    """
+    r_out, r_in = spectrum._ranks(r_out, r_in)
+    kernel = spectrum.weight.to("cpu", torch.float64)
+    u_out, u_in = spectrum.u_out[:, :r_out], spectrum.u_in[:, :r_in]
+    with one_thread():
+        for _ in range(sweeps):
+            narrow = torch.einsum("mchw,ci->mihw", kernel, u_in)
+            u_out = _factor(narrow.flatten(1))[:, :r_out]
+            narrow = torch.einsum("mchw,mo->cohw", kernel, u_out)
+            u_in = _factor(narrow.flatten(1))[:, :r_in]
+        core = _contracted(kernel, u_out, u_in)
+        rebuilt = torch.einsum("mo,oihw,ci->mchw", u_out, core, u_in)
+    return rebuilt.to(spectrum.weight)
+
+
 def _contracted(kernel: Tensor, u_out: Tensor, u_in: Tensor) -> Tensor:
     return torch.einsum("mo,mchw,ci->oihw", u_out, kernel, u_in)
 

@@ -15,7 +15,7 @@ from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.hashing import Digest
 from gdws_explorer.network.layers import Layer
 from gdws_explorer.network.margins import Attack
-from gdws_explorer.network.plan import REFIT
+from gdws_explorer.network.plan import REFIT, TRAINED
 
 
 def read(
@@ -129,10 +129,15 @@ def other_source(theirs: str | None, ours: str | None) -> str:
             "net.refitted(images) with the same ones, or take its choices over with "
             "net.plan(dict(plan))."
         )
+    if theirs is not None and theirs.startswith(TRAINED):
+        return (
+            f"the plan's factors were trained ({theirs[:16]}…), this network's were not or are "
+            "others; use net.trained(model) with the trained network."
+        )
     if theirs is None:
         return (
-            "the plan is one of the weights alone, this network is calibrated or refitted; take "
-            "its choices over with net.plan(dict(plan))."
+            "the plan is one of the weights alone, this network is calibrated, refitted or "
+            "trained; take its choices over with net.plan(dict(plan))."
         )
     here = "is not calibrated" if ours is None else f"has the calibration {ours[:12]}…"
     return (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import nn
 
-from gdws_explorer.errors import PlanError
+from gdws_explorer.errors import ModelError, PlanError
 from gdws_explorer.network.families import FACTORISED, FAMILIES
 from gdws_explorer.network.layers import copied
 from gdws_explorer.network.plan import Choice, Dense, Plan, family
@@ -40,6 +41,17 @@ def densify(model: nn.Module) -> nn.Module:
     return with_layers(model, make)
 
 
+def check_alike(model: nn.Module, dense: nn.Module) -> None:
+    """Raise ModelError unless `model` holds what `dense` holds, with other numbers."""
+    mine, theirs = ({n: t.shape for n, t in m.state_dict().items()} for m in (model, dense))
+    odd = next((n for n in [*theirs, *mine] if mine.get(n) != theirs.get(n)), None)
+    if odd is not None:
+        raise ModelError(
+            f"{odd} is {_shape(mine.get(odd))} in the model and {_shape(theirs.get(odd))} in the "
+            "network; expected this network, trained further or compressed."
+        )
+
+
 def reshape(model: nn.Module, plan: Plan) -> nn.Module:
     """A copy of a dense `model` with the plan's structure, its new weights still zero.
 
@@ -57,6 +69,10 @@ def reshape(model: nn.Module, plan: Plan) -> nn.Module:
         return None if choice is None else _structure(name, module, choice)
 
     return with_layers(model, make)
+
+
+def _shape(shape: torch.Size | None) -> str:
+    return "missing" if shape is None else str(tuple(shape))
 
 
 def _structure(name: str, module: nn.Module, choice: Choice) -> nn.Module | None:

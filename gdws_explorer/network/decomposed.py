@@ -28,6 +28,7 @@ class Decomposed:
 
     calibration: Calibration | None = None
     label: str | None = None
+    _weights: str | None = None  # the label of weights that are not those of the fingerprint
     latencies: Latencies | None = None
 
     def __init__(
@@ -117,10 +118,10 @@ class Decomposed:
         As many layers at a time as torch has threads. cache : a folder that keeps the tables under
         the network's fingerprint, so that the next time takes a fraction of a second; True for
         the user's cache folder (from two million weights on). A damaged file is made again; a
-        calibrated network keeps none.
+        calibrated or trained network keeps none.
         """
         able = tuple(self._by_name[name] for name in self.names)
-        folder = cache if self.calibration is None else False
+        folder = cache if self.calibration is None and self._weights is None else False
         prepare(self._spectra, self._tables, able, self.fingerprint, folder, progress, cancel)
         return self
 

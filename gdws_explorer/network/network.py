@@ -19,16 +19,16 @@ from gdws_explorer.network.aware import (
     read,
     seen,
 )
-from gdws_explorer.network.build import with_layers
+from gdws_explorer.network.build import check_alike, densify, with_layers
 from gdws_explorer.network.cache import folder_of, remembered
 from gdws_explorer.network.calibration import Calibration, attack_key
 from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.hashing import Digest
 from gdws_explorer.network.latency import Latencies
-from gdws_explorer.network.layers import Layer
+from gdws_explorer.network.layers import Layer, own_copy
 from gdws_explorer.network.margins import Attack
-from gdws_explorer.network.plan import REFIT, Choice, Dense, Plan, family
+from gdws_explorer.network.plan import REFIT, TRAINED, Choice, Dense, Plan, family
 from gdws_explorer.network.planning import Planning
 from gdws_explorer.network.refit import reestimate_batchnorm
 from gdws_explorer.network.refit import refit as refitted
@@ -139,7 +139,9 @@ class Network(Planning):
                 progress=progress, cancel=cancel,
             )  # fmt: skip
 
-        settings = f"{self.fingerprint} {attack_key(attack)} {n} {seed} {names}"
+        settings = (
+            f"{self.fingerprint}{self._weights or ''} {attack_key(attack)} {n} {seed} {names}"
+        )
         name = f"alpha-{Digest(settings).tensors([('x', x), ('y', y)]).hex}"
         must = cache is not True
         return remembered(name, compute, self._alphas, folder, must=must)
@@ -159,9 +161,27 @@ class Network(Planning):
         images = images_of(x, self.input_shape)
         other = self._copy(self._plain_layers)
         other.calibration, other._refit = None, images
-        other.label = f"{REFIT}{Digest().tensors([('x', images)]).hex[:16]}"
+        other.label = f"{REFIT}{Digest(self._weights or '').tensors([('x', images)]).hex[:16]}"
         if self.calibration is not None:  # else the tables are the same
             other._tabulate()
+        return other
+
+    def trained(self, model: nn.Module) -> Network:
+        """The same network with weights that were trained further (ours).
+
+        model : what `build` made of a plan, trained since, or the dense network, trained; it is
+        copied. Its kernels, factors multiplied out, are the new weights: the errors are of these,
+        and the plan that they were trained at loses nothing. Plans keep this network's fingerprint
+        and say that they are trained, so that they stand on its fronts. Errors: ModelError.
+        """
+        mine = own_copy(model)
+        label = f"{TRAINED}{Digest().tensors(mine.state_dict()).hex[:32]}"
+        mine = own_copy(densify(mine)).to(self.example.device)
+        check_alike(mine, self.model)
+        other = self._copy(self._plain_layers)
+        other.model, other.calibration, other._refit = mine, None, None
+        other.label = other._weights = label
+        other._tabulate()
         return other
 
     @property

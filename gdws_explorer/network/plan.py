@@ -19,6 +19,7 @@ from gdws_explorer.errors import PlanError
 
 SCHEMA = 1
 REFIT = "refit+"  # begins the source of plans of the weights that are refitted on images
+TRAINED = "trained+"  # begins the source of plans whose factors were trained further
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,8 @@ class Plan:
     fingerprint : SHA-256 of the network's weights and layer shapes.
     input_shape : one example's shape, without the batch.
     layers : (name, choice) for every layer that can be approximated, in call order.
-    calibration : what its factors are made from beside the weights, as `Network.calibrated` and
-        `Network.refitted` name it; None for the weights alone.
+    calibration : what its factors are made from beside the weights, as `Network.calibrated`,
+        `Network.refitted` and `Network.trained` name it; None for the weights alone.
     """
 
     fingerprint: str
@@ -185,14 +186,24 @@ class Plan:
         ]
         rest = len(self.layers) - len(changed)
         if not changed:
-            return "all layers dense"
-        source = "refitted: " if self.refitted else "from data: " if self.calibration else ""
-        return source + ", ".join(changed) + (f"; {rest} dense" if rest else "")
+            return "trained: all layers dense" if self.trained else "all layers dense"
+        return self._source + ", ".join(changed) + (f"; {rest} dense" if rest else "")
 
     @property
     def refitted(self) -> bool:
         """Whether it is a plan of the weights, refitted on images."""
         return self.calibration is not None and self.calibration.startswith(REFIT)
+
+    @property
+    def trained(self) -> bool:
+        """Whether its factors were trained after they were made."""
+        return self.calibration is not None and self.calibration.startswith(TRAINED)
+
+    @property
+    def _source(self) -> str:
+        if self.calibration is None:
+            return ""
+        return "refitted: " if self.refitted else "trained: " if self.trained else "from data: "
 
     @cached_property
     def _choices(self) -> dict[str, Choice]:

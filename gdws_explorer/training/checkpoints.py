@@ -95,6 +95,15 @@ class Checkpoint:
             ) from error
 
 
+def epochs_done(path: str | os.PathLike[str]) -> int:
+    """How many epochs a checkpoint holds; 0 where there is none that can be read."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return len(json.loads((file.metadata() or {})["training"])["facts"]["history"])
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
+        return 0
+
+
 def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     """What of two identities differs, in words; one level of settings is looked into."""
     found = []

@@ -33,13 +33,18 @@ class Known:
     """What is known after a step.
 
     epoch : under way, from 1. step : of the whole training, from 1. loss : of this step.
-    last : the epoch before, with its validation; None in the first.
+    history : the epochs before, with their validation; those before a checkpoint too.
     """
 
     epoch: int
     step: int
     loss: float
-    last: Entry | None
+    history: tuple[Entry, ...]
+
+    @property
+    def last(self) -> Entry | None:
+        """The epoch before; None in the first."""
+        return self.history[-1] if self.history else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,8 +161,7 @@ class Run:
             learner.step(loss, lr)
             total, right = total + value, right + correct
             if self.progress is not None:
-                last = self.history[-1] if self.history else None
-                known = Known(number, learner.steps, value, last)
+                known = Known(number, learner.steps, value, tuple(self.history))
                 self.progress(learner.steps / len(self.rates), known)
             if index in looks and strike is not None and judge is not None:
                 self._check_weights(number)

@@ -120,7 +120,7 @@ def state_of(session: Session, seq: int) -> dict[str, Any]:
             "weighing": desk.weighing,
             "weighings": WEIGHING_LABELS,
             "source": session.source,
-            "sources": SOURCE_LABELS,
+            "sources": [*SOURCE_LABELS, *_trained_labels(session)],
             "reading": session.reading,
         },
         "totals": totals(summary, session.norm),
@@ -169,6 +169,12 @@ def _budget_text(by: str, number: float, norm: str) -> tuple[str, str]:
     if by == "error":
         return f"{100 * number:.3g}", f"% of {norm}"
     return f"{number:.4g}", ("α-weighted " if by == "alpha" else "") + "squared error per layer"
+
+
+def _trained_labels(session: Session) -> list[list[str]]:
+    """A line of the menu for every network that was trained here."""
+    trained = session.sources.trained
+    return [[label, f"trained: {words}"] for label, words in trained.items()]
 
 
 def _number(text: str) -> float:

@@ -17,6 +17,7 @@ from gdws_explorer.figures.front import COSTS
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.network.summary import Summary
+from gdws_explorer.training.task import FINETUNE
 from gdws_explorer.widgets import state as states
 from gdws_explorer.widgets import words
 from gdws_explorer.widgets.desk import DeskWidget
@@ -28,12 +29,19 @@ from gdws_explorer.widgets.panels.own import OwnPanel
 from gdws_explorer.widgets.panels.pins import PinsPanel
 from gdws_explorer.widgets.panels.sensitivity import SensitivityPanel
 from gdws_explorer.widgets.panels.shelf import Panel, Shelf
+from gdws_explorer.widgets.panels.training import TrainPanel
 from gdws_explorer.widgets.parts import button, inside, labelled, on, row, wide
 from gdws_explorer.widgets.session import Session
 from gdws_explorer.widgets.settings import SettingsMenu
 from gdws_explorer.widgets.wanted import Wanted
 
-PANELS: tuple[type[Panel], ...] = (PinsPanel, MaskingPanel, SensitivityPanel, ManyPanel)
+PANELS: tuple[type[Panel], ...] = (
+    PinsPanel,
+    MaskingPanel,
+    SensitivityPanel,
+    ManyPanel,
+    TrainPanel,
+)
 
 
 class Explorer(w.VBox):
@@ -57,12 +65,12 @@ class Explorer(w.VBox):
         self.layer_view = LayerView(session)
         self.front_view = FrontView(session)
         self.tools = Tools(session)
-        self.measuring = Measuring(session)
+        self.measuring = Measuring(session, self._finetune)
         self.axes = Axes(session, self.front_view)
         panels = PANELS if open_own is None else (*PANELS, OwnPanel)
         self.shelf = Shelf(session, panels)
         self.taking = Taking(session)
-        self._message = w.HTML()
+        self._message = w.HTML(words.message(session))
         self._message.add_class("gx-message")
         left = w.VBox([self.layer_view.box])
         self.wanted = Wanted(session, self.front_view)
@@ -125,6 +133,14 @@ class Explorer(w.VBox):
         for widget in inside(self):
             widget.close()
         super().close()
+
+    def _finetune(self) -> None:
+        """Open the panel "Train" on the plan that is on the faders."""
+        self.shelf.open(TrainPanel.title)
+        panel = self.shelf.opened
+        assert isinstance(panel, TrainPanel)
+        panel.choose(FINETUNE)
+        self.session.say(f"“{TrainPanel.title}” is open below: look at the settings, then Start.")
 
     def _enter(self) -> None:
         """Show the user's own network in the place of this one."""
@@ -289,3 +305,8 @@ class Taking:
 
     def _show(self) -> None:
         self._state.value = states.encode(self._session)
+        if self._session.plan.trained:
+            self._session.say(
+                "the string holds the ranks, not the trained weights: to keep these, export the "
+                "network."
+            )

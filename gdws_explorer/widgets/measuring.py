@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,9 +19,12 @@ GIVEN = "given"  # an attack that the inputs cannot say
 
 
 class Measuring:
-    """The inputs below the front, and what runs."""
+    """The inputs below the front, and what runs.
 
-    def __init__(self, session: Session) -> None:
+    finetune : called when the plan is to be trained further.
+    """
+
+    def __init__(self, session: Session, finetune: Callable[[], None]) -> None:
         self._session = session
         self._given = session.measurements.attack
         wish = wish_of(self._given)
@@ -58,8 +61,13 @@ class Measuring:
         self._evaluate = button("Evaluate", "play", "Measure this plan in the background", 96)
         self._evaluate.button_style = "primary"
         self._cancel = button("Cancel", "stop", "Stop the measurement and those that wait", 80)
+        self._finetune = button(
+            "Fine-tune this plan", "graduation-cap",
+            "Train its factors further, against attacks: opens the panel “Train”", 170,
+        )  # fmt: skip
         self._bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="160px"))
         self._text = w.HTML()
+        on(session, self._finetune, finetune)
         on(session, self._evaluate, self._go)
         on(session, self._cancel, session.jobs.cancel)
         self._attack.observe(self._chosen, "value")
@@ -68,7 +76,10 @@ class Measuring:
             widget.observe(self._set, "value")
         inputs = [self._attack, self._norm, self._eps, self._steps, self._restarts, self._n]
         self.box = w.VBox(
-            [row(*inputs, self._evaluate, self._cancel), w.HBox([self._bar, self._text])]
+            [
+                row(*inputs, self._evaluate, self._cancel, self._finetune),
+                w.HBox([self._bar, self._text]),
+            ]
         )
         self._disable_all = session.measurements.data is None
         self._followed = session.measurements.setting

@@ -32,10 +32,12 @@ from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.presets import PRESETS
 from gdws_explorer.explore.records import Setting
 from gdws_explorer.explore.sources import KINDS
+from gdws_explorer.explore.trainer import Run, Trainer
 from gdws_explorer.export.bundle import export
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
 from gdws_explorer.robust.transfer import Transfer
+from gdws_explorer.training.task import Task
 from gdws_explorer.widgets.picking import Picking
 from gdws_explorer.widgets.stage import Stage, meaning
 
@@ -48,9 +50,9 @@ class Session(Stage):
     """One network under exploration.
 
     Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
-    the faders), "records", "filters" (of records), "job", "learning" (from images), "message",
-    "pins", "estimate" or "own" (`brought` is to be explored). All methods may be called from any
-    thread.
+    the faders), "records", "filters" (of records), "job", "learning" (from images), "training",
+    "message", "pins", "estimate" or "own" (`brought` is to be explored). All methods may be called
+    from any thread.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Session(Stage):
         self.picking = Picking(self, lambda: self._tell("filters"))
         self._queues: dict[str, Jobs] = {}
         self.jobs = self.queue("measuring")
+        self.trainer = Trainer(self.sources, cache, self._training_changed)
         self.estimates = Estimates(network, measurements.data, lambda: self._tell("estimate"))
         # Where the hand left a fader: choices are steps, and a fader must not jump to the step.
         self._aims: dict[str, tuple[str, tuple[float, ...]]] = {}
@@ -80,7 +83,8 @@ class Session(Stage):
         """Put a whole plan on the desk; of one that is made from data the images are read first."""
         if plan.refitted and self.sources.images is not None:
             self.sources.refitted()
-        if plan.refitted or self.sources.knows(plan) or self.sources.images is None:
+        readable = plan.calibration is not None and not (plan.refitted or plan.trained)
+        if not readable or self.sources.knows(plan) or self.sources.images is None:
             super().put(plan)
             return
         attack = learning(self.measurements.attack)
@@ -105,6 +109,7 @@ class Session(Stage):
     def close(self) -> None:
         """Cancel what runs and forget the listeners."""
         self._listeners.clear()
+        self.trainer.close()  # first: what it ends with is measured
         for queue in self._queues.values():
             queue.close()
         self.estimates.close()
@@ -191,9 +196,13 @@ class Session(Stage):
     def use(self, kind: str, attack: Measure | Literal["present"] = "present") -> None:
         """Make approximations from the weights, these refitted on images, or the images ("data").
 
+        kind : one of KINDS, or the label of a network that was trained here.
         attack : that the images are read under; the one that is measured with, unless given. The
         first time they are read in the background; the plan changes when that is done.
         """
+        if kind in self.sources.trained:
+            self._move_to(self.sources.named(kind))
+            return
         meaning(kind, KINDS)
         if kind == "weights":
             self._move_to(self.sources.plain)
@@ -216,8 +225,9 @@ class Session(Stage):
 
     @property
     def source(self) -> str:
-        """What the plan on the faders is made from: one of KINDS."""
-        return self.sources.kind(self.plan)
+        """What the plan on the faders is made from: one of KINDS, or a trained network's label."""
+        label = self.plan.calibration
+        return label if label and self.plan.trained else self.sources.kind(self.plan)
 
     @property
     def reading(self) -> bool:
@@ -279,14 +289,14 @@ class Session(Stage):
 
     def evaluate(self) -> Job:
         """Measure the plan on the faders in the background; several queue up."""
-        plan = self.plan
-        measure = self.measurements.task(plan, self.network, self._parent())
+        return self._measure(self.plan, self._parent())
 
-        def work(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            measure(progress, cancelled)
-            self._tell("records")
+    def train(self, task: Task, *, anew: bool = False) -> Run:
+        """Train in the background; what comes of it is put on the faders and measured.
 
-        return self.jobs.submit(plan, work)
+        anew : from the first epoch, even where a checkpoint of this training is there.
+        """
+        return self.trainer.start(task, self.plan, self._trained, anew=anew)
 
     def estimate(self, on: bool) -> None:
         """Show robust accuracy while dragging: an upper bound, see `robust.transfer`."""
@@ -396,6 +406,31 @@ class Session(Stage):
             self.say(
                 f"{', '.join(moved)} could not stay as locked: there is no such form from data."
             )
+
+    def _measure(self, plan: Plan, parent: str | None) -> Job:
+        measure = self.measurements.task(plan, self.sources.of(plan), parent)
+
+        def work(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+            measure(progress, cancelled)
+            self._tell("records")
+
+        return self.jobs.submit(plan, work)
+
+    def _trained(self, run: Run) -> None:
+        """Show and measure what was trained."""
+        assert run.found is not None
+        with self.told():
+            super().put(run.found.plan)
+            if self.measurements.data is not None:
+                self._measure(run.found.plan, run.found.parent)
+            self.say(
+                f"trained: {run.task}. It is on the faders; Undo goes back to the plan before."
+            )
+
+    def _training_changed(self, job: Job) -> None:
+        if job.error is not None and isinstance(job.about, Run):
+            self.say(f"the training stopped: {job.error}", failed=True)
+        self._tell("training")
 
     def _parent(self) -> str | None:
         """The last measured plan on the way to the present one."""

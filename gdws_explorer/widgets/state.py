@@ -17,6 +17,7 @@ from gdws_explorer.robust.staged import from_dict as attack_from_dict
 from gdws_explorer.widgets.session import Session
 
 PREFIX = "gx1."
+LOST = "trained"  # weights that are not in the string
 NAMED = 16  # hex digits of the fingerprint: enough to refuse another network
 
 
@@ -87,7 +88,14 @@ def restore(session: Session, raw: dict[str, Any]) -> None:
     if session.measurements.data is not None:
         session.measure_with(attack, n)
     made = raw.get("data")
-    if made is not None:
+    if made is not None and made["kind"] == LOST and made["label"] in session.sources.trained:
+        session.use(made["label"])
+    elif made is not None and made["kind"] == LOST:
+        session.say(
+            "the plan of this state had trained weights, which a string does not hold: these are "
+            "its ranks with the weights from before; train again, or load the exported network."
+        )
+    elif made is not None:
         under = made["attack"]
         session.use(made["kind"], None if under is None else attack_from_dict(under))
     elif alpha:
@@ -98,6 +106,8 @@ def _source(session: Session) -> dict[str, Any] | None:
     """What the plan's images were read under; None for a plan of the weights."""
     if session.plan.calibration is None:
         return None
+    if session.plan.trained:
+        return {"kind": LOST, "label": session.plan.calibration}
     attack = session.sources.attack_of(session.plan)
     told = None if attack is None else attack.to_dict()
     return {"kind": session.source, "attack": told}

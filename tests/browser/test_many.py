@@ -94,6 +94,8 @@ def test_a_sweep_arrives_pauses_ends_and_has_a_knee(swept, screenshot, cell_erro
     robust.press("Enter")
     swept.until(lambda: page.evaluate(ALL)[4:] == [0, 0], "nothing is greyed out")
 
+    metric = panel.locator(".widget-dropdown", has_text="histogram of").locator("select")
+    metric.select_option("MACs per image")
     bars = panel.locator(".js-plotly-plot .nsewdrag").nth(1)  # the first is the hypervolume's
     bars.scroll_into_view_if_needed()
     box = bars.bounding_box()
@@ -101,7 +103,7 @@ def test_a_sweep_arrives_pauses_ends_and_has_a_knee(swept, screenshot, cell_erro
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] - 2, box["y"] + 50, steps=6)
     page.mouse.up()
-    shown(panel.get_by_text("robust in"))
+    shown(panel.get_by_text("macs in"))
     button("Keep").click()
     swept.until(lambda: page.evaluate(ALL)[4] > 0, "the brush greys out")
     panel.get_by_role("button", name="Parallel coordinates").click()

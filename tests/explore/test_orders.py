@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 import gdws_explorer as gx
+from gdws_explorer.explore.errand import Errand
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.meter import Meter
-from gdws_explorer.explore.orders import Errand, Hunt, Sweep, expected
+from gdws_explorer.explore.orders import Hunt, Sweep, expected
 from gdws_explorer.explore.pace import pace
 from gdws_explorer.explore.records import machine
 from gdws_explorer.explore.sources import Sources

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import ipywidgets as w
 
 from gdws_explorer.errors import ExplorerError
+from gdws_explorer.explore.errand import Errand
 from gdws_explorer.explore.jobs import Job
-from gdws_explorer.explore.orders import Errand, Expected, Order, expected
+from gdws_explorer.explore.orders import Expected, Order, expected
 from gdws_explorer.explore.records import Record
 from gdws_explorer.figures import many as figures
 from gdws_explorer.widgets import words
