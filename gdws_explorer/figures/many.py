@@ -74,7 +74,7 @@ def histogram(data: Histogram, height: int = 190) -> go.Figure:
             dragmode="select",
             selectdirection="h",
             newselection={"line": {"color": "rgba(0,0,0,0)"}},  # the veil says it
-            margin={"l": 48, "r": 12, "t": 12, "b": 40},
+            margin={"l": 48, "r": 26, "t": 12, "b": 40},
             xaxis=theme.axis(
                 metric.label, range=[0, bins], tickvals=at, ticktext=ticks, fixedrange=True
             ),

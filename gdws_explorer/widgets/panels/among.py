@@ -35,7 +35,7 @@ class Among:
             bars.on_selection(lambda _bars, _points, box: self._painted(box))
         self._brush = w.IntRangeSlider(
             value=(0, BINS), min=0, max=BINS, readout=False,
-            layout=w.Layout(width="auto", margin="0 12px 0 40px"),
+            layout=w.Layout(width="auto", margin="0 18px 0 40px"),
         )  # fmt: skip
         self._brush.observe(self._moved, "value")
         self._taken, self._filters = w.HTML(), w.HTML()

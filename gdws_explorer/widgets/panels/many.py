@@ -99,7 +99,7 @@ class ManyPanel:
         self._before.layout.display = "none" if running else None
         self._start.disabled = self._one.disabled = running
         self._pause.disabled = self._cancel.disabled = not running
-        self._bar.layout.visibility = "visible" if running else "hidden"
+        self._bar.layout.display = None if running else "none"
         self._bar.value = job.fraction if job is not None and running else 0.0
         if job is None or self._errand is None:
             return
