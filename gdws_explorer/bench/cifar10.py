@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from gdws_explorer.bench import builders, named
 from gdws_explorer.bench.data import load_data
 from gdws_explorer.errors import DataError
+from gdws_explorer.network.randomness import own_randomness
 from gdws_explorer.robust import PGD
 from gdws_explorer.robust.normalized import Normalized
 from gdws_explorer.training import Recipe
@@ -58,7 +59,7 @@ def empty(width: int = WIDTH, seed: int = 0) -> nn.Module:
 
     width : channels of the first group. torch's random numbers stay as they are.
     """
-    with torch.random.fork_rng([]):
+    with own_randomness(torch.device("cpu")):
         torch.manual_seed(seed)
         net = builders.preactresnet18(last=True, width=width)
     return Normalized(net, MEAN, STD).eval()

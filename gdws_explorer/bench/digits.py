@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from gdws_explorer import files
 from gdws_explorer.bench.paths import PACKAGE, data_file
 from gdws_explorer.errors import DataError
+from gdws_explorer.network.randomness import own_randomness
 from gdws_explorer.robust import PGD, Report, evaluate
 from gdws_explorer.robust.guard import Cancel, threads
 from gdws_explorer.training.train import train
@@ -144,7 +145,7 @@ def train_digits(
 
 def empty(seed: int = 0) -> DigitsNet:
     """An untrained network; torch's random numbers stay as they are."""
-    with torch.random.fork_rng([]):
+    with own_randomness(torch.device("cpu")):
         torch.manual_seed(seed)
         return DigitsNet()
 

@@ -17,6 +17,7 @@ from gdws_explorer.bench import builders
 from gdws_explorer.bench.checkpoint import load_checkpoint
 from gdws_explorer.bench.vision import torchvision
 from gdws_explorer.errors import ModelError
+from gdws_explorer.network.randomness import own_randomness
 from gdws_explorer.robust.normalized import Normalized
 
 CIFAR: dict[str, Callable[[int], nn.Module]] = {
@@ -72,7 +73,7 @@ def load_model(
         raise ModelError(f"classes is {classes!r}; expected a whole number above 0, or None.")
     file = _file(weights)
     published = None if file is not None or not weights else weights
-    with torch.random.fork_rng([]):
+    with own_randomness(torch.device("cpu")):
         torch.manual_seed(seed)
         model = makers[zoo](plain, published, classes)
     return model.eval() if file is None else load_checkpoint(file, model)

@@ -57,9 +57,6 @@ class Trainer:
     the user's cache folder (True), another, or nowhere (False). changed : called with the job
     whenever there is something new, at most a few times a second; also from the worker.
     run : the latest training.
-
-    Torch's generators are one for all threads: a training is repeated to the last bit only where
-    nothing was measured beside it.
     """
 
     def __init__(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
@@ -54,18 +51,6 @@ def double(x: Tensor) -> Tensor:
 def as_in(like: Tensor, x: Tensor) -> Tensor:
     """`x` in the type of `like` and on its device; in this order, for the sake of MPS."""
     return x.to(like.dtype).to(like.device)
-
-
-@contextmanager
-def own_randomness(device: torch.device) -> Iterator[None]:
-    """Put back torch's generators, on the CPU and on `device`, as they were."""
-    mps = torch.mps.get_rng_state() if device.type == "mps" else None
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            if mps is not None:
-                torch.mps.set_rng_state(mps)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -19,6 +19,7 @@ from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.network.counting import MacCounter
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.hashing import Digest
+from gdws_explorer.network.randomness import own_randomness
 from gdws_explorer.network.reading import Reading
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -158,7 +159,7 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     ]
     counter = MacCounter()
     try:
-        with torch.random.fork_rng(), _countable(), torch.no_grad(), counter, reading:
+        with own_randomness(example.device), _countable(), torch.no_grad(), counter, reading:
             model(example)
     except Exception as error:
         cause = str(error).strip().splitlines() or [type(error).__name__]

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import Cancelled, DataError, ModelError, PlanError
 from gdws_explorer.network.build import with_layers
-from gdws_explorer.network.devices import as_in, double, own_randomness
+from gdws_explorer.network.devices import as_in, double
 from gdws_explorer.network.layers import own_copy
+from gdws_explorer.network.randomness import own_randomness
 
 Cancel = Callable[[], bool] | threading.Event | None
 Progress = Callable[[float], None] | None
@@ -145,15 +146,16 @@ def attacked(
     if attack is None:
         return x
     parts = []
-    with differentiable(), own_randomness(x.device):
+    with differentiable():
         strike = attack.bind(model)
         for start in range(0, len(x), batch):
             stop_if(cancel)
             part = x[start : start + batch]
             with torch.no_grad():
                 labels = model(part).argmax(1) if y is None else y[start : start + batch]
-            torch.manual_seed(seed + start)
-            parts.append(strike(part, labels).detach())
+            with own_randomness(x.device):
+                torch.manual_seed(seed + start)
+                parts.append(strike(part, labels).detach())
             if progress is not None:
                 progress(min(1.0, (start + batch) / len(x)))
     return torch.cat(parts)

@@ -24,6 +24,7 @@ from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.latency import Curve, Latencies, LayerTimes, Spread
 from gdws_explorer.network.layers import Layer, own_copy
 from gdws_explorer.network.margins import Cancel, Progress, stop_if
+from gdws_explorer.network.randomness import own_randomness
 
 PAST = 1.5  # times the dense layer's MACs: where a grid of one rank ends
 WARM_UP = 2  # untimed runs of everything that is timed
@@ -92,7 +93,7 @@ def measure(
     mine, images = own_copy(model), torch.cat([example] * batch)
     clock, step = _Clock(progress, cancel), step or _step(images.device)
     times: dict[str, LayerTimes] = {}
-    with _threads(threads), torch.random.fork_rng(), torch.inference_mode():
+    with _threads(threads), own_randomness(images.device), torch.inference_mode():
         works = _works(mine, images, layers, allowed)
         clock.steps += 2 * sum(len(work.families) for work, _ in works)
         network = clock.rounds([mine], [images], repeats)[:, 0].tolist()

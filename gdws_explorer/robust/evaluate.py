@@ -21,7 +21,6 @@ from gdws_explorer.robust.guard import (
     dtype_of,
     grads_off,
     own_copy,
-    own_randomness,
     place,
     threads,
 )
@@ -150,7 +149,7 @@ def measured(
         watched = Watched(mine, cancel, tally.tick).eval()
         small = x[0].numel() * batch_size <= SMALL_BATCH
         wanted = 1 if small else torch.get_num_threads()
-        with own_randomness(where), grads_off(watched), threads(wanted):
+        with grads_off(watched), threads(wanted):
             team = Team(watched, stages, batch_size)
             for start in range(tally.done, len(y), batch_size):
                 part = slice(start, start + batch_size)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from gdws_explorer.errors import Cancelled, ModelError
 from gdws_explorer.network.devices import device_of as device_of
 from gdws_explorer.network.devices import dtype_of as dtype_of
-from gdws_explorer.network.devices import own_randomness as own_randomness
 from gdws_explorer.network.devices import place as place
 from gdws_explorer.network.layers import copied
+from gdws_explorer.network.randomness import own_randomness as own_randomness
 
 Cancel = Callable[[], bool] | threading.Event | None
 

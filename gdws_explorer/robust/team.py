@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import ModelError
 from gdws_explorer.network.devices import free_memory, out_of_memory
+from gdws_explorer.network.randomness import own_randomness
 from gdws_explorer.robust import pgd
 from gdws_explorer.robust.attacks import PGD, Attack
 from gdws_explorer.robust.images import check_logits
@@ -63,7 +64,13 @@ class Team:
         twins: Tensor | None,
     ) -> Tensor:
         """Which of the images `alive` stand after the k-th attack."""
-        torch.manual_seed(seed)
+        with own_randomness(x.device):
+            torch.manual_seed(seed)
+            return self._struck(k, x, y, alive, clean, twins)
+
+    def _struck(
+        self, k: int, x: Tensor, y: Tensor, alive: Tensor, clean: Tensor, twins: Tensor | None
+    ) -> Tensor:
         stage, strike = self._stages[k], self._strikes[k]
         if strike is None:
             assert isinstance(stage, PGD)

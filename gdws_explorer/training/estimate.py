@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.evaluate import evaluate
-from gdws_explorer.robust.guard import Cancel, own_copy, own_randomness
+from gdws_explorer.robust.guard import Cancel, own_copy
 from gdws_explorer.training.learner import Learner
 from gdws_explorer.training.projection import project
 from gdws_explorer.training.recipe import CHECKING_STEPS, Recipe
@@ -103,7 +103,7 @@ def _step(model: nn.Module, batch: tuple[Tensor, Tensor], recipe: Recipe, cancel
     with torch.inference_mode(False), torch.enable_grad():
         learner = Learner(model, recipe, None, cancel)
         x, y = (each.to(learner.device) for each in batch)
-        with own_randomness(learner.device), learner.deterministic():
+        with learner.random.drawing(), learner.deterministic():
             for step in range(1 + STEPS):
                 if step == 1:  # the first one makes what the others use
                     _settle(learner.device)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import ModelError
+from gdws_explorer.network.randomness import Stream
 from gdws_explorer.robust.guard import Cancel, Watched, device_of, own_copy, place
 from gdws_explorer.training.losses import loss_of
 from gdws_explorer.training.precision import Mixed, half_of
@@ -26,6 +27,7 @@ class Learner:
         average where the recipe has one, else the copy itself.
     device, half : where it computes, and the 16-bit type that it computes in, or None. home :
         where the model came from.
+    random : order, noise and augmentation are drawn from it.
     recipe : the recipe; with more steps of the attack after `harden`.
     """
 
@@ -58,6 +60,7 @@ class Learner:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half == torch.float16)
         self.mean = None if recipe.average is None else copy.deepcopy(self.network)
         self.steps = 0
+        self.random = Stream(self.device, recipe.seed)
         self._penalty = penalty
         inner = self.network if self.half is None else Mixed(self.network, self.half)
         self._watched = Watched(inner, cancel)
@@ -120,9 +123,7 @@ class Learner:
             held["scaler.scale"] = torch.tensor(told["scale"], dtype=torch.float64)
             held["scaler.growth"] = torch.tensor(told["_growth_tracker"])
         held["steps"] = torch.tensor(self.steps)
-        held["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            held["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        held |= {f"random.{name}": each for name, each in self.random.state.items()}
         return {name: each.detach().clone() for name, each in held.items()}
 
     def restore(self, held: Mapping[str, Tensor]) -> None:
@@ -142,9 +143,7 @@ class Learner:
             told["_growth_tracker"] = int(held["scaler.growth"])
             self.scaler.load_state_dict(told)
         self.steps = int(held["steps"])
-        torch.set_rng_state(held["random.cpu"].cpu())
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(held["random.cuda"].cpu(), self.device)
+        self.random.state = {name: held[f"random.{name}"].cpu() for name in self.random.state}
 
     @property
     def _trust(self) -> float:

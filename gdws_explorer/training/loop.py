@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.robust.guard import Cancel, asked_to_stop, own_copy, own_randomness
+from gdws_explorer.robust.guard import Cancel, asked_to_stop, own_copy
 from gdws_explorer.robust.images import check_data, choose, data_fingerprint
 from gdws_explorer.robust.resume import model_digest
 from gdws_explorer.training.augment import crop_and_flip
@@ -77,8 +77,7 @@ def fit(
         run = Run(learner, *split(images, labels, recipe), recipe, file, extra)
         run.augment = augment or (crop_and_flip if recipe.augment else None)
         run.after_epoch, run.progress, run.cancel = after_epoch, progress, cancel
-        with own_randomness(learner.device), learner.deterministic():
-            torch.manual_seed(recipe.seed)
+        with learner.deterministic():
             run.resume()
             while not run.done:
                 run.epoch()

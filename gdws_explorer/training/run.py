@@ -146,11 +146,13 @@ class Run:
         if recipe.method == "fast" and forwards is not None and forwards < HARDEST:
             looks = _looks(self.batches)
         total, right = 0.0, 0
-        order = torch.randperm(len(self.y))[: self.batches * self.size].to(learner.device)
+        with learner.random.drawing():
+            order = torch.randperm(len(self.y))[: self.batches * self.size].to(learner.device)
         for index, batch in enumerate(order.split(self.size), 1):
             x, y = self.x[batch], self.y[batch]
-            x = x if self.augment is None else self.augment(x)
-            loss, correct = learner.loss(x, y)
+            with learner.random.drawing():
+                x = x if self.augment is None else self.augment(x)
+                loss, correct = learner.loss(x, y)
             value = float(loss.detach())
             if not math.isfinite(value):
                 raise self._lost(
@@ -165,7 +167,8 @@ class Run:
                 self.progress(learner.steps / len(self.rates), known)
             if index in looks and strike is not None and judge is not None:
                 self._check_weights(number)
-                found = overfit.collapsed(learner.network, x, y, strike, judge, self.cancel)
+                with learner.random.drawing():
+                    found = overfit.collapsed(learner.network, x, y, strike, judge, self.cancel)
                 if found is not None:
                     return found
         if recipe.method == "trades":

@@ -15,8 +15,9 @@ from torch.utils._pytree import tree_leaves
 import gdws_explorer as gx
 from gdws_explorer.errors import ModelError
 from gdws_explorer.network import calibration, refit
-from gdws_explorer.network.devices import as_in, double, out_of_memory, own_randomness, place
+from gdws_explorer.network.devices import as_in, double, out_of_memory, place
 from gdws_explorer.network.margins import Seen
+from gdws_explorer.network.randomness import own_randomness
 
 
 class NoDouble(TorchDispatchMode):
