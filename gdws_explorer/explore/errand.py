@@ -5,20 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
 from gdws_explorer.explore.aim import Aim
 from gdws_explorer.explore.attacking import learning
-from gdws_explorer.explore.batch import Batch, Crew, Here, Progress
+from gdws_explorer.explore.batch import Batch, Progress
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.meter import Meter
 from gdws_explorer.explore.orders import Hunt, Order, Sweep, first_meter
 from gdws_explorer.explore.pareto import FloatArray
 from gdws_explorer.explore.records import Record
 from gdws_explorer.explore.sources import Sources
-from gdws_explorer.explore.turns import Turns
 from gdws_explorer.explore.workers import crew
 from gdws_explorer.network.plan import Plan
 
@@ -30,7 +28,7 @@ class Errand:
 
     arrived : called with every record that is new in the present setting. moved : called when the
     progress moves, ten times a second at most. workers : processes of this machine, None for this
-    one, which takes a turn for every plan. limit : measure only so many plans.
+    one. limit : measure only so many plans.
     """
 
     def __init__(
@@ -52,7 +50,6 @@ class Errand:
         self._measured = measured
         self._meter = measured.meter(sources.plain)  # the setting may change meanwhile
         self._sources = sources
-        self._turns = measured.turns
         self._workers = workers
         self._limit = limit
         self._arrived = arrived
@@ -91,10 +88,9 @@ class Errand:
         under = learning(self._meter.attack)
         order = self.order
         self.stage = "reading images" if order.sources != ("weights",) or order.alpha else ""
-        with self._turns.turn(cancelled):
-            networks = self._sources.views(
-                order.sources, under, alpha=order.alpha, progress=progress, cancel=cancelled
-            )
+        networks = self._sources.views(
+            order.sources, under, alpha=order.alpha, progress=progress, cancel=cancelled
+        )
         now = self._meter
         last = Meter(networks, now.data, now.attack, now.n, now.seed, now.images)
         first = first_meter(order, last)
@@ -149,35 +145,9 @@ class Errand:
         )
         if self.paused:
             self._batch.pause()
-        with self._crew(meter) as those:
-            self._batch.run(those)
-
-    @contextmanager
-    def _crew(self, meter: Meter) -> Iterator[Crew]:
-        if self._workers is None:
-            yield _InTurn(meter, self._turns)
-            return
         ahead = 1 if isinstance(self.order, Hunt) else 2  # as in gx.search
         with crew(meter, workers=self._workers, ahead=ahead) as those:
-            yield those
-
-
-class _InTurn(Here):
-    """A process that others want to measure in as well."""
-
-    def __init__(self, meter: Meter, turns: Turns) -> None:
-        super().__init__(meter)
-        self._turns = turns
-
-    def finished(
-        self,
-        timeout: float,
-        progress: Callable[[float], None],
-        cancel: Callable[[], bool] | None,
-    ) -> Iterable[Record]:
-        """Measure the plan when it is its turn."""
-        with self._turns.turn(cancel):
-            return super().finished(timeout, progress, cancel)
+            self._batch.run(those)
 
 
 def _objectives(meter: Meter) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from gdws_explorer.explore.predict import predict
 from gdws_explorer.explore.recordfiles import write_csv
 from gdws_explorer.explore.records import Record, Setting
 from gdws_explorer.explore.store import Store
-from gdws_explorer.explore.turns import Turns
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.images import data_fingerprint
@@ -60,7 +59,6 @@ class Measurements:
         self._store = Store() if store is None else store
         self._known: dict[Setting, tuple[Hashable, dict[str, Record]]] = {}
         self._elsewhere: Setting | None = None
-        self.turns = Turns()  # of whoever measures in this process
 
     @property
     def setting(self) -> Setting:
@@ -205,8 +203,7 @@ class Measurements:
         meter = self.meter(network)
 
         def measure(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Record:
-            with self.turns.turn(cancelled):
-                record = meter.measure(plan, parent=parent, progress=progress, cancel=cancelled)
+            record = meter.measure(plan, parent=parent, progress=progress, cancel=cancelled)
             self._store.add(record)
             return record
 

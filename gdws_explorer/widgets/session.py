@@ -98,10 +98,7 @@ class Session(Stage):
         self._learn(READING, read)
 
     def queue(self, name: str) -> Jobs:
-        """A queue of long work of one kind, beside the others; `jobs` is that of measurements.
-
-        What measures takes its turn for it (`measurements.turns`), whichever queue it is in.
-        """
+        """A queue of long work of one kind, beside the others; `jobs` is that of measurements."""
         if name not in self._queues:
             self._queues[name] = Jobs(self._job_changed)
         return self._queues[name]
@@ -375,8 +372,7 @@ class Session(Stage):
             return
 
         def attack(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            with self.measurements.turns.turn(cancelled):
-                made.prepare(*how, progress, cancelled)
+            made.prepare(*how, progress, cancelled)
             self._look_ahead()
 
         if all(job.about != ATTACKING for job in self.jobs.all):
@@ -385,13 +381,8 @@ class Session(Stage):
     def _learn(self, what: str, work: Work) -> None:
         """Learn something from the images in the background."""
         self.sources.check()
-
-        def learn(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            with self.measurements.turns.turn(cancelled):
-                work(progress, cancelled)
-
         if what == READING or all(job.about != what for job in self.jobs.all):
-            self.jobs.submit(what, learn)
+            self.jobs.submit(what, work)
 
     def _move_to(self, network: Network) -> None:
         """Put the desk onto another source, and say which locked layers could not stay."""

@@ -85,10 +85,9 @@ class MaskingPanel:
 
         def look(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
             built = network.build(plan, cancel=cancelled)
-            with session.measurements.turns.turn(cancelled):
-                found = check_masking(
-                    built, data, attack, n=n, seed=seed, progress=progress, cancel=cancelled
-                )
+            found = check_masking(
+                built, data, attack, n=n, seed=seed, progress=progress, cancel=cancelled
+            )
             self._of = plan, found
             self._said.value = _html(plan, found, here=plan == session.plan)
 
