@@ -295,10 +295,4 @@ def _views(
         )
     made = Sources(network, None if calibration is None else to_learn_from(calibration))
     under = next(iter(stages_of(attack)), None)  # of several attacks the first, and cheapest
-    plain = made.weigh(under) if alpha else network
-    views = {
-        "weights": lambda: plain,
-        "refit": made.refitted,
-        "data": lambda: made.calibrate(under),
-    }
-    return tuple(views[kind]() for kind in dict.fromkeys(kinds))
+    return made.views(kinds, under, alpha=alpha)

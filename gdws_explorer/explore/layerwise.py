@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gdws_explorer.errors import Cancelled, ExplorerError
-from gdws_explorer.explore.attacking import Measure
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.records import Record
 from gdws_explorer.network.families import FAMILIES
@@ -217,20 +216,6 @@ def measure(
     return curves(measurements, chosen)
 
 
-def seconds_per_point(measurements: Measurements, last: int = 5) -> float | None:
-    """How long one point will take: the median of the last records; None without any.
-
-    Records of the present setting where there are any, else the others of this network, brought
-    to the present images and forward passes.
-    """
-    known = measurements.records() or measurements.everything()
-    latest = sorted(known, key=lambda record: record.created)[-last:]
-    if not latest:
-        return None
-    wanted = measurements.n * _passes(measurements.attack)
-    return float(np.median([r.seconds * wanted / (r.n * _passes(r.report.attack)) for r in latest]))
-
-
 def _part(progress: Callable[[float], None], done: int, total: int) -> Callable[[float], None]:
     return lambda fraction: progress((done + fraction) / total)
 
@@ -247,10 +232,6 @@ def _pair(dense: Record | None, record: Record | None, metric: str) -> Paired | 
     assert dense is not None
     assert record is not None
     return compare(dense, record, metric)
-
-
-def _passes(attack: Measure) -> int:
-    return 1 if attack is None else 2 + attack.forwards
 
 
 def _dense(records: Collection[Record]) -> Record | None:

@@ -24,11 +24,17 @@ def on_front(records: Sequence[Record], metric: str, cost: str) -> list[int]:
     return sorted(map(int, found), key=lambda i: values[i])
 
 
-def neighbour(records: Sequence[Record], here: float, step: int, metric: str, cost: str) -> Record:
-    """The next record of the front after the cost `here`: step +1 dearer, -1 cheaper."""
+def along(records: Sequence[Record], metric: str, cost: str) -> list[Record]:
+    """The non-dominated records by rising cost; ExplorerError where there is none."""
     line = [records[i] for i in on_front(records, metric, cost)]
     if not line:
         raise ExplorerError("the front is empty; evaluate a plan first.")
+    return line
+
+
+def neighbour(records: Sequence[Record], here: float, step: int, metric: str, cost: str) -> Record:
+    """The next record of the front after the cost `here`: step +1 dearer, -1 cheaper."""
+    line = along(records, metric, cost)
     ahead = [r for r in line if (getattr(r, cost) - here) * step > 0]
     if not ahead:
         end = "most costly" if step > 0 else "cheapest"

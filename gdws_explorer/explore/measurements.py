@@ -181,12 +181,17 @@ class Measurements:
             raise DataError("there are no images to measure on; open with data=(images, labels).")
         return Meter(networks, self.data, self.attack, self.n, self.seed, self._images)
 
-    def batch(self, plans: Iterable[Plan], *networks: Network, **watched: Any) -> Batch:
+    def batch(
+        self, plans: Iterable[Plan], *networks: Network, meter: Meter | None = None, **watched: Any
+    ) -> Batch:
         """Many plans of these networks in the setting of this moment, kept as they come.
 
-        watched : total, record, progress and cancel, as in `Batch`.
+        meter : how they are measured, where it is another setting. watched : total, record,
+        progress and cancel, as in `Batch`.
         """
-        return Batch(self.meter(*networks), plans, self._store, known=self.records(), **watched)
+        meter = meter or self.meter(*networks)
+        known = self.records(meter.setting)
+        return Batch(meter, plans, self._store, known=known, **watched)
 
     def task(
         self, plan: Plan, network: Network, parent: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from torch import Tensor
 
@@ -111,6 +111,26 @@ class Sources:
         network = self.plain.calibrated(made, refit=x).prepare(cancel=cancel)
         self._calibrated[str(network.label)] = self._by_attack[attack] = network
         return network
+
+    def views(
+        self,
+        kinds: Collection[str],
+        attack: Attack | None,
+        *,
+        alpha: bool = False,
+        progress: Callable[[float], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> tuple[Network, ...]:
+        """The networks of some of KINDS; what has to be read under `attack` is read now.
+
+        alpha : weigh the errors of the weights by α of eq. 8. Errors: DataError without images.
+        """
+        made: dict[str, Callable[[], Network]] = {
+            "weights": lambda: self.weigh(attack, progress, cancel) if alpha else self.plain,
+            "refit": self.refitted,
+            "data": lambda: self._by_attack.get(attack) or self.calibrate(attack, progress, cancel),
+        }
+        return tuple(made[kind]() for kind in dict.fromkeys(kinds))
 
     def attack_of(self, plan: Plan) -> Attack | None:
         """The attack that the calibration of a plan was made under."""

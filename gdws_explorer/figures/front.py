@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
@@ -27,7 +27,8 @@ class FrontInfo(NamedTuple):
 
     metric, cost : what is drawn. x : cost `(n,)`. y, low, high : per cent, with the 95 % Wilson
     interval. on_front : indices of the non-dominated records, by rising cost. text : each plan
-    in words. records : the record behind every point.
+    in words. records : the record behind every point. out : indices of the records that are
+    greyed out; they take no part in the front.
     """
 
     metric: str
@@ -39,6 +40,7 @@ class FrontInfo(NamedTuple):
     on_front: list[int]
     text: list[str]
     records: list[Record]
+    out: Sequence[int] = ()
 
 
 def words(records: Sequence[Record], dense: Record | None = None) -> list[str]:
@@ -54,21 +56,27 @@ def info(
     metric: str = "robust",
     cost: str = "macs",
     said: Sequence[str] | None = None,
+    broken: Callable[[Record], object | None] = lambda record: None,
 ) -> FrontInfo:
     """The points of one accuracy; records without it are left out.
 
-    said : `words(records)`, where the caller has them.
+    said : `words(records)`, where the caller has them. broken : what a record does not hold to,
+    in words; None where it stands out.
     """
     known = words(records) if said is None else said
     kept = [r for r in records if r.accuracy(metric) is not None]
     text = [t for r, t in zip(records, known, strict=True) if r.accuracy(metric) is not None]
+    why = {i: reason for i, r in enumerate(kept) if (reason := broken(r)) is not None}
+    able = [i for i in range(len(kept)) if i not in why]
     x = [float(getattr(r, cost)) for r in kept]
     y = [100 * float(r.accuracy(metric) or 0.0) for r in kept]
     intervals = [r.clean_interval if metric == "clean" else r.robust_interval for r in kept]
     low = [100 * i[0] if i else 0.0 for i in intervals]
     high = [100 * i[1] if i else 0.0 for i in intervals]
-    best = on_front(kept, metric, cost)
-    return FrontInfo(metric, cost, x, y, low, high, best, text, kept)
+    best = [able[i] for i in on_front([kept[i] for i in able], metric, cost)]
+    for i, reason in why.items():
+        text[i] += f"<br>greyed out: not {reason}"
+    return FrontInfo(metric, cost, x, y, low, high, best, text, kept, tuple(why))
 
 
 def figure(infos: Sequence[FrontInfo], *, dominated: bool = True, height: int = 360) -> go.Figure:
@@ -87,13 +95,16 @@ def figure(infos: Sequence[FrontInfo], *, dominated: bool = True, height: int = 
     for data in infos:
         for trace in traces(data, dominated=dominated):
             fig.add_trace(trace)
+    for data in infos:
+        fig.add_trace(greyed(data))
     return fig
 
 
 def traces(data: FrontInfo, *, dominated: bool = True) -> list[go.Scatter]:
     """Two traces for one accuracy: the dominated records, and the front."""
     colour, symbol, dash = STYLE[data.metric]
-    rest = sorted(set(range(len(data.x))) - set(data.on_front)) if dominated else []
+    aside = {*data.on_front, *data.out}
+    rest = [i for i in range(len(data.x)) if i not in aside] if dominated else []
     beside = points(data, rest)
     along = points(data, data.on_front)
     return [
@@ -115,6 +126,20 @@ def traces(data: FrontInfo, *, dominated: bool = True) -> list[go.Scatter]:
     ]
 
 
+def greyed(data: FrontInfo) -> go.Scatter:
+    """The records that do not hold to what is asked for: small grey crosses without intervals."""
+    given = {**points(data, data.out), "error_y": {"type": "data", "array": [], "visible": False}}
+    return go.Scatter(
+        **given,
+        mode="markers",
+        name=f"{data.metric}, greyed out",
+        showlegend=False,
+        opacity=0.45,
+        marker={"symbol": GREYED[data.metric], "size": 6, "color": theme.GREY},
+    )
+
+
+GREYED = {"robust": "x-thin-open", "clean": "cross-thin-open"}
 STYLE = {
     "robust": (theme.BLUE, "circle", "solid"),
     "clean": (theme.GREEN, "diamond", "dot"),

@@ -23,6 +23,7 @@ from gdws_explorer.widgets import words
 from gdws_explorer.widgets.desk import DeskWidget
 from gdws_explorer.widgets.live import FrontView, LayerView
 from gdws_explorer.widgets.measuring import Measuring
+from gdws_explorer.widgets.panels.many import ManyPanel
 from gdws_explorer.widgets.panels.masking import MaskingPanel
 from gdws_explorer.widgets.panels.own import OwnPanel
 from gdws_explorer.widgets.panels.pins import PinsPanel
@@ -31,8 +32,16 @@ from gdws_explorer.widgets.panels.shelf import Panel, Shelf
 from gdws_explorer.widgets.panels.training import TrainPanel
 from gdws_explorer.widgets.parts import button, inside, labelled, on, row, wide
 from gdws_explorer.widgets.session import Session
+from gdws_explorer.widgets.settings import SettingsMenu
+from gdws_explorer.widgets.wanted import Wanted
 
-PANELS: tuple[type[Panel], ...] = (PinsPanel, MaskingPanel, SensitivityPanel, TrainPanel)
+PANELS: tuple[type[Panel], ...] = (
+    PinsPanel,
+    MaskingPanel,
+    SensitivityPanel,
+    ManyPanel,
+    TrainPanel,
+)
 
 
 class Explorer(w.VBox):
@@ -64,7 +73,17 @@ class Explorer(w.VBox):
         self._message = w.HTML(words.message(session))
         self._message.add_class("gx-message")
         left = w.VBox([self.layer_view.box])
-        right = w.VBox([self.axes.box, self.front_view.box, self.measuring.box])
+        self.wanted = Wanted(session, self.front_view)
+        self.settings = SettingsMenu(session)
+        right = w.VBox(
+            [
+                self.axes.box,
+                self.wanted.box,
+                self.front_view.box,
+                self.settings.box,
+                self.measuring.box,
+            ]
+        )
         columns = w.Box([left, right])
         columns.add_class("gx-columns")
         left.add_class("gx-column")
@@ -156,8 +175,10 @@ class Explorer(w.VBox):
                 self.desk.refresh()  # last: its answer lets the next move come
             elif what == "learning":
                 self.desk.refresh()
-            elif what == "records":
+            elif what in ("records", "filters"):
                 self.front_view.refresh()
+                self.wanted.refresh()
+                self.settings.refresh()
             elif what == "estimate":
                 self.front_view.moved()
                 self.axes.refresh()

@@ -44,14 +44,19 @@ async function unpacked(code) {
 // plotly's view marks what it draws for the kernel with a property that plotly.js takes for an
 // unknown attribute, and therefore draws everything again; and it answers each time with all
 // defaults, which here nobody reads. A mark that is not enumerable, and no answers: a cursor then
-// moves without the points behind it. (This copy of the module is ours: others keep theirs.)
+// moves without the points behind it. What a hand does to an axis of parallel coordinates is told:
+// no other event says it. (This copy of the module is ours: others keep theirs.)
 function calm(module) {
   const view = module.FigureView?.prototype;
   if (!view?.perform_render) return module;
-  const { perform_render: render } = view;
+  const { perform_render: render, handle_plotly_restyle: restyled } = view;
   const nothing = () => {};
-  for (const name of ["handle_plotly_restyle", "handle_plotly_relayout", "handle_plotly_update"])
+  for (const name of ["handle_plotly_relayout", "handle_plotly_update"])
     view[name] = nothing;
+  view.handle_plotly_restyle = function (change) {
+    const painted = (key) => /^dimensions\[\d+\]\.constraintrange/.test(key);
+    if (Object.keys(change?.[0] ?? {}).some(painted)) restyled.call(this, change);
+  };
   view._sendTraceDeltas = nothing;
   view._sendLayoutDelta = nothing;
   view.perform_render = function () {

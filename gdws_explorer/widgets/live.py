@@ -16,6 +16,7 @@ from gdws_explorer.widgets.figure import Figure
 from gdws_explorer.widgets.session import Session
 
 ARRAYS = ("x", "y", "z", "customdata")
+METRIC_OF = (0, 0, 1, 1, 0, 1)  # of ACCURACIES, trace by trace as `fronts.figure` adds them
 
 
 class LayerView:
@@ -81,8 +82,10 @@ class FrontView:
         self._note = HTML()
         self._bound = HTML()
         self.figure = Figure(self._draw(), brings=True)
-        for place, trace in enumerate(self.figure.data[:4]):
-            trace.on_click(lambda _trace, points, _state, p=place: self._clicked(p, points))
+        for place in range(len(METRIC_OF)):
+            self.figure.data[place].on_click(
+                lambda _trace, points, _state, p=place: self._clicked(p, points)
+            )
         self.box = VBox([self.figure, self._bound, self._note])
         self.refresh()
 
@@ -113,14 +116,14 @@ class FrontView:
         self._bound.value = words.estimate(self._session)
 
     def _draw(self) -> go.Figure:
-        records = self._session.measurements.records()
+        records, broken = self._session.picking.records, self._session.picking.filters.broken
         self._source = self._session.plan.calibration
         if self.cost == "relative_error":  # of weights or of outputs: no common axis
             records = tuple(r for r in records if r.plan.calibration == self._source)
         plain = self._session.sources.plain.plan().hash
         said = fronts.words(records, next((r for r in records if r.plan.hash == plain), None))
         self._infos = [
-            fronts.info(records, metric, self.cost, said)
+            fronts.info(records, metric, self.cost, said, broken)
             if metric in self.metrics
             else fronts.info([], metric, self.cost)
             for metric in fronts.ACCURACIES
@@ -140,7 +143,7 @@ class FrontView:
         session, measured = self._session, self._session.measurements
         here = float(getattr(session.summary, self.cost))
         shapes = [fronts.cursor(here)]
-        if measured.of(session.plan) is None:
+        if measured.shown == measured.setting and measured.of(session.plan) is None:
             side = "left" if here > 0.7 * self._right else "right"
             error = session.summary.relative_error
             estimate = session.estimated
@@ -157,7 +160,7 @@ class FrontView:
     def _clicked(self, place: int, points: Any) -> None:
         if not points.point_inds:
             return
-        info = self._infos[place // 2]
+        info = self._infos[METRIC_OF[place]]
         index = self.figure.data[place].customdata[points.point_inds[0]]
         with self._session.told():
             self._session.put(info.records[int(index)].plan)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets as w
@@ -81,10 +82,13 @@ class Measuring:
             ]
         )
         self._disable_all = session.measurements.data is None
+        self._followed = session.measurements.setting
         self.refresh()
 
     def refresh(self) -> None:
         """Show the running job, and only the inputs that the attack has."""
+        if self._session.measurements.setting != self._followed:
+            self._follow()
         running = self._session.jobs.running
         self._bar.value = 0.0 if running is None else running.fraction
         self._bar.layout.visibility = "hidden" if running is None else "visible"
@@ -101,12 +105,34 @@ class Measuring:
         self._attack.tooltip = "as given" if kind is None else kind.tip
         self._text.value = words.job(self._session)
 
+    def _follow(self) -> None:
+        """Show how it is measured now, where somebody else changed it."""
+        measured = self._session.measurements
+        self._followed, attack = measured.setting, measured.attack
+        with self._quiet():
+            self._n.value = measured.n
+            if self._wanted() == attack:
+                return
+            wish = wish_of(attack)
+            if wish is None:
+                assert attack is not None
+                self._given = attack
+                first = stages_of(attack)[0]
+                wish = Wish(GIVEN, first.eps, first.norm)
+                rest = [option for option in self._attack.options if option[1] != GIVEN]
+                self._attack.options = [(attack.label, GIVEN), *rest]
+            self._attack.value, self._norm.value = wish.kind, wish.norm
+            self._eps.value = fraction(wish.eps)
+            self._steps.value, self._restarts.value = wish.steps, wish.restarts
+
     def _go(self) -> None:
         self._apply()
         self._session.evaluate()
 
     def _chosen(self, change: dict[str, Any]) -> None:
         """Another attack: its own usual number of steps, and a norm that it has."""
+        if self._busy:
+            return
         kind = KINDS.get(change["new"])
         with self._session.told(), self._session.lock:
             if kind is not None:
@@ -120,6 +146,8 @@ class Measuring:
 
     def _ball(self, change: dict[str, Any]) -> None:
         """Another norm: ε of one says nothing about ε of the other."""
+        if self._busy:
+            return
         self._swap_eps(change["old"], change["new"])
         self._set(change)
 
@@ -129,9 +157,15 @@ class Measuring:
 
     def _quietly(self, widget: w.Widget, value: Any) -> None:
         """Set an input as a part of another change, which measures anew once and at its end."""
+        with self._quiet():
+            widget.value = value
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Inside, inputs change without an answer."""
         self._busy = True
         try:
-            widget.value = value
+            yield
         finally:
             self._busy = False
 

@@ -71,6 +71,20 @@ def inside(widget: w.Widget) -> Iterator[w.Widget]:
             yield owned
 
 
+def share(text: str, what: str) -> float | None:
+    """`45` or `45 %` as a fraction, None for nothing; DataError for anything else."""
+    number = text.strip().rstrip("%").strip().replace(",", ".")
+    if not number:
+        return None
+    try:
+        value = float(number)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:
+        raise DataError(f"{what} is {text!r}; expected per cent from 0 to 100, or nothing.")
+    return value / 100
+
+
 def radius(text: str) -> float:
     """`0.15` or `8/255` as a number; DataError for anything else."""
     top, _, bottom = text.partition("/")

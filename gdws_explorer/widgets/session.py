@@ -30,6 +30,7 @@ from gdws_explorer.explore.jobs import Job, Jobs, Work
 from gdws_explorer.explore.line import neighbour
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.presets import PRESETS
+from gdws_explorer.explore.records import Setting
 from gdws_explorer.explore.sources import KINDS
 from gdws_explorer.explore.trainer import Run, Trainer
 from gdws_explorer.export.bundle import export
@@ -37,6 +38,7 @@ from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Dense, Plan, family
 from gdws_explorer.robust.transfer import Transfer
 from gdws_explorer.training.task import Task
+from gdws_explorer.widgets.picking import Picking
 from gdws_explorer.widgets.stage import Stage, meaning
 
 READING, WEIGHING = "reading the images", "computing α from the images"
@@ -48,8 +50,9 @@ class Session(Stage):
     """One network under exploration.
 
     Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
-    the faders), "records", "job", "learning" (from images), "training", "message", "pins",
-    "estimate" or "own" (`brought` is to be explored). All methods may be called from any thread.
+    the faders), "records", "filters" (of records), "job", "learning" (from images), "training",
+    "message", "pins", "estimate" or "own" (`brought` is to be explored). All methods may be called
+    from any thread.
     """
 
     def __init__(
@@ -68,7 +71,9 @@ class Session(Stage):
         self.measurements = measurements
         self.title = title
         self.bench = bench
-        self.jobs = Jobs(self._job_changed)
+        self.picking = Picking(self, lambda: self._tell("filters"))
+        self._queues: dict[str, Jobs] = {}
+        self.jobs = self.queue("measuring")
         self.trainer = Trainer(self.sources, cache, self._training_changed)
         self.estimates = Estimates(network, measurements.data, lambda: self._tell("estimate"))
         # Where the hand left a fader: choices are steps, and a fader must not jump to the step.
@@ -92,11 +97,18 @@ class Session(Stage):
 
         self._learn(READING, read)
 
+    def queue(self, name: str) -> Jobs:
+        """A queue of long work of one kind, beside the others; `jobs` is that of measurements."""
+        if name not in self._queues:
+            self._queues[name] = Jobs(self._job_changed)
+        return self._queues[name]
+
     def close(self) -> None:
         """Cancel what runs and forget the listeners."""
         self._listeners.clear()
         self.trainer.close()  # first: what it ends with is measured
-        self.jobs.close()
+        for queue in self._queues.values():
+            queue.close()
         self.estimates.close()
         self.measurements.close()
 
@@ -262,10 +274,15 @@ class Session(Stage):
         self.measurements.change(attack, n)
         self._tell("records")
 
+    def show(self, setting: Setting) -> None:
+        """Look at the records of another setting, and measure in it where these images are its."""
+        self.measurements.show(setting)
+        self._tell("records")
+
     def walk(self, step: int, metric: str = "robust", cost: str = "macs") -> None:
         """Go to the next plan of the front: +1 dearer, -1 cheaper."""
         here = getattr(self.summary, cost)
-        self.put(neighbour(self.measurements.records(), here, step, metric, cost).plan)
+        self.put(neighbour(self.picking.kept(), here, step, metric, cost).plan)
 
     def evaluate(self) -> Job:
         """Measure the plan on the faders in the background; several queue up."""

@@ -84,13 +84,19 @@ def setting(session: Session) -> str:
 
 def records(session: Session) -> str:
     """What the front shows, and what it does not."""
-    count, others = len(session.measurements.records()), session.measurements.others()
+    measured, picking = session.measurements, session.picking
+    count, others = len(picking.records), measured.others()
     if session.measurements.data is None:
         text = "There are no images to measure on; open with data=(images, labels)."
     elif not count:
         text = f"No plan is measured yet with {setting(session)}: press Evaluate."
     else:
-        text = f"{count} plans measured with {setting(session)}; bars are 95 % intervals (Wilson)."
+        text = (
+            f"{count} plans measured with {measured.shown.label}; bars are 95 % intervals (Wilson)."
+        )
+        grey = count - len(picking.filters.kept(picking.records))
+        if grey:
+            text += f" {grey} are greyed out: not {picking.filters}."
     if others:
         text += f" {others} measured in other settings are not shown."
     if count:
@@ -145,3 +151,10 @@ def message(session: Session) -> str:
     if session.failed:
         return f'<span class="gx-error" role="alert">Cannot do that:</span> {text}'
     return f'<span role="status">{text}</span>'
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min` or `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -167,16 +167,6 @@ def test_a_dense_record_without_verdicts_gives_losses_and_is_measured_again(netw
     assert layerwise.missing(bundled, network, planned)[0] == (layerwise.DENSE, network.plan())
 
 
-def test_the_time_of_a_point_comes_from_the_last_records(measurements, network, bench):
-    assert layerwise.seconds_per_point(measurements) is None
-    bundled = Measurements(network, bench.data, bench.attack, bench.records)
-    own = layerwise.seconds_per_point(bundled)
-    latest = sorted(bundled.records(), key=lambda record: record.created)[-5:]
-    assert own == np.median([record.seconds for record in latest])
-    bundled.change(gx.PGD(0.15, steps=bench.attack.steps), 90)
-    assert layerwise.seconds_per_point(bundled) < own
-
-
 def test_an_unknown_error_is_named(measurements, network):
     (curve,) = layerwise.curves(measurements, layerwise.steps(network, ["fc"]))
     with pytest.raises(gx.ExplorerError, match="'cubic'"):

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from gdws_explorer.explore import layerwise
 from gdws_explorer.explore.agreement import Agreement, agreement
 from gdws_explorer.explore.jobs import Job
+from gdws_explorer.explore.pace import pace
 from gdws_explorer.figures import agreement as scatters
 from gdws_explorer.figures import layerwise as lines
 from gdws_explorer.network.families import FAMILIES
@@ -207,7 +208,7 @@ class SensitivityPanel:
         asked = self._asked()
         todo = layerwise.missing(session.measurements, session.network, asked) if able else ()
         self._measure.disabled = not todo
-        seconds = layerwise.seconds_per_point(session.measurements)
+        seconds = pace(session.measurements).seconds
         self._text.value = words.ahead(len(todo), len(asked), seconds, session)
 
     def _clicked(self, trace: Any, points: Any, _state: Any) -> None:

@@ -53,7 +53,7 @@ def ahead(todo: int, asked: int, seconds: float | None, session: Session) -> str
         return _quiet("The chosen layer cannot be approximated by this family.")
     if not todo:
         return _quiet(f"All {asked} plans are measured with {words.setting(session)}.")
-    time = "" if seconds is None else f", about {_time(seconds * todo)}"
+    time = "" if seconds is None else f", about {words.duration(seconds * todo)}"
     count = "1 evaluation" if todo == 1 else f"{todo} evaluations"
     return _quiet(f"{count}{time}: {words.setting(session)}")
 
@@ -66,12 +66,8 @@ def running(job: Job, progress: Progress | None) -> str:
         return _quiet("waiting for the jobs before it")
     parts = [] if progress is None else [f"{progress.done} of {progress.total}", progress.about]
     left = job.seconds_left
-    time = "" if left is None else f"{_time(max(0.0, left))} left"
+    time = "" if left is None else f"{words.duration(max(0.0, left))} left"
     return _quiet(" · ".join(filter(None, [*parts, f"{job.fraction:.0%}", time])))
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def _quiet(text: str) -> str:
