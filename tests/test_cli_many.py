@@ -126,15 +126,17 @@ def _trials(path: str) -> int:
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")])
 def test_ctrl_c_leaves_a_consistent_study_and_says_how_to_go_on(here, workers):
     words = [
-        "sweep", "digits", "--beta", "30", "--steps", "5", "--n", "60", "--storage", "s.db",
+        "sweep", "digits", "--beta", "30", "--steps", "50", "--n", "360", "--storage", "s.db",
         *workers,
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path(gx.__file__).parents[1])}
     command = [sys.executable, "-m", "gdws_explorer.cli", *words]
-    # In a process group of its own, all of which gets the signal, as from a terminal.
+    # In a process group of its own, all of which gets the signal, as from a terminal; whoever runs
+    # the tests may ignore it, and that would be inherited.
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    ) as running:
+        command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as running:  # fmt: skip
         while not _trials("s.db"):
             assert running.poll() is None, running.stderr.read()
             time.sleep(0.05)

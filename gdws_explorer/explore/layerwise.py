@@ -16,9 +16,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gdws_explorer.errors import Cancelled, ExplorerError
+from gdws_explorer.errors import ExplorerError
+from gdws_explorer.explore.batch import Progress as BatchProgress
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.records import Record
+from gdws_explorer.explore.workers import crew
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plan import Choice, Dense, Plan
@@ -179,20 +181,31 @@ def task(
     told : called before the first point and after every one, when its record is kept. Cancelled
     within a batch, it keeps what was measured; made anew, it goes on from there.
     """
-    todo = [
-        (about, measurements.task(plan, network))
-        for about, plan in missing(measurements, network, planned)
-    ]
+    todo = missing(measurements, network, planned)
+    abouts = [about for about, _ in todo]
+    again = [measurements.task(plan, network) for about, plan in todo if about == DENSE]
+    rest = [plan for about, plan in todo if about != DENSE]
+
+    def say(done: int) -> None:
+        if told is not None:
+            told(Progress(done, len(todo), abouts[done] if done < len(todo) else ""))
 
     def measure(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-        for done, (about, point) in enumerate(todo):
-            if cancelled():
-                raise Cancelled
-            if told is not None:
-                told(Progress(done, len(todo), about))
-            point(_part(progress, done, len(todo)), cancelled)
-        if told is not None:
-            told(Progress(len(todo), len(todo), ""))
+        say(0)
+        for dense in again:  # also where a record of before verdicts were kept is known
+            dense(lambda fraction: progress(fraction / len(todo)), cancelled)
+            say(1)
+
+        def move(now: BatchProgress) -> None:
+            progress((len(again) + now.fraction * len(rest)) / len(todo))
+
+        def kept(_record: Record) -> None:
+            say(len(again) + len(batch.records))
+
+        if rest:
+            batch = measurements.batch(rest, network, record=kept, progress=move, cancel=cancelled)
+            with crew(batch.meter) as those:
+                batch.run(those)
 
     return measure
 
@@ -214,10 +227,6 @@ def measure(
     work = task(measurements, network, chosen, told)
     work(progress or (lambda _: None), cancel or (lambda: False))
     return curves(measurements, chosen)
-
-
-def _part(progress: Callable[[float], None], done: int, total: int) -> Callable[[float], None]:
-    return lambda fraction: progress((done + fraction) / total)
 
 
 def _accuracy(record: Record | None, metric: str) -> float:

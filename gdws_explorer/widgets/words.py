@@ -154,7 +154,13 @@ def message(session: Session) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`40 s`, `12 min` or `3.5 h`."""
+    """`20 s`, `2 min`, `1 h 10 min`: as exact as an estimate is."""
+    if seconds < 10:
+        return f"{max(1, round(seconds))} s"
     if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return f"{5 * round(seconds / 5)} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, tens = divmod(round(minutes / 10), 6)
+    return f"{hours} h {10 * tens} min" if tens else f"{hours} h"

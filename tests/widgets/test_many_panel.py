@@ -286,7 +286,9 @@ def test_a_moved_fader_only_moves_shapes(explorer, panel):
 
 
 def test_durations():
-    assert [duration(s) for s in (4.4, 600, 36000)] == ["4 s", "10 min", "10.0 h"]
+    assert [duration(s) for s in (0.2, 7, 34, 100, 1000, 5300, 5400, 9000, 36000)] == [
+        "1 s", "7 s", "35 s", "2 min", "17 min", "88 min", "1 h 30 min", "2 h 30 min", "10 h",
+    ]  # fmt: skip
 
 
 def _buttons(box):

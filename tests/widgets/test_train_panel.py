@@ -11,7 +11,6 @@ import gdws_explorer as gx
 from gdws_explorer.errors import DataError, PlanError
 from gdws_explorer.training.course import Course
 from gdws_explorer.training.task import FINETUNE
-from gdws_explorer.widgets.panels.training_words import duration
 
 
 def make():
@@ -336,9 +335,3 @@ def test_an_opened_panel_leaves_no_widget(opened):
         trained(explorer, panel)
         explorer.close()
     assert set(widgets._instances) == known
-
-
-def test_durations():
-    assert [duration(s) for s in (0.2, 7, 34, 100, 1000, 5300, 5400, 9000)] == [
-        "1 s", "7 s", "35 s", "2 min", "17 min", "88 min", "1 h 30 min", "2 h 30 min",
-    ]  # fmt: skip

@@ -9,18 +9,7 @@ from gdws_explorer.network.plan import Plan
 from gdws_explorer.training.history import Entry
 from gdws_explorer.training.task import Task
 from gdws_explorer.widgets.parts import refusal
-
-
-def duration(seconds: float) -> str:
-    """`20 s`, `2 min`, `1 h 10 min`: as exact as an estimate is."""
-    if seconds < 10:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 90:
-        return f"{5 * round(seconds / 5)} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {10 * (minutes % 60 // 10)} min"
+from gdws_explorer.widgets.words import duration
 
 
 def ahead(trainer: Trainer, task: Task, plan: Plan) -> str:
