@@ -86,17 +86,18 @@ def records(session: Session) -> str:
     """What the front shows, and what it does not."""
     measured, picking = session.measurements, session.picking
     count, others = len(picking.records), measured.others()
-    if session.measurements.data is None:
-        text = "There are no images to measure on; open with data=(images, labels)."
-    elif not count:
-        text = f"No plan is measured yet with {setting(session)}: press Evaluate."
-    else:
+    text = ""
+    if count:
         text = (
             f"{count} plans measured with {measured.shown.label}; bars are 95 % intervals (Wilson)."
         )
         grey = count - len(picking.filters.kept(picking.records))
         if grey:
             text += f" {grey} are greyed out: not {picking.filters}."
+    if measured.data is None:
+        text += " There are no images here to measure on; open with data=(images, labels)."
+    elif not count:
+        text = f"No plan is measured yet with {setting(session)}: press Evaluate."
     if others:
         text += f" {others} measured in other settings are not shown."
     if count:
