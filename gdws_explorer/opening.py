@@ -78,7 +78,7 @@ def explore(
         ) from error
     from gdws_explorer.explore import predict
     from gdws_explorer.explore.measurements import Measurements
-    from gdws_explorer.explore.store import open_store
+    from gdws_explorer.explore.store import Store, open_store
     from gdws_explorer.widgets.session import Session
 
     raw = None if state is None else states.decode(state)
@@ -119,7 +119,10 @@ def explore(
         known: Bench | None,
     ) -> Session:  # fmt: skip
         records = () if known is None else known.records
-        measured = Measurements(network, data, attack, records, open_store(storage))
+        measured = Measurements(
+            network, data, attack, records, open_store(storage),
+            owned=not isinstance(storage, Store),
+        )  # fmt: skip
         name = None if known is None else known.name
         return Session(
             network, measured, title=title, bench=name, calibration=calibration, cache=cache

@@ -3,6 +3,7 @@
 import dataclasses
 
 import gdws_explorer as gx
+from gdws_explorer.explore.store import Store
 
 
 def test_a_bench_without_images_opens_with_its_records():
@@ -19,3 +20,14 @@ def test_a_bench_without_images_opens_with_its_records():
     again = gx.explore(bare, state=state)
     assert again.session.plan == explorer.session.plan
     again.close()
+
+
+def test_a_store_of_the_users_own_stays_open():
+    store = Store()
+    for _ in range(2):
+        explorer = gx.explore("digits", storage=store)
+        explorer.session.measure_with(gx.FGSM(0.15), 10)
+        explorer.session.evaluate()
+        explorer.session.jobs.wait(60)
+        explorer.close()
+    assert len(store.records()) == 1

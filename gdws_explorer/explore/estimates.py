@@ -82,7 +82,8 @@ class Estimates:
             return
         asked = Asked(network, plan, twins)
         with self._lock:
-            if self._answer is not None and _same(self._answer[0], asked):
+            idle = self._worker is None
+            if idle and self._answer is not None and _same(self._answer[0], asked):
                 return
             self._asked = asked
             if self._worker is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -117,9 +118,16 @@ class Jobs:
                 job = self.running = self._waiting.popleft()
             self._do(job)
 
+    def _say(self, job: Job) -> None:
+        """Tell of a change; whoever listens cannot take the queue with it."""
+        try:
+            self._changed(job)
+        except Exception:
+            logging.getLogger(__name__).exception("a listener of the jobs failed")
+
     def _do(self, job: Job) -> None:
         job.status, job.started = "running", time.monotonic()
-        self._changed(job)
+        self._say(job)
 
         def progress(fraction: float) -> None:
             job.fraction = fraction
@@ -133,4 +141,4 @@ class Jobs:
         except Exception as error:  # a failed job must not take the queue with it
             job.status, job.error = "failed", error
         self.running = None
-        self._changed(job)
+        self._say(job)

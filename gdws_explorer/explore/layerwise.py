@@ -137,7 +137,7 @@ class Curve:
 def curves(measurements: Measurements, planned: Sequence[Step]) -> tuple[Curve, ...]:
     """These steps with what the present setting knows of them, one curve per layer."""
     known = {record.plan: record for record in measurements.records()}
-    dense = _dense(known.values())
+    dense = _dense(known.values(), [step.plan for step in planned])
     by_layer: dict[str, list[Step]] = {}
     for step in planned:
         by_layer.setdefault(step.layer, []).append(step)
@@ -165,7 +165,7 @@ def missing(
     if not planned:
         return ()
     known = {record.plan for record in measurements.records()}
-    dense = _dense(measurements.records())
+    dense = _dense(measurements.records(), [step.plan for step in planned])
     first = () if dense is not None and dense.clean_mask else ((DENSE, network.plan()),)
     return (*first, *((step.layer, step.plan) for step in planned if step.plan not in known))
 
@@ -243,7 +243,16 @@ def _pair(dense: Record | None, record: Record | None, metric: str) -> Paired | 
     return compare(dense, record, metric)
 
 
-def _dense(records: Collection[Record]) -> Record | None:
-    """The dense network's record, whatever the approximations are made from; verdicts first."""
-    found = [r for r in records if all(choice == Dense() for _, choice in r.plan)]
+def _dense(records: Collection[Record], plans: Collection[Plan]) -> Record | None:
+    """The record of the dense network of these plans' weights; verdicts first.
+
+    What approximations are made from makes no difference to it, training does.
+    """
+    weights = {plan.calibration if plan.trained else None for plan in plans}
+    found = [
+        r
+        for r in records
+        if all(choice == Dense() for _, choice in r.plan)
+        and (r.plan.calibration if r.plan.trained else None) in weights
+    ]
     return max(found, key=lambda record: record.clean_mask is not None, default=None)

@@ -47,6 +47,8 @@ class Measurements:
         attack: Measure,
         bundled: Iterable[Record] = (),
         store: Store | None = None,
+        *,
+        owned: bool = True,
     ) -> None:
         self.data = data
         self.attack = attack
@@ -57,6 +59,7 @@ class Measurements:
         self._bundled = tuple(bundled)
         self._begin()
         self._store = Store() if store is None else store
+        self._owned = owned
         self._known: dict[Setting, tuple[Hashable, dict[str, Record]]] = {}
         self._elsewhere: Setting | None = None
 
@@ -215,5 +218,6 @@ class Measurements:
         return Path(path).absolute()
 
     def close(self) -> None:
-        """Let go of the file of records."""
-        self._store.close()
+        """Let go of the file of records, unless somebody else brought it and may go on."""
+        if self._owned:
+            self._store.close()

@@ -108,6 +108,11 @@ class Meter:
         return record_of(plan, costs, report, data=self.images, parent=parent, timings=timings)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if any(each.plan().trained for each in self.networks):
+            raise PlanError(
+                "a network whose weights were trained is measured in this process only; leave "
+                "workers= and the like out."
+            )
         views = tuple(_View(each.calibration, each.refits_on) for each in self.networks)
         first = self.networks[0]
         settings = (self.data, self.attack, self.n, self.seed, self.images)

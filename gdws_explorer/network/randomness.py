@@ -31,8 +31,13 @@ class _Line:
         ticket = object()
         with self._moved:
             self._line.append(ticket)
-            while self._line[0] is not ticket:
-                self._moved.wait()
+            try:
+                while self._line[0] is not ticket:
+                    self._moved.wait()
+            except BaseException:  # Ctrl-C: nobody may wait behind one who has gone
+                self._line.remove(ticket)
+                self._moved.notify_all()
+                raise
             self._owner, self._depth = me, 1
 
     def __exit__(self, *_: object) -> None:

@@ -26,7 +26,7 @@ class Rebuilt:
     """
 
     def __init__(self, network: Network) -> None:
-        self._fingerprint = network.fingerprint
+        self._fingerprint, self._weights = network.fingerprint, _weights(network.plan())
         self._model = own_copy(network.model)
         self._shown: dict[str, tuple[str | None, Choice]] = {}
 
@@ -44,6 +44,11 @@ class Rebuilt:
                 f"the plan is of another network (fingerprint {network.fingerprint[:12]}…, this "
                 f"one has {self._fingerprint[:12]}…); make a Rebuilt of that one."
             )
+        if _weights(plan) != self._weights:
+            raise PlanError(
+                "the plan is of other weights, trained or not, than this copy has; make a Rebuilt "
+                "of the network that it is of."
+            )
         if network.refits_on is not None:
             return densify(network.build(plan, cancel=cancel))
         with one_thread():  # the matrices are small
@@ -59,6 +64,11 @@ class Rebuilt:
         assert isinstance(weight, Tensor)
         with torch.no_grad():
             weight.copy_(kernel)
+
+
+def _weights(plan: Plan) -> str | None:
+    """Which trained weights a plan is of; None for the network's own."""
+    return plan.calibration if plan.trained else None
 
 
 def _kernel(network: Network, name: str, choice: Choice) -> Tensor:

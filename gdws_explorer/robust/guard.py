@@ -98,12 +98,46 @@ def grads_off(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(on)
 
 
+class _Asked(threading.local):
+    """The numbers of threads that the blocks around this place asked for."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+
+class _Usual:
+    """How many threads torch had before the first of all blocks that are open now."""
+
+    lock = threading.Lock()
+    blocks = 0
+    number = 0
+
+
+_ASKED = _Asked()
+
+
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Compute with `number` of torch's threads, and with as many as before afterwards."""
-    before = torch.get_num_threads()
+    """Compute with `number` of torch's threads, and with as many as before afterwards.
+
+    torch's number is also what threads to come begin with: of two blocks side by side, the one that
+    ends last must not put back what the other had asked for.
+    """
+    outermost = not _ASKED.numbers
+    if outermost:
+        with _Usual.lock:
+            if _Usual.blocks == 0:
+                _Usual.number = torch.get_num_threads()
+            _Usual.blocks += 1
+    _ASKED.numbers.append(number)
     torch.set_num_threads(number)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        _ASKED.numbers.pop()
+        if outermost:
+            with _Usual.lock:
+                _Usual.blocks -= 1
+                torch.set_num_threads(_Usual.number)
+        else:
+            torch.set_num_threads(_ASKED.numbers[-1])

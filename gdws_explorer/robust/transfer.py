@@ -162,7 +162,7 @@ class Proxy:
     def __init__(self, network: Network, data: tuple[Any, Any]) -> None:
         self._network = network
         self._data = data
-        self._rebuilt = Rebuilt(network)
+        self._rebuilt: dict[str | None, Rebuilt] = {}  # by the trained weights that it has
         self._known: dict[tuple[Attack, int, int], Twins] = {}
 
     def made(self, attack: Attack | Staged, n: int, seed: int = 0) -> Twins | None:
@@ -212,7 +212,11 @@ class Proxy:
         network : the view of the model that the plan is of; one that refits takes seconds. Errors:
         PlanError, Cancelled.
         """
-        return transfer(self._rebuilt.show(network, plan, cancel=cancel), twins, cancel=cancel)
+        weights = plan.calibration if plan.trained else None
+        if weights not in self._rebuilt:
+            self._rebuilt[weights] = Rebuilt(network)
+        shown = self._rebuilt[weights].show(network, plan, cancel=cancel)
+        return transfer(shown, twins, cancel=cancel)
 
 
 def _first(attack: Attack | Staged) -> Attack:

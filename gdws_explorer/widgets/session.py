@@ -373,7 +373,6 @@ class Session(Stage):
 
         def attack(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
             made.prepare(*how, progress, cancelled)
-            self._look_ahead()
 
         if all(job.about != ATTACKING for job in self.jobs.all):
             self.jobs.submit(ATTACKING, attack)
@@ -432,6 +431,11 @@ class Session(Stage):
     def _job_changed(self, job: Job) -> None:
         if job.about in LEARNING:
             self._tell("learning")
+        if job.about == ATTACKING and job.status == "done":
+            self._look_ahead()  # the setting may be another by now
+        elif job.about == ATTACKING and job.status in ("cancelled", "failed"):
+            self.estimates.on = False
+            self._tell("estimate")
         if job.error is not None:
             what = job.about if isinstance(job.about, str) else "the measurement"
             self.say(f"{what} stopped: {job.error}", failed=True)

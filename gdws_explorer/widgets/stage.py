@@ -100,7 +100,8 @@ class Stage:
     @property
     def summary(self) -> Summary:
         """Costs and error of the plan on the faders."""
-        return self.network.summary(self.plan)
+        plan = self.plan  # once: another thread may put another in between
+        return self.sources.of(plan).summary(plan)
 
     def put(self, plan: Plan) -> None:
         """Put a whole plan on the desk."""

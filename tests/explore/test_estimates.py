@@ -1,11 +1,14 @@
 """Estimates while dragging: the latest plan wins, and only in its own setting."""
 
+import copy
 import threading
 
 import pytest
+import torch
 
 import gdws_explorer as gx
 from gdws_explorer.explore.estimates import Estimates
+from gdws_explorer.network.rebuilt import Rebuilt
 from gdws_explorer.robust import transfer
 
 HOW = (gx.FGSM(0.15), 60, 0)
@@ -97,3 +100,44 @@ def test_what_is_missing_is_said(net, bench):
         Estimates(net, None, lambda: None).prepare(*HOW)
     with pytest.raises(gx.DataError, match="no attack"):
         Estimates(net, bench.data, lambda: None).prepare(None, 60, 0)
+
+
+def test_a_trained_plan_is_estimated_with_its_own_weights(estimates, net, bench, told):
+    torch.manual_seed(0)
+    other = copy.deepcopy(bench.model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    view = net.trained(other)
+    estimates.prepare(*HOW)
+    twins = transfer.make_twins(net.model, bench.data, HOW[0], n=60)
+    for plan in (view.plan(), view.budget(macs=0.5)):
+        told.clear()
+        estimates.want(view, plan, *HOW)
+        assert told.wait(60)
+        assert estimates.of(plan, *HOW) == transfer.transfer(view.build(plan), twins)
+    with pytest.raises(gx.PlanError, match="of other weights"):
+        Rebuilt(net).show(view, view.plan())
+
+
+def test_back_to_a_plan_while_another_is_looked_at(estimates, net, told, monkeypatch):
+    estimates.prepare(*HOW)
+    first, second = net.budget(macs=0.5), net.budget(macs=0.3)
+    estimates.want(net, first, *HOW)
+    estimates.wait(60)
+    begun, free = threading.Event(), threading.Event()
+    real = estimates._proxy.estimate
+
+    def slow(network, plan, twins, *, cancel):
+        if plan == second:
+            begun.set()
+            assert free.wait(60)
+        return real(network, plan, twins, cancel=cancel)
+
+    monkeypatch.setattr(estimates._proxy, "estimate", slow)
+    estimates.want(net, second, *HOW)
+    assert begun.wait(60)
+    estimates.want(net, first, *HOW)
+    free.set()
+    estimates.wait(60)
+    assert estimates.of(first, *HOW) is not None

@@ -97,3 +97,17 @@ def test_time_left_comes_from_what_is_done():
     jobs.wait(5)
     assert seen[0] is None
     assert 0.04 < seen[1] < 5
+
+
+def test_a_listener_that_fails_does_not_take_the_queue_with_it(caplog):
+    def fail(_job):
+        raise RuntimeError("cannot draw")
+
+    jobs = Jobs(lambda job: job.status == "waiting" or fail(job))
+    done = []
+    for number in range(2):
+        jobs.submit(number, lambda progress, cancelled, number=number: done.append(number))
+    jobs.wait(30)
+    assert done == [0, 1]
+    assert jobs.running is None
+    assert "cannot draw" in caplog.text

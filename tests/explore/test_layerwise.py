@@ -1,10 +1,12 @@
 """Layer-wise sensitivity: which plans, what is measured of them, and going on after a stop."""
 
+import copy
 import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import gdws_explorer as gx
 from gdws_explorer.errors import Cancelled
@@ -171,3 +173,20 @@ def test_an_unknown_error_is_named(measurements, network):
     (curve,) = layerwise.curves(measurements, layerwise.steps(network, ["fc"]))
     with pytest.raises(gx.ExplorerError, match="'cubic'"):
         curve.analytic("cubic")
+
+
+def test_losses_are_against_the_dense_network_of_the_same_weights(network, measurements):
+    """What was trained and left dense is another network."""
+    other = copy.deepcopy(network.model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    view = network.trained(other)
+    plans = {}
+    for one in (view, network):
+        planned = layerwise.steps(one, shares=(0.5,))[:1]
+        (curve,) = layerwise.measure(measurements, one, planned)
+        assert curve.dense.plan == one.plan()
+        plans[one] = planned
+    (again,) = layerwise.curves(measurements, plans[view])
+    assert again.dense.plan == view.plan()

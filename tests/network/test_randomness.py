@@ -2,8 +2,10 @@
 
 import threading
 
+import pytest
 import torch
 
+from gdws_explorer.network import randomness
 from gdws_explorer.network.randomness import Stream, own_randomness
 
 CPU = torch.device("cpu")
@@ -46,3 +48,32 @@ def test_who_has_them_may_ask_again_and_others_wait():
         out.set()
     thread.join(30)
     assert torch.equal(drawn[0], mine), "both drew alone, from the same seed"
+
+
+def test_who_is_interrupted_while_waiting_keeps_nobody_waiting(monkeypatch):
+    """As Ctrl-C in a cell while a measurement draws."""
+    line = randomness._Line()
+    inside, out = threading.Event(), threading.Event()
+
+    def hold():
+        with line:
+            inside.set()
+            out.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert inside.wait(30)
+    with monkeypatch.context() as patch:
+        patch.setattr(line._moved, "wait", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt), line:
+            raise AssertionError("nobody else has it")
+    out.set()
+    holder.join(30)
+    came = threading.Event()
+
+    def next_one():
+        with line:
+            came.set()
+
+    threading.Thread(target=next_one, daemon=True).start()
+    assert came.wait(30)

@@ -569,3 +569,24 @@ def test_plans_of_the_weights_can_be_refitted_at_once(informed, bench):
     assert states.decode(states.encode(informed))["data"] == {"kind": "refit", "attack": None}
     with pytest.raises(gx.ExplorerError, match="expected one of"):
         informed.use("magic")
+
+
+def test_an_estimate_follows_a_setting_that_changes_meanwhile(session):
+    session.measure_with(gx.FGSM(0.15), 30)
+    with _busy(session):
+        session.estimate(True)
+        session.measure_with(gx.FGSM(0.15), 40)
+    _settled(session)
+    _settled(session)
+    session.estimates.wait(60)
+    assert session.estimates.ready(gx.FGSM(0.15), 40, 0)
+    assert session.estimated.n == 40
+
+
+def test_a_cancelled_attack_switches_the_estimate_off(session):
+    session.measure_with(gx.FGSM(0.15), 30)
+    with _busy(session):
+        session.estimate(True)
+        session.jobs.cancel()
+    _settled(session)
+    assert not session.estimates.on
