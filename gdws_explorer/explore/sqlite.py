@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Hashable
 from contextlib import closing
 from pathlib import Path
@@ -48,7 +49,7 @@ class SQLiteFile(Tables):
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             self.check_owner({name for (name,) in found if not name.startswith("sqlite_")})
             # Two kernels may then read and write at once; where the disk cannot do it, it stays.
-            connection.execute("PRAGMA journal_mode=WAL")
+            _write_ahead(connection, timeout)
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
 
@@ -76,3 +77,16 @@ class SQLiteFile(Tables):
         if "full" in reason:
             return f"the disk of {path} is full; make room, then measure again."
         return f"{path} cannot be used for records ({reason}); choose another file."
+
+
+def _write_ahead(connection: sqlite3.Connection, timeout: float) -> None:
+    """Switch the journal; SQLite itself does not wait while another program does the same."""
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.05)

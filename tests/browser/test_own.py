@@ -63,9 +63,11 @@ def test_the_estimate_follows_the_hand_and_says_that_it_is_a_bound(shelf: Explor
     expect(note).to_be_visible(timeout=60_000)
     before = note.inner_text()
     shelf.drag(shelf.master, 0.12)
-    shelf.until(lambda: note.inner_text() != before, "the estimate follows", 60)
+    shelf.agrees()
+    shelf.until(lambda: shelf.kernel.ask("_session.estimated is not None"), "it is estimated", 60)
     said = shelf.kernel.ask("100 * _session.estimated.robust")
-    assert f"at most {said:.1f}%" in note.inner_text()
+    shelf.until(lambda: f"at most {said:.1f}%" in note.inner_text(), "the estimate follows", 60)
+    assert note.inner_text() != before
     labels = shelf.page.evaluate(
         "() => document.querySelectorAll('.gx-explorer .js-plotly-plot')[1].layout.shapes"
         ".map((shape) => shape.label && shape.label.text || '')"
