@@ -35,9 +35,10 @@ from gdws_explorer.factorize.joint import JointLadder
 from gdws_explorer.network.allocate import Allocator, Fixed, Options, Table
 from gdws_explorer.network.build import with_layers
 from gdws_explorer.network.calibration import Calibration
+from gdws_explorer.network.choices import GDWS, Choice, Dense, Tucker2
 from gdws_explorer.network.margins import attacked
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan, Tucker2
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.network.refit import refit
 from gdws_explorer.network.sensitivity import alpha
 from gdws_explorer.network.whole import ladders

@@ -27,7 +27,8 @@ from gdws_explorer.explore.records import Record, versions
 from gdws_explorer.explore.records import machine as record_machine
 from gdws_explorer.explore.store import Store
 from gdws_explorer.figures import front as figures
-from gdws_explorer.network.plan import GDWS, SVD, Dense, Plan, SpatialSVD, Tucker2
+from gdws_explorer.network.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.attacks import PGD
 
 LAYERS, N = 21, 360

@@ -23,7 +23,7 @@ from plotly.offline import get_plotlyjs
 import gdws_explorer as gx
 from gdws_explorer.figures import kernel, layer, layers, rebuilt
 from gdws_explorer.network.calibration import calibrate
-from gdws_explorer.network.plan import Choice, ranks
+from gdws_explorer.network.choices import Choice, ranks
 
 FOLDER = Path(__file__).parent
 WIDTH = 780  # pixels

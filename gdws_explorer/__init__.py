@@ -27,8 +27,9 @@ from gdws_explorer.factorize import gdws, svd, tucker
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.factorize.tucker import Tucker2Conv2d
 from gdws_explorer.many import search, sweep
+from gdws_explorer.network.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, SVD, Dense, Plan, SpatialSVD, Tucker2
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.opening import explore
 from gdws_explorer.robust.attacks import APGD, FAB, FGSM, PGD, AutoAttack, Square
 from gdws_explorer.robust.compare import compare

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gdws_explorer.explore.records import Record
+from gdws_explorer.network.choices import GDWS, Dense
 from gdws_explorer.network.cost import break_even, gdws_cost, tucker2_cost
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Dense, Plan
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.network.summary import Summary
 from gdws_explorer.robust.attacks import Attack
 from gdws_explorer.robust.staged import from_dict as attack_from_dict

@@ -8,10 +8,11 @@ from typing import Literal, TypedDict
 
 from gdws_explorer.errors import BudgetError
 from gdws_explorer.explore.dial import RULES, network_number
+from gdws_explorer.network.choices import Choice, Dense, family
 from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Choice, Dense, Plan, family
+from gdws_explorer.network.plan import Plan
 
 WEIGHINGS = ("relative", "squared")
 

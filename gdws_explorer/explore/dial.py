@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gdws_explorer.errors import BudgetError, PlanError
+from gdws_explorer.network.choices import GDWS, Choice, Dense, family, ranks
 from gdws_explorer.network.cost import break_even, cost
 from gdws_explorer.network.families import FAMILIES, Family
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan, family, ranks
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.network.summary import Summary
 
 MEANINGS = ("error", "macs", "rank")

@@ -129,8 +129,7 @@ class Errand:
     ) -> None:
         if self._limit is not None:
             known = {record.plan.hash for record in self._measured.records(meter.setting)}
-            plans = _missing(plans, known, self._limit)
-            total = self._limit
+            plans, total = _up_to(plans, known, self._limit), None
 
         def say(now: Progress) -> None:
             self.progress = now
@@ -154,8 +153,11 @@ def _objectives(meter: Meter) -> tuple[str, ...]:
     return ("clean" if meter.attack is None else "robust", "macs")
 
 
-def _missing(plans: Iterable[Plan], known: Collection[str], limit: int) -> Iterator[Plan]:
-    """The first so many plans that are not known."""
-    fresh = (plan for plan in plans if plan.hash not in known)
-    for _, plan in zip(range(limit), fresh, strict=False):
+def _up_to(plans: Iterable[Plan], known: Collection[str], limit: int) -> Iterator[Plan]:
+    """Plans until so many of them are not known; a search has to hear of the others too."""
+    fresh = 0
+    for plan in plans:
         yield plan
+        fresh += plan.hash not in known
+        if fresh == limit:
+            return

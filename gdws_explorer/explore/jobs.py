@@ -31,6 +31,11 @@ class Job:
         self._stop.set()
 
     @property
+    def alive(self) -> bool:
+        """Whether it waits or runs."""
+        return self.status in ("waiting", "running")
+
+    @property
     def cancelling(self) -> bool:
         """Whether it was asked to stop."""
         return self._stop.is_set()

@@ -21,10 +21,11 @@ from gdws_explorer.explore.batch import Progress as BatchProgress
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.explore.records import Record
 from gdws_explorer.explore.workers import crew
+from gdws_explorer.network.choices import Choice, Dense
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Choice, Dense, Plan
-from gdws_explorer.robust.compare import Paired, compare
+from gdws_explorer.network.plan import Plan
+from gdws_explorer.robust.compare import Paired
 
 Floats = npt.NDArray[np.float64]
 SHARES = (0.75, 0.5, 0.35, 0.25, 0.15)
@@ -235,12 +236,7 @@ def _accuracy(record: Record | None, metric: str) -> float:
 
 
 def _pair(dense: Record | None, record: Record | None, metric: str) -> Paired | None:
-    mask = f"{metric}_mask"
-    if not getattr(dense, mask, None) or not getattr(record, mask, None):
-        return None
-    assert dense is not None
-    assert record is not None
-    return compare(dense, record, metric)
+    return None if dense is None or record is None else record.paired(dense, metric)
 
 
 def _dense(records: Collection[Record], plans: Collection[Plan]) -> Record | None:
@@ -248,11 +244,10 @@ def _dense(records: Collection[Record], plans: Collection[Plan]) -> Record | Non
 
     What approximations are made from makes no difference to it, training does.
     """
-    weights = {plan.calibration if plan.trained else None for plan in plans}
+    weights = {plan.weights for plan in plans}
     found = [
         r
         for r in records
-        if all(choice == Dense() for _, choice in r.plan)
-        and (r.plan.calibration if r.plan.trained else None) in weights
+        if all(choice == Dense() for _, choice in r.plan) and r.plan.weights in weights
     ]
     return max(found, key=lambda record: record.clean_mask is not None, default=None)

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from gdws_explorer.explore.desk import weighed
+from gdws_explorer.network.choices import GDWS, Choice, Dense
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan
+from gdws_explorer.network.plan import Plan
 
 
 class Maker(Protocol):

@@ -47,7 +47,7 @@ class Run:
     @property
     def alive(self) -> bool:
         """Whether it is under way or about to begin."""
-        return self.job is not None and self.job.status in ("waiting", "running")
+        return self.job is not None and self.job.alive
 
 
 class Trainer:

@@ -23,18 +23,11 @@ from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.factorize.svd import SpatialSVDConv2d, SVDConv2d, SVDLinear
 from gdws_explorer.factorize.tucker import Tucker2Conv2d
 from gdws_explorer.network.build import densify, reshape
+from gdws_explorer.network.choices import GDWS, SVD, Choice, Dense, SpatialSVD, Tucker2
 from gdws_explorer.network.families import FACTORISED
 from gdws_explorer.network.layers import own_copy
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import (
-    GDWS,
-    SVD,
-    Choice,
-    Dense,
-    Plan,
-    SpatialSVD,
-    Tucker2,
-)
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.network.summary import Summary
 from gdws_explorer.robust.compare import compare
 from gdws_explorer.robust.evaluate import Report

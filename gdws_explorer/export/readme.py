@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from gdws_explorer.export import folder as folders
-from gdws_explorer.network.plan import Dense, Plan
+from gdws_explorer.network.choices import Dense
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.network.summary import Summary
 from gdws_explorer.robust.evaluate import Report
 

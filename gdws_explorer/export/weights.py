@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import ExplorerError, ModelError, PlanError
 from gdws_explorer.factorize.gdws import GDWSConv2d
+from gdws_explorer.network.choices import GDWS
 from gdws_explorer.network.hashing import Digest
-from gdws_explorer.network.plan import GDWS, Plan
+from gdws_explorer.network.plan import Plan
 
 SEED = 0
 # Share of the largest logit: another processor rounds less, another stride or activation errs more.

@@ -12,9 +12,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from gdws_explorer.figures import kernel, theme
+from gdws_explorer.network.choices import GDWS, Choice, Dense, family, ranks
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Choice, Dense, family, ranks
 
 # Where each picture's traces stand in the figure, and the axes they are drawn on.
 TRACES = {"cells": (0, 1), "grid": (2, 3), "curve": (4, 5)}

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from gdws_explorer.figures.theme import FAINT, FAMILY_COLOURS, VERMILION, axis, layout
+from gdws_explorer.network.choices import family
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Plan, family
+from gdws_explorer.network.plan import Plan
 
 
 class LayersInfo(NamedTuple):

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gdws_explorer.network.choices import Choice
 from gdws_explorer.network.knapsack import improve
-from gdws_explorer.network.plan import Choice
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -11,8 +11,9 @@ import numpy as np
 
 from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.network.allocate import Allocation
+from gdws_explorer.network.choices import Choice
 from gdws_explorer.network.layers import Layer
-from gdws_explorer.network.plan import Choice, Plan
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.network.tables import NANO, Spectra, Tables
 
 Weights = Mapping[str, float] | Literal["relative"] | None

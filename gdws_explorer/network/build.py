@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from gdws_explorer.errors import ModelError, PlanError
+from gdws_explorer.network.choices import Choice, Dense, family
 from gdws_explorer.network.families import FACTORISED, FAMILIES
 from gdws_explorer.network.layers import copied
-from gdws_explorer.network.plan import Choice, Dense, Plan, family
+from gdws_explorer.network.plan import Plan
 
 
 def with_layers(model: nn.Module, make: Callable[[str, nn.Module], nn.Module | None]) -> nn.Module:

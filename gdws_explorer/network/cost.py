@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gdws_explorer.network.plan import GDWS, SVD, Choice, SpatialSVD, Tucker2
+from gdws_explorer.network.choices import GDWS, SVD, Choice, SpatialSVD, Tucker2
 
 if TYPE_CHECKING:
     from gdws_explorer.network.layers import Layer

@@ -15,10 +15,11 @@ from gdws_explorer.network.allocate import Table
 from gdws_explorer.network.aware import importance, other_source
 from gdws_explorer.network.budgets import Budgets
 from gdws_explorer.network.calibration import Calibration
+from gdws_explorer.network.choices import GDWS, Choice, Dense
 from gdws_explorer.network.families import counts_of
 from gdws_explorer.network.latency import Latencies
 from gdws_explorer.network.layers import Layer, fingerprint, one_example, own_copy, trace
-from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.network.prepare import prepare
 from gdws_explorer.network.tables import Spectra, Tables
 

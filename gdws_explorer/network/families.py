@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from gdws_explorer.errors import BudgetError
 from gdws_explorer.factorize import gdws, output_svd, svd, tucker
 from gdws_explorer.factorize.geometry import bias_of, conv2d, geometry_of, rank_of, weight_of
+from gdws_explorer.network.choices import GDWS, SVD, Choice, SpatialSVD, Tucker2
 from gdws_explorer.network.cost import Cost, gdws_cost, spatial_cost, svd_cost, tucker2_cost
-from gdws_explorer.network.plan import GDWS, SVD, Choice, SpatialSVD, Tucker2
 
 if TYPE_CHECKING:
     from gdws_explorer.network.calibration import Moments

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gdws_explorer import files
 from gdws_explorer.errors import BudgetError, DataError, PlanError
-from gdws_explorer.network.plan import Choice, Dense, family, ranks
+from gdws_explorer.network.choices import Choice, Dense, family, ranks
 
 SCHEMA = 1
 

@@ -22,13 +22,14 @@ from gdws_explorer.network.aware import (
 from gdws_explorer.network.build import check_alike, densify, with_layers
 from gdws_explorer.network.cache import folder_of, remembered
 from gdws_explorer.network.calibration import Calibration, attack_key
+from gdws_explorer.network.choices import Choice, Dense, family
 from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.hashing import Digest
 from gdws_explorer.network.latency import Latencies
 from gdws_explorer.network.layers import Layer, own_copy
 from gdws_explorer.network.margins import Attack
-from gdws_explorer.network.plan import REFIT, TRAINED, Choice, Dense, Plan, family
+from gdws_explorer.network.plan import REFIT, TRAINED, Plan
 from gdws_explorer.network.planning import Planning
 from gdws_explorer.network.refit import reestimate_batchnorm
 from gdws_explorer.network.refit import refit as refitted

@@ -4,138 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import operator
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from gdws_explorer import files
 from gdws_explorer.errors import PlanError
+from gdws_explorer.network.choices import Choice, Dense, family
+from gdws_explorer.network.planfile import PlanFile, entry_of, plain_choice
 
 SCHEMA = 1
 REFIT = "refit+"  # begins the source of plans of the weights that are refitted on images
 TRAINED = "trained+"  # begins the source of plans whose factors were trained further
-
-
-@dataclass(frozen=True, slots=True)
-class Dense:
-    """The layer stays as it is."""
-
-    def __str__(self) -> str:
-        return "dense"
-
-
-@dataclass(frozen=True, slots=True)
-class GDWS:
-    """Generalized depthwise-separable: `G` depthwise kernels in all.
-
-    counts : the kernels of every input channel, `(C,)`, summing to G; None means the G of
-        largest energy, as MEGO with unit weights chooses them (Dbouk & Shanbhag, algorithm 1).
-    """
-
-    G: int
-    counts: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "G", _whole("G", self.G))
-        if self.counts is not None:
-            counts = tuple(_whole("a count", count) for count in self.counts)
-            object.__setattr__(self, "counts", counts)
-
-    def __str__(self) -> str:
-        return f"GDWS G={self.G}" + ("" if self.counts is None else " (weighted)")
-
-
-@dataclass(frozen=True, slots=True)
-class Tucker2:
-    """1×1 to `r_in` channels, K×K to `r_out`, 1×1 to the original outputs."""
-
-    r_out: int
-    r_in: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "r_out", _whole("r_out", self.r_out))
-        object.__setattr__(self, "r_in", _whole("r_in", self.r_in))
-
-    def __str__(self) -> str:
-        return f"Tucker-2 {self.r_out}×{self.r_in}"
-
-
-def _whole(name: str, value: object) -> int:
-    """A plain int, so that every plan hashes and travels; numpy's and torch's are taken too."""
-    if type(value) is int:
-        return value
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise PlanError(f"{name} is {value!r}; expected a whole number.") from None
-
-
-@dataclass(frozen=True, slots=True)
-class SVD:
-    """Channel SVD: K×K to `rank` channels (per group), then 1×1; of a linear layer, two layers."""
-
-    rank: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rank", _whole("rank", self.rank))
-
-    def __str__(self) -> str:
-        return f"SVD {self.rank}"
-
-
-@dataclass(frozen=True, slots=True)
-class SpatialSVD:
-    """Spatial SVD: Kh×1 to `rank` channels, then 1×Kw to the original outputs."""
-
-    rank: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rank", _whole("rank", self.rank))
-
-    def __str__(self) -> str:
-        return f"spatial SVD {self.rank}"
-
-
-Choice = Dense | GDWS | Tucker2 | SVD | SpatialSVD
-KINDS: dict[type[Choice], str] = {
-    Dense: "dense",
-    GDWS: "gdws",
-    Tucker2: "tucker2",
-    SVD: "svd",
-    SpatialSVD: "spatial",
-}
-FAMILY = {name: kind for kind, name in KINDS.items()}
-
-
-def family(choice: Choice) -> str:
-    """The short name of a choice's family: "dense", "gdws", "tucker2", "svd" or "spatial"."""
-    try:
-        return KINDS[type(choice)]
-    except KeyError:
-        raise PlanError(
-            f"{choice!r} is not a choice for a layer; expected gx.Dense(), gx.GDWS(G), "
-            "gx.Tucker2(r_out, r_in), gx.SVD(rank) or gx.SpatialSVD(rank)."
-        ) from None
-
-
-def ranks(choice: Choice) -> tuple[int, ...]:
-    """The numbers of a choice: (G,), (r_out, r_in), (rank,), or none of a dense layer."""
-    match choice:
-        case GDWS(G, _):
-            return (G,)
-        case Tucker2(r_out, r_in):
-            return r_out, r_in
-        case SVD(rank) | SpatialSVD(rank):
-            return (rank,)
-    return ()
 
 
 @dataclass(frozen=True)
@@ -198,6 +83,11 @@ class Plan:
     def trained(self) -> bool:
         """Whether its factors were trained after they were made."""
         return self.calibration is not None and self.calibration.startswith(TRAINED)
+
+    @property
+    def weights(self) -> str | None:
+        """Which trained weights it is of; None for the network's own."""
+        return self.calibration if self.trained else None
 
     @property
     def _source(self) -> str:
@@ -273,7 +163,7 @@ class Plan:
                 "update gdws-explorer."
             )
         try:
-            file = _PlanFile.model_validate(raw)
+            file = PlanFile.model_validate(raw)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "top level"
@@ -320,7 +210,7 @@ class Plan:
             "fingerprint": self.fingerprint,
             "input_shape": list(self.input_shape),
             **source,
-            "layers": {name: _entry(choice) for name, choice in self.layers},
+            "layers": {name: entry_of(choice) for name, choice in self.layers},
         }
 
     def _checksum(self) -> str:
@@ -330,19 +220,6 @@ class Plan:
 
 def _digest(content: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def _entry(choice: Choice) -> dict[str, object]:
-    match choice:
-        case GDWS(G, None):
-            return {"family": "gdws", "G": G}
-        case GDWS(G, counts):
-            return {"family": "gdws", "G": G, "counts": list(counts or ())}
-        case Tucker2(r_out, r_in):
-            return {"family": "tucker2", "r_out": r_out, "r_in": r_in}
-        case SVD(rank) | SpatialSVD(rank):
-            return {"family": family(choice), "rank": rank}
-    return {"family": "dense"}
 
 
 def _unchanged(raw: object) -> Plan | None:
@@ -360,7 +237,7 @@ def _unchanged(raw: object) -> Plan | None:
         plan = Plan(
             content["fingerprint"],
             tuple(content["input_shape"]),
-            tuple((name, _plain(entry)) for name, entry in content["layers"].items()),
+            tuple((name, plain_choice(entry)) for name, entry in content["layers"].items()),
             content.get("calibration"),
         )
     except (TypeError, ValueError, KeyError, AttributeError):
@@ -369,80 +246,3 @@ def _unchanged(raw: object) -> Plan | None:
         return None
     plan.__dict__["hash"] = checksum[:16]
     return plan
-
-
-def _plain(entry: Mapping[str, object]) -> Choice:
-    """A choice of whole numbers; ValueError for any other."""
-    if not {str, int}.issuperset(map(type, entry.values())):
-        raise ValueError
-    return _made(*entry.items())
-
-
-@lru_cache(maxsize=2**14)
-def _made(*entry: tuple[str, object]) -> Choice:
-    """Thousands of plans share a few hundred choices."""
-    numbers = dict(entry)
-    choice = FAMILY[str(numbers.pop("family"))](**numbers)  # type: ignore[arg-type]
-    if min(ranks(choice), default=1) < 1:
-        raise ValueError
-    return choice
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _DenseEntry(_Strict):
-    family: Literal["dense"]
-
-    def choice(self) -> Choice:
-        return Dense()
-
-
-class _GDWSEntry(_Strict):
-    family: Literal["gdws"]
-    G: Annotated[int, Field(ge=1)]
-    counts: list[Annotated[int, Field(ge=0)]] | None = None
-
-    def choice(self) -> Choice:
-        return GDWS(self.G, None if self.counts is None else tuple(self.counts))
-
-
-class _Tucker2Entry(_Strict):
-    family: Literal["tucker2"]
-    r_out: Annotated[int, Field(ge=1)]
-    r_in: Annotated[int, Field(ge=1)]
-
-    def choice(self) -> Choice:
-        return Tucker2(self.r_out, self.r_in)
-
-
-class _SVDEntry(_Strict):
-    family: Literal["svd"]
-    rank: Annotated[int, Field(ge=1)]
-
-    def choice(self) -> Choice:
-        return SVD(self.rank)
-
-
-class _SpatialEntry(_Strict):
-    family: Literal["spatial"]
-    rank: Annotated[int, Field(ge=1)]
-
-    def choice(self) -> Choice:
-        return SpatialSVD(self.rank)
-
-
-_Entry = Annotated[
-    _DenseEntry | _GDWSEntry | _Tucker2Entry | _SVDEntry | _SpatialEntry,
-    Field(discriminator="family"),
-]
-
-
-class _PlanFile(_Strict):
-    schema_: Literal[1] = Field(alias="schema")
-    fingerprint: str
-    input_shape: list[int]
-    calibration: str | None = None
-    layers: dict[str, _Entry]
-    checksum: str

@@ -12,10 +12,11 @@ from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.factorize.gdws import GDWSSpectrum, Ladder
 from gdws_explorer.factorize.geometry import bound_of
 from gdws_explorer.network.budgets import Optimum, Weights, at_most, check_fraction
+from gdws_explorer.network.choices import GDWS, Choice, Dense
 from gdws_explorer.network.cost import gdws_cost
 from gdws_explorer.network.decomposed import Decomposed
 from gdws_explorer.network.families import counts_of
-from gdws_explorer.network.plan import GDWS, Choice, Dense, Plan
+from gdws_explorer.network.plan import Plan
 
 
 class Planning(Decomposed):

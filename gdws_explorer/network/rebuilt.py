@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from gdws_explorer.errors import PlanError
 from gdws_explorer.factorize.geometry import one_thread
 from gdws_explorer.network.build import densify
+from gdws_explorer.network.choices import Choice, Dense, family
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.layers import own_copy
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Choice, Dense, Plan, family
+from gdws_explorer.network.plan import Plan
 
 
 class Rebuilt:
@@ -26,7 +27,7 @@ class Rebuilt:
     """
 
     def __init__(self, network: Network) -> None:
-        self._fingerprint, self._weights = network.fingerprint, _weights(network.plan())
+        self._fingerprint, self._weights = network.fingerprint, network.plan().weights
         self._model = own_copy(network.model)
         self._shown: dict[str, tuple[str | None, Choice]] = {}
 
@@ -44,7 +45,7 @@ class Rebuilt:
                 f"the plan is of another network (fingerprint {network.fingerprint[:12]}…, this "
                 f"one has {self._fingerprint[:12]}…); make a Rebuilt of that one."
             )
-        if _weights(plan) != self._weights:
+        if plan.weights != self._weights:
             raise PlanError(
                 "the plan is of other weights, trained or not, than this copy has; make a Rebuilt "
                 "of the network that it is of."
@@ -64,11 +65,6 @@ class Rebuilt:
         assert isinstance(weight, Tensor)
         with torch.no_grad():
             weight.copy_(kernel)
-
-
-def _weights(plan: Plan) -> str | None:
-    """Which trained weights a plan is of; None for the network's own."""
-    return plan.calibration if plan.trained else None
 
 
 def _kernel(network: Network, name: str, choice: Choice) -> Tensor:

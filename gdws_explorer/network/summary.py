@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gdws_explorer.network.plan import Choice
+from gdws_explorer.network.choices import Choice
 
 
 @dataclass(frozen=True, slots=True)

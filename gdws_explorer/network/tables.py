@@ -14,13 +14,13 @@ from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.network.allocate import Allocator, Fixed, Options, Table
 from gdws_explorer.network.cache import Cache
 from gdws_explorer.network.calibration import Calibration
+from gdws_explorer.network.choices import Choice, Dense, family
+from gdws_explorer.network.choices import ranks as ranks_of
 from gdws_explorer.network.cost import cost
 from gdws_explorer.network.devices import double
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.latency import Latencies
 from gdws_explorer.network.layers import Layer
-from gdws_explorer.network.plan import Choice, Dense, family
-from gdws_explorer.network.plan import ranks as ranks_of
 
 MEASURES = ("macs", "params")
 NANO = 1e6  # a budget of milliseconds is kept in whole nanoseconds

@@ -212,10 +212,9 @@ class Proxy:
         network : the view of the model that the plan is of; one that refits takes seconds. Errors:
         PlanError, Cancelled.
         """
-        weights = plan.calibration if plan.trained else None
-        if weights not in self._rebuilt:
-            self._rebuilt[weights] = Rebuilt(network)
-        shown = self._rebuilt[weights].show(network, plan, cancel=cancel)
+        if plan.weights not in self._rebuilt:
+            self._rebuilt[plan.weights] = Rebuilt(network)
+        shown = self._rebuilt[plan.weights].show(network, plan, cancel=cancel)
         return transfer(shown, twins, cancel=cancel)
 
 

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gdws_explorer.network.choices import Choice, Dense, ranks
 from gdws_explorer.network.families import FAMILIES
-from gdws_explorer.network.plan import Choice, Dense, ranks
 from gdws_explorer.training.hooks import Epoch
 from gdws_explorer.training.projection import project
 from gdws_explorer.training.room import Room, Rule

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.factorize.gdws import GDWSConv2d
+from gdws_explorer.network.choices import GDWS, Choice
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Choice, Plan
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.guard import Cancel
 from gdws_explorer.robust.images import check_data
 from gdws_explorer.training.admm import Rounds

@@ -22,9 +22,9 @@ from gdws_explorer.factorize import gdws, tucker
 from gdws_explorer.factorize.geometry import one_thread
 from gdws_explorer.network.allocate import Allocator, Fixed, Options, Table
 from gdws_explorer.network.budgets import WORDS
+from gdws_explorer.network.choices import GDWS, Choice, Dense, Tucker2
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.layers import Layer
-from gdws_explorer.network.plan import GDWS, Choice, Dense, Tucker2
 from gdws_explorer.training.room import Room, Rule
 
 Floats = NDArray[np.float64]

@@ -11,11 +11,11 @@ import numpy as np
 
 from gdws_explorer.errors import BudgetError
 from gdws_explorer.network.budgets import WORDS, at_most, check_fraction
+from gdws_explorer.network.choices import Choice, Dense
 from gdws_explorer.network.cost import cost
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.layers import Layer
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Choice, Dense
 
 VALUES = ("raw", "squared", "relative")
 

@@ -12,8 +12,8 @@ import traitlets
 from gdws_explorer.errors import BudgetError, ExplorerError
 from gdws_explorer.explore.dial import RULES
 from gdws_explorer.figures.theme import millions
+from gdws_explorer.network.choices import family
 from gdws_explorer.network.families import FAMILIES
-from gdws_explorer.network.plan import family
 from gdws_explorer.network.summary import LayerSummary, Summary
 from gdws_explorer.widgets.session import Session
 

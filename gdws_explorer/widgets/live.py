@@ -9,8 +9,8 @@ from ipywidgets import HTML, VBox
 
 from gdws_explorer.figures import front as fronts
 from gdws_explorer.figures import layer
+from gdws_explorer.network.choices import Choice
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Choice
 from gdws_explorer.widgets import words
 from gdws_explorer.widgets.figure import Figure
 from gdws_explorer.widgets.session import Session

@@ -34,8 +34,9 @@ from gdws_explorer.explore.records import Setting
 from gdws_explorer.explore.sources import KINDS
 from gdws_explorer.explore.trainer import Run, Trainer
 from gdws_explorer.export.bundle import export
+from gdws_explorer.network.choices import Dense, family
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Dense, Plan, family
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.transfer import Transfer
 from gdws_explorer.training.task import Task
 from gdws_explorer.widgets.picking import Picking

@@ -11,8 +11,9 @@ from typing import Any
 
 from gdws_explorer.errors import ExplorerError, PlanError
 from gdws_explorer.explore.desk import Budget, Desk
+from gdws_explorer.network.choices import GDWS, SVD, Choice, Dense, SpatialSVD, Tucker2
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, SVD, Choice, Dense, Plan, SpatialSVD, Tucker2
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.staged import from_dict as attack_from_dict
 from gdws_explorer.widgets.session import Session
 

@@ -5,17 +5,9 @@ from __future__ import annotations
 from html import escape
 
 from gdws_explorer.figures.theme import millions
+from gdws_explorer.network.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2, family, ranks
 from gdws_explorer.network.cost import break_even
 from gdws_explorer.network.families import FAMILIES
-from gdws_explorer.network.plan import (
-    GDWS,
-    SVD,
-    Dense,
-    SpatialSVD,
-    Tucker2,
-    family,
-    ranks,
-)
 from gdws_explorer.widgets.session import Session
 
 

@@ -9,8 +9,9 @@ from torch import nn
 
 from gdws_explorer.explore.meter import Meter
 from gdws_explorer.explore.records import Record
+from gdws_explorer.network.choices import GDWS, Dense, Tucker2
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Dense, Plan, Tucker2
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust import FGSM
 
 sys.path.insert(0, str(Path(__file__).parent))  # for postgres.py: there is no package of tests

@@ -8,9 +8,9 @@ from gdws_explorer.explore.desk import Budget, Desk
 from gdws_explorer.explore.history import STEPS, History
 from gdws_explorer.explore.line import neighbour, on_front
 from gdws_explorer.explore.presets import PRESETS
+from gdws_explorer.network.choices import GDWS, Dense, Tucker2, family
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Dense, Tucker2, family
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ from gdws_explorer.explore.dial import (
     network_position,
     network_share,
 )
+from gdws_explorer.network.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2, family
 from gdws_explorer.network.cost import break_even, cost
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, SVD, Dense, SpatialSVD, Tucker2, family
 
 
 @pytest.fixture(scope="module")

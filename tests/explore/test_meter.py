@@ -5,7 +5,7 @@ import torch
 
 from gdws_explorer.errors import DataError, PlanError
 from gdws_explorer.explore.meter import Meter
-from gdws_explorer.network.plan import GDWS
+from gdws_explorer.network.choices import GDWS
 from gdws_explorer.robust import FGSM, evaluate
 
 

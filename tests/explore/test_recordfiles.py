@@ -14,7 +14,8 @@ from gdws_explorer.errors import DataError, ExplorerError
 from gdws_explorer.explore import recordfiles
 from gdws_explorer.explore.records import Record
 from gdws_explorer.explore.store import Store
-from gdws_explorer.network.plan import GDWS, Plan
+from gdws_explorer.network.choices import GDWS
+from gdws_explorer.network.plan import Plan
 
 FORMATS = {
     "csv": (recordfiles.write_csv, recordfiles.read_csv),

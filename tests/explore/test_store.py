@@ -15,7 +15,8 @@ from gdws_explorer.errors import ExplorerError, PlanError
 from gdws_explorer.explore import recordfiles
 from gdws_explorer.explore.records import Record
 from gdws_explorer.explore.store import Store, open_store
-from gdws_explorer.network.plan import GDWS, Plan
+from gdws_explorer.network.choices import GDWS
+from gdws_explorer.network.plan import Plan
 
 READ = """
 import sys

@@ -3,7 +3,7 @@ import pytest
 
 from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.explore.sweep import Grid, distinct
-from gdws_explorer.network.plan import GDWS, Dense, family
+from gdws_explorer.network.choices import GDWS, Dense, family
 
 
 def test_given_values_are_the_networks_own_plans(network):

@@ -11,10 +11,10 @@ from torch import nn
 
 from gdws_explorer.errors import BudgetError, PlanError
 from gdws_explorer.network.allocate import Allocator, Fixed, Options, Table
+from gdws_explorer.network.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2, family
 from gdws_explorer.network.cost import break_even, cost
 from gdws_explorer.network.families import FAMILIES as ALL
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, SVD, Dense, SpatialSVD, Tucker2, family
 
 FAMILIES = [None, ("gdws",), ("tucker2",), ["tucker2", "gdws"], ("svd",), ("spatial",)]
 EVERY = tuple(ALL)

@@ -11,9 +11,10 @@ from torch import nn
 
 from gdws_explorer.errors import BudgetError, Cancelled, DataError, PlanError
 from gdws_explorer.network.calibration import Calibration
+from gdws_explorer.network.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, SVD, Dense, Plan, SpatialSVD, Tucker2
+from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.attacks import FGSM
 
 

@@ -13,10 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gdws_explorer.errors import BudgetError, Cancelled, DataError, ModelError, PlanError
 from gdws_explorer.network import timing
+from gdws_explorer.network.choices import GDWS, SVD, Tucker2
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.latency import Curve, Latencies
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, SVD, Tucker2
 
 
 class Various(nn.Module):

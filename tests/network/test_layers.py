@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from gdws_explorer.errors import DataError, ModelError, PlanError
+from gdws_explorer.network.choices import GDWS, SVD, SpatialSVD, Tucker2
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, SVD, SpatialSVD, Tucker2
 
 
 def model_of(forward, **modules):

@@ -12,10 +12,10 @@ from gdws_explorer.errors import BudgetError, Cancelled, PlanError
 from gdws_explorer.factorize import gdws, svd, tucker
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.network.build import densify, reshape
+from gdws_explorer.network.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2, family
 from gdws_explorer.network.cost import break_even, cost
 from gdws_explorer.network.families import FACTORISED, FAMILIES
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, SVD, Dense, SpatialSVD, Tucker2, family
 
 
 def able(net, one):

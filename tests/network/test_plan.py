@@ -12,16 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdws_explorer.errors import ExplorerError, PlanError
-from gdws_explorer.network.plan import (
-    GDWS,
-    SVD,
-    Dense,
-    Plan,
-    SpatialSVD,
-    Tucker2,
-    family,
-    ranks,
-)
+from gdws_explorer.network.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2, family, ranks
+from gdws_explorer.network.plan import Plan
 
 PLAN = Plan(
     "f" * 64,

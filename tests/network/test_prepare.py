@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 from gdws_explorer.errors import Cancelled, ExplorerError
 from gdws_explorer.network import cache as caches
 from gdws_explorer.network.cache import Cache
+from gdws_explorer.network.choices import SVD, SpatialSVD, Tucker2
 from gdws_explorer.network.families import FAMILIES, Family
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import SVD, SpatialSVD, Tucker2
 
 
 @pytest.fixture

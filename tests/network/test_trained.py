@@ -8,7 +8,8 @@ import torch
 from gdws_explorer.errors import ModelError, PlanError
 from gdws_explorer.explore.sources import Sources
 from gdws_explorer.export.bundle import export, restore
-from gdws_explorer.network.plan import GDWS, SVD, Plan, SpatialSVD, Tucker2
+from gdws_explorer.network.choices import GDWS, SVD, SpatialSVD, Tucker2
+from gdws_explorer.network.plan import Plan
 
 CHOICES = {
     "layer1.0.conv1": Tucker2(3, 4),

@@ -10,8 +10,8 @@ from torch import nn
 from gdws_explorer.errors import BudgetError, Cancelled, DataError, TrainingError
 from gdws_explorer.explore.measurements import Measurements
 from gdws_explorer.factorize.tucker import Tucker2Conv2d
+from gdws_explorer.network.choices import GDWS, Dense, Tucker2
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Dense, Tucker2
 from gdws_explorer.robust import PGD, evaluate
 from gdws_explorer.training import Recipe, Rule, cstar, finetune
 from gdws_explorer.training.admm import Admm

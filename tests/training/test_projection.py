@@ -11,8 +11,8 @@ from torch import nn
 
 from gdws_explorer.errors import BudgetError
 from gdws_explorer.factorize import tucker
+from gdws_explorer.network.choices import GDWS, Dense, Tucker2
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import GDWS, Dense, Tucker2
 from gdws_explorer.training.projection import project
 from gdws_explorer.training.room import Room, Rule
 

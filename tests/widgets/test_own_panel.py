@@ -93,6 +93,9 @@ def test_errors_are_said_where_they_are_seen(panel):
     assert "Cannot do that" in panel._said.value
     assert "did you mean cifar:resnet18" in panel._said.value
     assert panel._open.disabled
+    panel._images._x.value = "z"
+    panel._look.click()
+    assert "no variable &#x27;z&#x27;" in panel._said.value, "not the error before"
 
 
 def test_only_the_fields_that_count_are_there(panel):
@@ -115,11 +118,11 @@ def test_looking_can_be_cancelled(panel):
     panel._session.jobs.submit("busy", lambda progress, cancelled: free.wait(60))
     panel._look.click()
     assert panel._look.disabled
-    assert not panel._cancel.disabled
-    panel._cancel.click()
+    assert not panel._working.cancel.disabled
+    panel._working.cancel.click()
     free.set()
     panel._session.jobs.wait(60)
-    assert panel._job.status == "cancelled"
+    assert panel._working.job.status == "cancelled"
     assert not panel._look.disabled
     assert panel._open.disabled
 

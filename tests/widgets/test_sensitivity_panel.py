@@ -74,8 +74,8 @@ def test_measuring_draws_every_point_and_says_rho(panel):
     assert panel._measure.disabled
     assert f"All {count} plans are measured" in panel._text.value
     assert "ρ" in panel._said.value
-    assert panel._cancel.disabled
-    assert panel._bar.layout.display == "none"
+    assert panel._run.cancel.disabled
+    assert panel._run.bar.layout.display == "none"
     state = panel._curves.get_state()
     assert state["_widget_data"][2]["y"][1] is not None, "a reload shows it too"
 
@@ -107,10 +107,10 @@ def test_cancel_keeps_what_was_measured_and_measure_goes_on(panel, monkeypatch):
     panel._measure.click()
     assert reached.wait(60)
     assert panel._measure.disabled
-    assert not panel._cancel.disabled
-    assert panel._bar.layout.display is None
+    assert not panel._run.cancel.disabled
+    assert panel._run.bar.layout.display is None
     assert "2 of " in panel._text.value
-    panel._cancel.click()
+    panel._run.cancel.click()
     assert "stopping" in panel._text.value
     go_on.set()
     session.jobs.wait(60)
@@ -135,11 +135,11 @@ def test_cancel_takes_only_its_own_job(panel):
     assert begun.wait(60)
     panel._measure.click()
     assert "waiting" in panel._text.value
-    panel._cancel.click()
+    panel._run.cancel.click()
     go_on.set()
     session.jobs.wait(60)
     assert held.status == "done"
-    assert panel._job.status == "cancelled"
+    assert panel._run.job.status == "cancelled"
     assert session.measurements.records() == ()
 
 

@@ -87,7 +87,7 @@ class ManyPanel:
 
     @property
     def _running(self) -> bool:
-        return self._job is not None and self._job.status in ("waiting", "running")
+        return self._job is not None and self._job.alive
 
     def _follow(self) -> None:
         """Buttons, bar and words as the job stands."""

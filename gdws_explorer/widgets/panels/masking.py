@@ -9,10 +9,10 @@ from typing import ClassVar
 import ipywidgets as w
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.explore.jobs import Job
 from gdws_explorer.network.plan import Plan
 from gdws_explorer.robust.masking import Masking, check_masking
-from gdws_explorer.widgets.parts import button, labelled, on, refusal, row, told
+from gdws_explorer.widgets.panels.work import Working
+from gdws_explorer.widgets.parts import button, labelled, on, row, told
 from gdws_explorer.widgets.session import Session
 
 CHECKING = "looking for masked gradients"
@@ -33,7 +33,6 @@ class MaskingPanel:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._job: Job | None = None
         self._of: tuple[Plan, Masking] | None = None
         self._n = labelled(
             w.BoundedIntText, "n", 14, 80, value=IMAGES, min=10, max=100_000,
@@ -41,36 +40,27 @@ class MaskingPanel:
         )  # fmt: skip
         self._check = button("Check this plan", "search", "Run several attacks on it", 140)
         self._check.button_style = "primary"
-        self._cancel = button("Cancel", "stop", "Stop looking", 84)
-        self._bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="160px"))
         self._said = w.HTML()
+        self._working = Working(session, self._check, self._said, "Stop looking")
         on(session, self._check, self._start)
-        on(session, self._cancel, self._stop)
         self.box = w.VBox(
             [
                 w.HTML(f'<span class="gx-unit">{escape(INTRO)}</span>'),
-                row(self._n, self._check, self._cancel, self._bar), self._said,
+                row(self._n, self._check, self._working.cancel, self._working.bar), self._said,
             ]
         )  # fmt: skip
         self.refresh("job")
 
     def refresh(self, what: str) -> None:
         """Follow the job, and say when the plan is no longer the one that was checked."""
-        job = self._job
-        running = job is not None and job.status in ("waiting", "running")
         if what == "job":
-            self._bar.value = job.fraction if job is not None and running else 0.0
-            self._bar.layout.visibility = "visible" if running else "hidden"
-            self._check.disabled, self._cancel.disabled = running, not running
-            if job is not None and job.error is not None:
-                self._said.value = refusal(job.error)
+            self._working.refresh()
         if what == "desk" and self._of is not None:
             self._said.value = _html(*self._of, here=self._of[0] == self._session.plan)
 
     def _start(self) -> None:
         with told(self._said):
             self._submit()
-        self.refresh("job")
 
     def _submit(self) -> None:
         session, plan = self._session, self._session.plan
@@ -91,11 +81,7 @@ class MaskingPanel:
             self._of = plan, found
             self._said.value = _html(plan, found, here=plan == session.plan)
 
-        self._job = session.jobs.submit(CHECKING, look)
-
-    def _stop(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
+        self._working.begin(CHECKING, look)
 
 
 def _html(plan: Plan, found: Masking, *, here: bool) -> str:

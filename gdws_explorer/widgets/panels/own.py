@@ -15,9 +15,9 @@ from gdws_explorer.bench.checkpoint import SUFFIXES
 from gdws_explorer.bench.own import STATISTICS, Own, bring, numbers
 from gdws_explorer.bench.zoo import model_names
 from gdws_explorer.errors import DataError, ModelError
-from gdws_explorer.explore.jobs import Job
 from gdws_explorer.robust.attacks import PGD
-from gdws_explorer.widgets.parts import button, labelled, on, radius, refusal, row, told
+from gdws_explorer.widgets.panels.work import Working
+from gdws_explorer.widgets.parts import button, labelled, on, radius, row, told
 from gdws_explorer.widgets.session import Session
 
 LOOKING = "looking at your network"
@@ -39,7 +39,6 @@ class OwnPanel:
         self._session = session
         self._variables = variables
         self._found: Own | None = None
-        self._job: Job | None = None
         self._network = _Network(self._known())
         self._images = _Images()
         self._eps = labelled(
@@ -48,13 +47,11 @@ class OwnPanel:
         )  # fmt: skip
         self._look = button("Look at it", "search", "Load both, and say what is found", 110)
         self._look.button_style = "primary"
-        self._cancel = button("Cancel", "stop", "Stop looking", 84)
         self._open = button("Explore it", "arrow-right", "Open the explorer on it", 120)
         self._open.button_style = "success"
-        self._bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="160px"))
         self._said = w.HTML()
+        self._working = Working(session, self._look, self._said, "Stop looking")
         on(session, self._look, self._start)
-        on(session, self._cancel, self._stop)
         on(session, self._open, self._enter)
         intro = w.HTML(
             '<span class="gx-unit">A network (by name, or a variable of this notebook), its '
@@ -67,7 +64,8 @@ class OwnPanel:
         )
         self.box = w.VBox(
             [
-                intro, form, row(self._eps, self._look, self._cancel, self._bar, self._open),
+                intro, form,
+                row(self._eps, self._look, self._working.cancel, self._open, self._working.bar),
                 self._said,
             ]
         )  # fmt: skip
@@ -75,16 +73,9 @@ class OwnPanel:
 
     def refresh(self, what: str) -> None:
         """Follow the job that looks."""
-        if what != "job":
-            return
-        job = self._job
-        running = job is not None and job.status in ("waiting", "running")
-        self._bar.value = job.fraction if job is not None and running else 0.0
-        self._bar.layout.visibility = "visible" if running else "hidden"
-        self._look.disabled, self._cancel.disabled = running, not running
-        self._open.disabled = running or self._found is None
-        if job is not None and job.error is not None:
-            self._said.value = refusal(job.error)
+        if what == "job":
+            self._working.refresh()
+            self._open.disabled = self._working.alive or self._found is None
 
     def _start(self) -> None:
         self._found, self._said.value = None, ""
@@ -104,11 +95,7 @@ class OwnPanel:
             )  # fmt: skip
             self._said.value = _words(self._found)
 
-        self._job = self._session.jobs.submit(LOOKING, look)
-
-    def _stop(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
+        self._working.begin(LOOKING, look)
 
     def _enter(self) -> None:
         if self._found is not None:

@@ -10,13 +10,13 @@ import plotly.graph_objects as go
 
 from gdws_explorer.explore import layerwise
 from gdws_explorer.explore.agreement import Agreement, agreement
-from gdws_explorer.explore.jobs import Job
 from gdws_explorer.explore.pace import pace
 from gdws_explorer.figures import agreement as scatters
 from gdws_explorer.figures import layerwise as lines
 from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.widgets.figure import Figure
 from gdws_explorer.widgets.panels import sensitivity_words as words
+from gdws_explorer.widgets.panels.work import Working
 from gdws_explorer.widgets.parts import button, labelled, on, row
 from gdws_explorer.widgets.session import Session
 
@@ -36,7 +36,6 @@ class SensitivityPanel:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._drawing = threading.RLock()
-        self._job: Job | None = None
         self._progress: layerwise.Progress | None = None
         self._planned: tuple[layerwise.Step, ...] = ()
         self._planned_for: object = None
@@ -59,12 +58,12 @@ class SensitivityPanel:
         )  # fmt: skip
         self._measure = button("Measure", "play", "Measure in the background what is missing", 96)
         self._measure.button_style = "primary"
-        self._cancel = button("Cancel", "stop", "Stop; what is measured so far is kept", 80)
-        self._bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="160px"))
         self._text = w.HTML()
+        self._run = run = Working(
+            session, self._measure, self._text, "Stop; what is measured so far is kept"
+        )
         self._caption, self._said = w.HTML(), w.HTML()
         on(session, self._measure, self._go)
-        on(session, self._cancel, self._stop)
         self._learn()
         self._curves = Figure(self._draw_curves())
         self._scatter = Figure(self._draw_scatter())
@@ -80,7 +79,7 @@ class SensitivityPanel:
         right.add_class("gx-column")
         self.box = w.VBox(
             [
-                row(self._family, self._which, self._measure, self._cancel, self._bar, self._text),
+                row(self._family, self._which, self._measure, run.cancel, run.bar, self._text),
                 row(self._metric, self._kind),
                 columns,
             ]
@@ -92,7 +91,7 @@ class SensitivityPanel:
         """Follow the session; a fader that moves changes nothing here."""
         with self._drawing:
             if what == "job":
-                if self._working or self._was_working:  # others' jobs report many times a second
+                if self._run.alive or self._was_working:  # others' jobs report many times a second
                     self._show_job()
             elif what == "records" or (what in ("desk", "view") and self._stale):
                 self._learn()
@@ -165,10 +164,6 @@ class SensitivityPanel:
 
     # -- measuring ----------------------------------------------------------------------------
 
-    @property
-    def _working(self) -> bool:
-        return self._job is not None and self._job.status in ("waiting", "running")
-
     def _asked(self) -> tuple[layerwise.Step, ...]:
         """The steps that the button would measure."""
         only = None if self._which.value == ALL else self._session.selected
@@ -178,7 +173,7 @@ class SensitivityPanel:
         session = self._session
         work = layerwise.task(session.measurements, session.network, self._asked(), self._heard)
         self._progress = None
-        self._job = session.jobs.submit(ABOUT, work)
+        self._run.begin(ABOUT, work)
         self._show_job()
 
     def _heard(self, progress: layerwise.Progress) -> None:
@@ -187,29 +182,21 @@ class SensitivityPanel:
         if progress.done:
             self._session.tell("records")
 
-    def _stop(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
-        self._show_job()
-
     def _show_job(self) -> None:
         """The bar while it runs, else what there is to measure."""
-        session, working = self._session, self._working
-        self._was_working = working
-        self._cancel.disabled = not working
-        self._bar.layout.display = None if working else "none"
-        if working:
-            assert self._job is not None
-            self._bar.value = self._job.fraction
-            self._measure.disabled = True
-            self._text.value = words.running(self._job, self._progress)
+        session, job = self._session, self._run.job
+        self._run.refresh()
+        self._was_working = self._run.alive
+        if job is not None and self._run.alive:
+            self._text.value = words.running(job, self._progress)
             return
         able = session.measurements.data is not None
         asked = self._asked()
         todo = layerwise.missing(session.measurements, session.network, asked) if able else ()
         self._measure.disabled = not todo
-        seconds = pace(session.measurements).seconds
-        self._text.value = words.ahead(len(todo), len(asked), seconds, session)
+        if job is None or job.error is None:
+            seconds = pace(session.measurements).seconds
+            self._text.value = words.ahead(len(todo), len(asked), seconds, session)
 
     def _clicked(self, trace: Any, points: Any, _state: Any) -> None:
         if points.point_inds and trace.customdata is not None:
