@@ -109,7 +109,6 @@ def explore(
     if attack is None and checked is not None:
         attack = PGD(8 / 255 if eps is None else eps)
     attack = attack_of(attack)
-    predict.warm()
     network = Network(model, example, skip=skip)
     with waiting("decomposing every layer") as progress:
         network.prepare(progress, cache=cache)
@@ -138,7 +137,9 @@ def explore(
     session = opened(network, checked, calibration, attack, title, bench)
     if raw is not None:
         states.restore(session, raw)
-    return Explorer(session, open_own)
+    explorer = Explorer(session, open_own)
+    predict.warm()  # last: beside the opening it would take as long as it saves
+    return explorer
 
 
 def to_learn_from(given: Any) -> tuple[Tensor, Tensor | None]:
