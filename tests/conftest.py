@@ -14,6 +14,8 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import torch
 from torch import nn
 
+from gdws_explorer.bench import load
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -21,6 +23,12 @@ ROOT = Path(__file__).resolve().parents[1]
 def root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def bench():
+    """The bundled digits: a network, its images and its records. Nobody changes them."""
+    return load("digits")
 
 
 # -- what the rooms robust and training try themselves on ------------------------------------

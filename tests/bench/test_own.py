@@ -9,11 +9,6 @@ import gdws_explorer as gx
 from gdws_explorer.bench.own import STATISTICS, bring, numbers
 
 
-@pytest.fixture(scope="module")
-def bench():
-    return gx.load("digits")
-
-
 def test_what_was_found(bench):
     told = []
     own = bring(bench.model, bench.data, n=200, progress=told.append)

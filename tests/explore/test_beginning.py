@@ -9,11 +9,6 @@ from gdws_explorer.explore.measurements import SAMPLE, Measurements
 
 
 @pytest.fixture(scope="module")
-def bench():
-    return gx.load("digits")
-
-
-@pytest.fixture(scope="module")
 def network(bench):
     return gx.Network(bench.model, bench.example)
 

@@ -15,11 +15,6 @@ HOW = (gx.FGSM(0.15), 60, 0)
 
 
 @pytest.fixture(scope="module")
-def bench():
-    return gx.load("digits")
-
-
-@pytest.fixture(scope="module")
 def net(bench):
     return gx.Network(bench.model, bench.example).prepare()
 

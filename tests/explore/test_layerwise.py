@@ -20,11 +20,6 @@ ATTACK = gx.PGD(0.15, steps=2)
 
 
 @pytest.fixture(scope="module")
-def bench():
-    return gx.load("digits")
-
-
-@pytest.fixture(scope="module")
 def network(bench):
     return Network(bench.model, bench.example).prepare()
 

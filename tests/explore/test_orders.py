@@ -19,11 +19,6 @@ BETAS = Sweep(Grid(beta=4))
 
 
 @pytest.fixture(scope="module")
-def bench():
-    return gx.load("digits")
-
-
-@pytest.fixture(scope="module")
 def network(bench):
     return Network(bench.model, bench.example).prepare()
 

@@ -11,11 +11,6 @@ from gdws_explorer.robust.images import data_fingerprint
 
 
 @pytest.fixture(scope="module")
-def bench():
-    return gx.load("digits")
-
-
-@pytest.fixture(scope="module")
 def pinned(bench):
     net = gx.Network(bench.model, bench.example).prepare()
     found = {}

@@ -10,11 +10,6 @@ from gdws_explorer.network.rebuilt import Rebuilt
 
 
 @pytest.fixture(scope="module")
-def bench():
-    return gx.load("digits")
-
-
-@pytest.fixture(scope="module")
 def net(bench):
     return gx.Network(bench.model, bench.example)
 

@@ -19,11 +19,6 @@ from gdws_explorer.robust.staged import Staged, from_dict, standard
 
 
 @pytest.fixture(scope="module")
-def bench():
-    return gx.load("digits")
-
-
-@pytest.fixture(scope="module")
 def data(bench):
     return tuple(part[:90] for part in bench.data)
 

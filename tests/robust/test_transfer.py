@@ -18,11 +18,6 @@ STAGED = gx.Staged([gx.FGSM(0.15), gx.PGD(0.15, steps=5, restarts=2), gx.Square(
 
 
 @pytest.fixture(scope="module")
-def bench():
-    return gx.load("digits")
-
-
-@pytest.fixture(scope="module")
 def net(bench):
     return gx.Network(bench.model, bench.example)
 

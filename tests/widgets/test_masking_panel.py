@@ -1,6 +1,5 @@
 """The panel "Can I trust it?", without a browser."""
 
-import pytest
 import torch
 from torch import nn
 
@@ -16,11 +15,6 @@ class Rounded(nn.Module):
 
     def forward(self, x):
         return self.model((x * 3).round() / 3)
-
-
-@pytest.fixture(scope="module")
-def bench():
-    return gx.load("digits")
 
 
 def _panel(explorer, n=20):

@@ -10,11 +10,6 @@ import gdws_explorer as gx
 from gdws_explorer.widgets.panels.own import CUSTOM, FILE, FOLDER, NAMED, VARIABLES, OwnPanel
 
 
-@pytest.fixture(scope="module")
-def bench():
-    return gx.load("digits")
-
-
 @pytest.fixture
 def explorer():
     made = gx.explore("digits")

@@ -19,11 +19,6 @@ from gdws_explorer.widgets.session import Session
 
 
 @pytest.fixture(scope="module")
-def bench():
-    return gx.load("digits")
-
-
-@pytest.fixture(scope="module")
 def network(bench):
     return Network(bench.model, bench.example).prepare()
 
