@@ -34,6 +34,7 @@ function options(select, pairs, value) {
 function courier(model, busy) {
   let seq = 0;
   let waitingFor = 0;
+  let about = null; // the fader whose answer is waited for
   let timer = null;
   const pending = new Map();
   function next() {
@@ -43,6 +44,7 @@ function courier(model, busy) {
     pending.delete(first.value[0]);
     seq += 1;
     waitingFor = seq;
+    about = first.value[0];
     clearTimeout(timer);
     timer = setTimeout(release, 2000); // a kernel that is busy must not lock the desk for good
     model.send({ ...first.value[1], seq });
@@ -57,6 +59,8 @@ function courier(model, busy) {
       pending.set(key, message);
       if (!waitingFor) next();
     },
+    // Whether the hand has moved a fader further than an answer knows.
+    ahead: (key, number) => pending.has(key) || (waitingFor > number && about === key),
     answered(number) {
       if (number >= waitingFor && waitingFor) {
         clearTimeout(timer);
@@ -281,7 +285,7 @@ function render({ model, el: root }) {
     source.disabled = state.network.reading;
     reading.hidden = !state.network.reading;
     options(slideBy, state.meanings, state.by);
-    put(master, state.network.position);
+    if (!post.ahead("network", state.seq)) put(master, state.network.position);
     put(masterNumber, state.network.number);
     unit.textContent = state.network.unit;
     totals.replaceChildren(
@@ -307,7 +311,8 @@ function render({ model, el: root }) {
       options(row.method, strip.methods, now.family);
       row.axes.forEach((axis, k) => {
         axis.box.hidden = k >= now.positions.length;
-        if (k < now.positions.length) put(axis.input, now.positions[k]);
+        if (k < now.positions.length && !post.ahead(`move ${i}`, state.seq))
+          put(axis.input, now.positions[k]);
         const at = k === 0 ? now.break_even : null;
         axis.mark.hidden = at === null;
         if (at !== null) axis.mark.style.setProperty("--at", at);

@@ -274,3 +274,17 @@ def test_from_data_is_switched_on_and_off(explorer, screenshot):
     explorer.until(lambda: "of the outputs" in explorer.look()["totals_line"], "known images", 3)
     explorer.choose(label, "weights")
     explorer.agrees()
+
+
+def test_keys_that_come_faster_than_the_answers_all_count(explorer):
+    """An answer to an earlier tap must not move the fader back under the next one."""
+    explorer.drag(explorer.master, 0.9)
+    explorer.agrees()
+    explorer.master.focus()
+    start = explorer.master.evaluate("(fader) => fader.valueAsNumber")
+    for _ in range(40):
+        explorer.page.keyboard.press("ArrowLeft")
+    explorer.agrees()
+    assert explorer.master.evaluate("(fader) => fader.valueAsNumber") == pytest.approx(
+        start - 40 * 0.005, abs=1e-6
+    )
