@@ -18,7 +18,7 @@ from networks import cifar10, resnet38
 from torch import Tensor, nn
 
 from gdws_explorer import bench
-from gdws_explorer.network.sensitivity import MARGIN, alpha
+from gdws_explorer.network.calibration.alpha import MARGIN, compute_alpha
 
 BAR = 5.0
 
@@ -59,11 +59,11 @@ def compare(what: str, model: nn.Module, x: Tensor, few: int) -> None:
     # In float32 a ReLU whose input is zero but for rounding may fall on the other side when the
     # batch has another size: an image's gradient then jumps. In float64 none of them does.
     exact, part = copy.deepcopy(model).double(), x[: 3 * few].double()
-    apart = largest_difference(alpha(exact, part, n=None), plain(exact, part))
+    apart = largest_difference(compute_alpha(exact, part, n=None), plain(exact, part))
     print(f"{what}, float64: largest relative difference {apart:.1e} (n = {len(part)})")
     for threads in sorted({1, torch.get_num_threads()}):
         torch.set_num_threads(threads)
-        alpha(model, x[:4], n=None)  # warm
+        compute_alpha(model, x[:4], n=None)  # warm
         plain(model, x[:1])
         ratios = []
         for turn in range(3):
@@ -72,9 +72,9 @@ def compare(what: str, model: nn.Module, x: Tensor, few: int) -> None:
             slow = plain(model, part)
             loop = (time.perf_counter() - started) / few
             started = time.perf_counter()
-            alpha(model, x, n=None)
+            compute_alpha(model, x, n=None)
             batched = (time.perf_counter() - started) / len(x)
-            apart = largest_difference(alpha(model, part, n=None), slow)
+            apart = largest_difference(compute_alpha(model, part, n=None), slow)
             ratios.append(loop / batched)
             print(
                 f"{what}, {threads} threads: plain {loop * 1e3:.0f} ms an image, batched "

@@ -30,8 +30,8 @@ from machine import machine
 from torch import Tensor, nn
 
 import gdws_explorer as gx
-from gdws_explorer.bench.digits import wobble
-from gdws_explorer.robust.images import choose
+from gdws_explorer.bench.digits import random_affine
+from gdws_explorer.robust.data_checks import balanced_sample
 from gdws_explorer.robust.interval import wilson
 
 EPOCHS, TUNING = 12, 8  # towards low rank, and of the factors; fine-tuning alone has their sum
@@ -51,7 +51,7 @@ class Case:
         if ablate:
             x, y = self.bench.train_data
             held = torch.zeros(len(y), dtype=torch.bool)
-            held[choose(y, HELD, seed=7)] = True
+            held[balanced_sample(y, HELD, seed=7)] = True
             self.train, self.test = (x[~held], y[~held]), (x[held], y[held])
 
     def recipe(self, epochs: int, lr: float, seed: int) -> gx.Recipe:
@@ -75,14 +75,14 @@ class Case:
     def tuned(self, ratio: float, seed: int, family: str, lr: float = LR) -> nn.Module:
         net, plan = self.plan(ratio, family)
         recipe = replace(self.recipe(EPOCHS + TUNING, lr, seed), average=0.99)
-        return gx.finetune(net, plan, self.train, recipe, augment=wobble).model
+        return gx.finetune(net, plan, self.train, recipe, augment=random_affine).model
 
     def cstar(self, ratio: float, seed: int, family: str, lr: float = LR, **more: Any) -> nn.Module:
         tuning = replace(self.recipe(TUNING, lr * TUNING_LR / LR, seed), average=0.99)
         recipe = self.recipe(EPOCHS, lr, seed)
         small = gx.cstar(
             self.net, self.train, recipe, ratio=ratio, family=family, tuning=tuning,
-            augment=wobble, **more,
+            augment=random_affine, **more,
         )  # fmt: skip
         summary = small.network.summary(small.plan)
         assert summary.params <= self.net.params / ratio

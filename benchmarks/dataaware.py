@@ -31,17 +31,17 @@ from networks import cifar10, resnet38
 from torch import Tensor, nn
 
 from gdws_explorer.factorize import gdws, tucker
-from gdws_explorer.factorize.joint import JointLadder
-from gdws_explorer.network.allocate import Allocator, Fixed, Options, Table
-from gdws_explorer.network.build import with_layers
-from gdws_explorer.network.calibration import Calibration
-from gdws_explorer.network.choices import GDWS, Choice, Dense, Tucker2
-from gdws_explorer.network.margins import attacked
+from gdws_explorer.factorize.gdws_joint import JointRanking
+from gdws_explorer.network.budget.allocation import Allocator, ChoiceSet, FixedChoice, ParetoTable
+from gdws_explorer.network.calibration.alpha import compute_alpha
+from gdws_explorer.network.calibration.calibrate import Calibration
+from gdws_explorer.network.calibration.joint_rankings import joint_rankings
+from gdws_explorer.network.calibration.margins import attack_images
+from gdws_explorer.network.calibration.refit import refit
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Plan
-from gdws_explorer.network.refit import refit
-from gdws_explorer.network.sensitivity import alpha
-from gdws_explorer.network.whole import ladders
+from gdws_explorer.network.plans.choices import GDWS, Choice, Dense, Tucker2
+from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.network.surgery import with_layers
 from gdws_explorer.robust import PGD, evaluate
 
 ATTACK = PGD(8 / 255, steps=10, step_size=2 / 255)
@@ -68,7 +68,7 @@ class Case:
 
     @cached_property
     def alpha(self) -> dict[str, Tensor]:
-        return alpha(self.model, (self.x, self.y), ATTACK, names=self.names, n=150)
+        return compute_alpha(self.model, (self.x, self.y), ATTACK, names=self.names, n=150)
 
     @cached_property
     def clean(self) -> Calibration:
@@ -97,8 +97,8 @@ class Case:
         return {n: gdws.spectrum(self.conv(n)) for n in self.names}
 
     @cached_property
-    def joint(self) -> dict[str, JointLadder]:
-        return ladders(self.model, self.x[:256], self.names)
+    def joint(self) -> dict[str, JointRanking]:
+        return joint_rankings(self.model, self.x[:256], self.names)
 
     @cached_property
     def tucker(self) -> dict[str, tucker.Tucker2Spectrum]:
@@ -155,9 +155,9 @@ def allocate(
         weight *= layer.out_positions**lean
         unit = (9 + layer.weight_shape[0]) * layer.out_positions
         ranks = np.arange(1, 1 + min(len(errors[name]), (layer.macs - 1) // unit))
-        options: list[Options | Fixed] = [
-            Fixed(Dense(), np.array([layer.macs]), np.array([0.0])),
-            Options(GDWS, ranks * unit, errors[name][: len(ranks)] * weight, ranks[:, None]),
+        options: list[ChoiceSet | FixedChoice] = [
+            FixedChoice(Dense(), np.array([layer.macs]), np.array([0.0])),
+            ChoiceSet(GDWS, ranks * unit, errors[name][: len(ranks)] * weight, ranks[:, None]),
         ]
         if with_tucker:
             spectrum = case.tucker[name]
@@ -168,8 +168,8 @@ def allocate(
             macs = channels * r_in * layer.in_positions
             macs = macs + (9 * r_in * r_out + r_out * out) * layer.out_positions
             error = spectrum.errors[r_out - 1, r_in - 1] * weight
-            options.append(Options(Tucker2, macs, error, np.stack([r_out, r_in], 1)))
-        tables[name] = Table.of(options)
+            options.append(ChoiceSet(Tucker2, macs, error, np.stack([r_out, r_in], 1)))
+        tables[name] = ParetoTable.of(options)
     chosen = Allocator(tables).under_cost(int(fraction * case.macs), exact=False).choices
     ranks = " ".join(str(c).split("=")[-1].removeprefix("Tucker-2 ") for c in chosen.values())
     print(f"    {case.spent(chosen):.3f} of the MACs, G or ranks: {ranks}")
@@ -191,7 +191,7 @@ def refitted_by(
     images = case.x
     if batchnorm == "attacked":
         made = case.aware.build(plan, refit=case.x).requires_grad_(False)
-        images = attacked(made, case.x, case.y, ATTACK)
+        images = attack_images(made, case.x, case.y, ATTACK)
     return case.aware.build(plan, refit=case.x, batchnorm=images)
 
 
@@ -231,7 +231,7 @@ class Hardened:
     def __call__(self, case: Case, fraction: float) -> nn.Module:
         start = jointly(case, fraction)
         model = mirrored(case, start).requires_grad_(False)
-        moved = both(attacked(model, case.x, case.y, ATTACK))
+        moved = both(attack_images(model, case.x, case.y, ATTACK))
         return refit(case.model, start, both(case.x), attacked=moved, emphasis=self.emphasis)
 
 

@@ -19,10 +19,10 @@ from machine import machine
 from torch import Tensor, nn
 
 import gdws_explorer as gx
-from gdws_explorer.bench.builders import resnet18
-from gdws_explorer.network.latency import Latencies
+from gdws_explorer.bench.cifar_models import resnet18
+from gdws_explorer.network.latency.benchmark import measure_layers
+from gdws_explorer.network.latency.latency import LatencyTable
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.timing import measure
 
 SHARES = (0.75, 0.5, 0.25)
 
@@ -51,7 +51,7 @@ def spread(values: np.ndarray, unit: str = "") -> str:
 def report(title: str, net: Network, batch: int, threads: int, rounds: int) -> None:
     """Measure, predict, build and compare one network."""
     start = time.perf_counter()
-    found = measure(
+    found = measure_layers(
         net.model, net.example, net.layers, net.fingerprint, batch=batch, threads=threads
     )
     seconds = time.perf_counter() - start
@@ -78,7 +78,7 @@ def report(title: str, net: Network, batch: int, threads: int, rounds: int) -> N
 
 
 def compare(
-    name: str, found: Latencies, predicted: float, measured: np.ndarray, dense: np.ndarray
+    name: str, found: LatencyTable, predicted: float, measured: np.ndarray, dense: np.ndarray
 ) -> None:
     """One line: predicted, measured and their ratio, in ms and as shares of the dense network.
 

@@ -23,11 +23,11 @@ import safetensors.torch
 import torch
 from machine import machine
 
-from gdws_explorer import files
 from gdws_explorer.bench import cifar10
 from gdws_explorer.robust import evaluate
-from gdws_explorer.robust.guard import threads
-from gdws_explorer.training import Known, Trained, fit
+from gdws_explorer.training import StepInfo, TrainingResult, fit
+from gdws_explorer.utils import files
+from gdws_explorer.utils.threads import torch_threads
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 
@@ -38,16 +38,16 @@ def main() -> None:
     width = options.width or (cifar10.FULL if device == "cuda" else cifar10.WIDTH)
     options.run.mkdir(parents=True, exist_ok=True)
     print(machine(), flush=True)
-    with threads(options.threads):
+    with torch_threads(options.threads):
         images = cifar10.load_images(options.data, train=True, download=options.download)
-        net = cifar10.empty(width).to(device)
-        courses: dict[str, Trained] = {}
+        net = cifar10.untrained(width).to(device)
+        courses: dict[str, TrainingResult] = {}
         for name, recipe in cifar10.COURSES.items():
             courses[name] = fit(
                 net,
                 images,
                 replace(recipe, epochs=options.epochs or recipe.epochs),
-                augment=cifar10.shrunk if name == "small" else None,
+                augment=cifar10.downscaled if name == "small" else None,
                 checkpoint=options.run / f"{name}.safetensors",
                 progress=_progress(time.perf_counter()),
             )
@@ -59,7 +59,7 @@ def main() -> None:
             name: each.cpu().contiguous().half() if each.is_floating_point() else each.cpu()
             for name, each in net.state_dict().items()
         }
-        stored = cifar10.empty(width)
+        stored = cifar10.untrained(width)
         stored.load_state_dict(weights)
         report = evaluate(
             stored,
@@ -92,14 +92,14 @@ def _options() -> argparse.Namespace:
     return words.parse_args()
 
 
-def _card(courses: dict[str, Trained], width: int, used: int) -> dict[str, object]:
+def _card(courses: dict[str, TrainingResult], width: int, used: int) -> dict[str, object]:
     """How the network was made, for the JSON beside its weights."""
     last = list(courses.values())[-1]
     entries = [entry for course in courses.values() for entry in course.history]
     return {
         "name": "cifar10",
         "network": f"PreActResNet-18 with {width} channels in its first group "
-        "(gdws_explorer.bench.cifar10.empty)",
+        "(gdws_explorer.bench.cifar10.untrained)",
         "width": width,
         "parameters": sum(each.numel() for each in last.model.parameters()),
         "trained_on": "CIFAR-10's 50,000 training images; a course learned from all but those it "
@@ -128,7 +128,7 @@ def _card(courses: dict[str, Trained], width: int, used: int) -> dict[str, objec
 
 
 def _progress(started: float):
-    def told(done: float, known: Known) -> None:
+    def told(done: float, known: StepInfo) -> None:
         if known.step % 20 == 0:
             last = None if known.last is None else known.last.validation
             held = "" if last is None else f", held out {last.robust_correct}/{last.n}"

@@ -17,12 +17,12 @@ from machine import machine
 
 from gdws_explorer import bench, training
 from gdws_explorer.bench import cifar10
-from gdws_explorer.explore.recordfiles import read_jsonl, write_jsonl
-from gdws_explorer.explore.records import record_of
 from gdws_explorer.network.network import Network
 from gdws_explorer.robust import evaluate
-from gdws_explorer.robust.guard import threads
-from gdws_explorer.robust.images import data_fingerprint
+from gdws_explorer.robust.data_checks import data_fingerprint
+from gdws_explorer.study.record_files import read_jsonl, write_jsonl
+from gdws_explorer.study.records import record_of
+from gdws_explorer.utils.threads import torch_threads
 
 FILE = Path(__file__).resolve().parents[1] / "data" / "cifar10.records.jsonl"
 
@@ -49,7 +49,7 @@ def main() -> None:
         )
         for epochs, lr, average in zip(options.epochs, (0.05, 0.05), (None, 0.99), strict=True)
     )  # fmt: skip
-    with threads(options.threads):
+    with torch_threads(options.threads):
         for ratio in options.ratios:
             began = time.perf_counter()
             found = training.cstar(
@@ -71,7 +71,7 @@ def main() -> None:
 def _progress(ratio: float):
     last = [0.0]
 
-    def tell(done: float, moment: training.Moment) -> None:
+    def tell(done: float, moment: training.CstarProgress) -> None:
         if time.monotonic() - last[0] > 30:
             last[0] = time.monotonic()
             print(f"  {ratio:g}×  {done:5.1%}  {moment.phase}  loss {moment.known.loss:.3f}",

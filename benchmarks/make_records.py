@@ -16,13 +16,13 @@ from pathlib import Path
 
 from gdws_explorer import bench
 from gdws_explorer.errors import BudgetError
-from gdws_explorer.explore.recordfiles import write_jsonl
-from gdws_explorer.explore.records import Setting, record_of
-from gdws_explorer.network.families import FAMILIES
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Plan
+from gdws_explorer.network.plans.families import FAMILIES
+from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust import evaluate
-from gdws_explorer.robust.images import data_fingerprint
+from gdws_explorer.robust.data_checks import data_fingerprint
+from gdws_explorer.study.record_files import write_jsonl
+from gdws_explorer.study.records import EvaluationSetting, record_of
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 BUNDLED = ("digits", "digits-plain")  # with their images
@@ -64,7 +64,7 @@ def measure(loaded: bench.Bench, n: int | None) -> None:
     net = Network(loaded.model, loaded.example)
     fingerprint = data_fingerprint(*loaded.data)
     count = len(loaded.data[1]) if n is None else n
-    setting = Setting(net.fingerprint, fingerprint, loaded.attack.to_dict(), count, 0)
+    setting = EvaluationSetting(net.fingerprint, fingerprint, loaded.attack.to_dict(), count, 0)
     kept = {r.plan.hash: r for r in loaded.records if r.setting.key == setting.key}
     wanted = plans(net)
     # Bundled records that no way to choose makes any more are not carried on.

@@ -24,8 +24,8 @@ import torch
 from machine import machine, spread
 from torch import nn
 
-from gdws_explorer.bench import builders
-from gdws_explorer.bench.zoo import load_model
+from gdws_explorer.bench import cifar_models
+from gdws_explorer.bench.model_registry import load_model
 
 BUILT = ("VGG-16", "ResNet-50", "WRN-28-10")
 CURVE = ("WRN-28-2", "WRN-28-4", "WRN-28-6", "WRN-28-8", "WRN-28-10")
@@ -39,8 +39,8 @@ def built(name: str) -> tuple[nn.Module, torch.Tensor]:
     torch.manual_seed(0)
     small = torch.rand(1, 3, 32, 32)
     if name == "VGG-16":
-        return builders.vgg16(), small
-    return builders.wide_resnet(28, int(name.removeprefix("WRN-28-"))), small
+        return cifar_models.vgg16(), small
+    return cifar_models.wide_resnet(28, int(name.removeprefix("WRN-28-"))), small
 
 
 def opened(name: str, folder: str) -> dict[str, float]:

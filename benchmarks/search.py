@@ -25,11 +25,11 @@ import numpy as np
 from machine import machine
 
 import gdws_explorer as gx
-from gdws_explorer.explore.aim import Aim
-from gdws_explorer.explore.batch import Batch, Here
-from gdws_explorer.explore.meter import Meter
-from gdws_explorer.explore.records import Record
-from gdws_explorer.explore.store import Store
+from gdws_explorer.study.objectives import Objectives
+from gdws_explorer.study.plan_evaluator import PlanEvaluator
+from gdws_explorer.study.records import Record
+from gdws_explorer.study.runner import LocalExecutor, StudyRun
+from gdws_explorer.study.storage.store import Store
 
 
 def main() -> None:
@@ -46,17 +46,17 @@ def main() -> None:
 
     bench = gx.load("digits")
     net = gx.Network(bench.model, bench.example).prepare()
-    aim = Aim(net, ("robust", "macs"))
+    aim = Objectives(net, ("robust", "macs"))
     store = Store(options.storage)
     attack = gx.PGD(bench.attack.eps, steps=options.steps)
     screen = gx.PGD(attack.eps, steps=options.screen_steps) if options.screen_steps else ()
     common = {"data": bench.data, "attack": attack, "n": options.n, "storage": store}
-    noisy = Meter((net,), bench.data, attack, options.n, seed=1)
+    noisy = PlanEvaluator((net,), bench.data, attack, options.n, seed=1)
 
     def again(records: Sequence[Record]) -> float:
         """The hypervolume of the same front under other noise."""
         front = [one.plan for one in aim.front(records)]
-        return aim.hypervolume(Batch(noisy, front, store).run(Here(noisy)))
+        return aim.hypervolume(StudyRun(noisy, front, store).run(LocalExecutor(noisy)))
 
     swept = gx.sweep(net, beta=30, **common)
     budgets = gx.sweep(net, macs=30, **common)

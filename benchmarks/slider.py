@@ -20,9 +20,9 @@ import torch
 from machine import machine
 from torch import nn
 
-from gdws_explorer.network.choices import GDWS, Tucker2
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Plan
+from gdws_explorer.network.plans.choices import GDWS, Tucker2
+from gdws_explorer.network.plans.plan import Plan
 
 TARGETS = {20: 1e-3, 100: 5e-3}
 

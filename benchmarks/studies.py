@@ -22,18 +22,19 @@ import optuna
 import sqlalchemy
 from machine import machine, spread
 
-from gdws_explorer.explore.pareto import front
-from gdws_explorer.explore.records import Record, versions
-from gdws_explorer.explore.records import machine as record_machine
-from gdws_explorer.explore.store import Store
-from gdws_explorer.figures import front as figures
-from gdws_explorer.network.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2
-from gdws_explorer.network.plan import Plan
+from gdws_explorer.figures import pareto_front as figures
+from gdws_explorer.network.plans.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2
+from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust.attacks import PGD
+from gdws_explorer.study.pareto import front
+from gdws_explorer.study.records import Record
+from gdws_explorer.study.storage.store import Store
+from gdws_explorer.utils.provenance import library_versions
+from gdws_explorer.utils.provenance import machine as record_machine
 
 LAYERS, N = 21, 360
 ATTACK = PGD(8 / 255)
-VERSIONS = versions()
+VERSIONS = library_versions()
 
 
 def plan(rng: np.random.Generator) -> Plan:

@@ -22,16 +22,16 @@ from distributed import Client, LocalCluster
 from machine import machine, spread
 
 import gdws_explorer as gx
-from gdws_explorer.explore.batch import Batch, Crew, Here
-from gdws_explorer.explore.meter import Meter
-from gdws_explorer.explore.store import Store
-from gdws_explorer.explore.sweep import Grid
-from gdws_explorer.explore.workers import crew
+from gdws_explorer.study.executors import executor_for
+from gdws_explorer.study.plan_evaluator import PlanEvaluator
+from gdws_explorer.study.runner import Executor, LocalExecutor, StudyRun
+from gdws_explorer.study.storage.store import Store
+from gdws_explorer.study.sweep import Grid
 
 
-def seconds(meter: Meter, plans: Sequence[gx.Plan], those: Crew) -> float:
+def seconds(meter: PlanEvaluator, plans: Sequence[gx.Plan], those: Executor) -> float:
     started = time.perf_counter()
-    records = Batch(meter, plans, Store()).run(those)
+    records = StudyRun(meter, plans, Store()).run(those)
     assert len(records) == len(plans)
     return time.perf_counter() - started
 
@@ -54,12 +54,12 @@ def main() -> None:
     bench = gx.load("digits")
     net = gx.Network(bench.model, bench.example).prepare()
     plans = Grid(macs=options.plans).plans(net)
-    meter = Meter((net,), bench.data, bench.attack, len(bench.data[1]))
-    light = Meter((net,), bench.data, None, 1)
+    meter = PlanEvaluator((net,), bench.data, bench.attack, len(bench.data[1]))
+    light = PlanEvaluator((net,), bench.data, None, 1)
     print(f"a worker gets {len(pickle.dumps(meter)) / 1e6:.2f} MB once, then")
     print(f"{len(pickle.dumps((plans[1], net.summary(plans[1])))) / 1e3:.1f} kB per evaluation")
 
-    def compare(name: str, those: Crew, rounds: int) -> None:
+    def compare(name: str, those: Executor, rounds: int) -> None:
         took = [seconds(meter, plans, those) for _ in range(rounds)]
         rate = [len(plans) / each for each in took]
         print(
@@ -68,29 +68,29 @@ def main() -> None:
             flush=True,
         )
 
-    def overhead(name: str, those: Crew) -> None:
+    def overhead(name: str, those: Executor) -> None:
         seconds(light, plans[:3], those)  # what is imported and decomposed once
         each = [seconds(light, plans, those) / len(plans) for _ in range(options.rounds)]
         print(f"{name:<14}{spread(each)} for an evaluation of next to nothing", flush=True)
 
-    seconds(meter, plans[:2], Here(meter))
-    compare("serial", Here(meter), options.rounds)
-    overhead("serial", Here(light))
+    seconds(meter, plans[:2], LocalExecutor(meter))
+    compare("serial", LocalExecutor(meter), options.rounds)
+    overhead("serial", LocalExecutor(light))
     started = time.perf_counter()
-    with crew(meter, workers=2) as those:
+    with executor_for(meter, workers=2) as those:
         print(f"two processes and their parcel are there after {time.perf_counter() - started:.1f}")
         seconds(meter, plans[:4], those)
         compare("2 processes", those, options.rounds)
     with cluster(2) as workers, Client(workers, set_as_default=False) as client:
         started = time.perf_counter()
-        with crew(meter, client=client) as those:
+        with executor_for(meter, client=client) as those:
             print(f"two workers have their parcel after {time.perf_counter() - started:.2f} s")
             seconds(meter, plans[:4], those)
             compare("Dask", those, options.rounds)
     with (
         cluster(1) as workers,
         Client(workers, set_as_default=False) as client,
-        crew(light, client=client) as those,
+        executor_for(light, client=client) as those,
     ):
         overhead("Dask", those)
 

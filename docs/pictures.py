@@ -21,9 +21,9 @@ from playwright.sync_api import Browser, sync_playwright
 from plotly.offline import get_plotlyjs
 
 import gdws_explorer as gx
-from gdws_explorer.figures import kernel, layer, layers, rebuilt
-from gdws_explorer.network.calibration import calibrate
-from gdws_explorer.network.choices import Choice, ranks
+from gdws_explorer.figures import kernel_comparison, layer_costs, layer_figure, layer_parts
+from gdws_explorer.network.calibration.calibrate import calibrate
+from gdws_explorer.network.plans.choices import Choice, ranks_of
 
 FOLDER = Path(__file__).parent
 WIDTH = 780  # pixels
@@ -67,33 +67,33 @@ class Case:
 def gdws(case: Case) -> Sheet:
     """Which triplets are kept, and the strongest depthwise kernels."""
     choice, spectrum = case.best("gdws"), case.net.gdws(LAYER)
-    (kernels,) = ranks(choice)
+    (kernels,) = ranks_of(choice)
     caption = (
         f"{LAYER}: {kernels} of {spectrum.full} triplets kept (blue), {case.share(choice)}. "
-        f"Right: its {kernel.TILES} strongest depthwise kernels"
+        f"Right: its {layer_parts.TILES} strongest depthwise kernels"
     )
-    data = kernel.spectrum_info(spectrum, spectrum.mego(kernels).numpy())
-    return {caption: kernel.spectrum_figure(data)}
+    data = layer_parts.spectrum_info(spectrum, spectrum.mego(kernels).numpy())
+    return {caption: layer_parts.spectrum_figure(data)}
 
 
 def tucker2(case: Case) -> Sheet:
     """The error of every pair of ranks."""
     choice = case.best("tucker2")
-    r_out, r_in = ranks(choice)
+    r_out, r_in = ranks_of(choice)
     caption = (
         f"{LAYER}: the error of every pair of ranks, and lines of equal MACs. "
         f"Ring: r_out = {r_out}, r_in = {r_in}, {case.share(choice)}"
     )
-    data = kernel.grid_info(case.net.layer(LAYER), case.net.tucker(LAYER), r_out, r_in)
-    return {caption: kernel.grid_figure(data, height=340)}
+    data = layer_parts.grid_info(case.net.layer(LAYER), case.net.tucker(LAYER), r_out, r_in)
+    return {caption: layer_parts.grid_figure(data, height=340)}
 
 
 def channel_svd(case: Case) -> Sheet:
     """Error and MACs by rank."""
     choice = case.best("svd")
-    (rank,) = ranks(choice)
+    (rank,) = ranks_of(choice)
     caption = f"{LAYER}: error and MACs at every rank. Rings: r = {rank}, {case.share(choice)}"
-    return {caption: layer.figure(case.net, LAYER, choice)}
+    return {caption: layer_figure.figure(case.net, LAYER, choice)}
 
 
 def spatial_svd(case: Case) -> Sheet:
@@ -101,16 +101,16 @@ def spatial_svd(case: Case) -> Sheet:
     rebuilds, shares = {}, []
     for family, label in {"spatial": "spatial SVD", "svd": "channel SVD"}.items():
         choice = case.best(family)
-        (rank,) = ranks(choice)
+        (rank,) = ranks_of(choice)
         rebuilds[f"{label}, r = {rank}"] = case.net.spectrum(LAYER, family).kernel(rank)
         shares.append(case.share(choice))
     caption = (
-        f"{LAYER}: a corner of the kernel, {rebuilt.SHOWN} outputs by {rebuilt.SHOWN} inputs, "
-        f"rebuilt at {' and '.join(dict.fromkeys(shares))}"
+        f"{LAYER}: a corner of the kernel, {kernel_comparison.SHOWN} outputs by "
+        f"{kernel_comparison.SHOWN} inputs, rebuilt at {' and '.join(dict.fromkeys(shares))}"
     )
     weight = case.bench.model.get_submodule(LAYER).weight
     assert isinstance(weight, torch.Tensor)
-    return {caption: rebuilt.figure(rebuilt.info(weight, rebuilds), height=180)}
+    return {caption: kernel_comparison.figure(kernel_comparison.info(weight, rebuilds), height=180)}
 
 
 def budget(case: Case) -> Sheet:
@@ -118,9 +118,9 @@ def budget(case: Case) -> Sheet:
     plan = case.net.budget(macs=WHOLE, weights="relative")
     spent = case.net.summary(plan).macs / case.net.macs
     caption = f"One budget for the whole network: {spent:.1%} of its MACs, relative errors"
-    data = layers.info(case.net, plan)
+    data = layer_costs.info(case.net, plan)
     named = [f"{n}<br>{c}" for n, c in zip(data.names, data.choices, strict=True)]
-    return {caption: layers.figure(data._replace(names=named))}
+    return {caption: layer_costs.figure(data._replace(names=named))}
 
 
 def data_aware(case: Case) -> Sheet:
@@ -129,7 +129,7 @@ def data_aware(case: Case) -> Sheet:
     assert isinstance(conv, torch.nn.Conv2d)
     seen = calibrate(case.bench.model, case.bench.train_data[0][:IMAGES], names=[SEEN])
     choice = case.best("gdws", SEEN)
-    (kernels,) = ranks(choice)
+    (kernels,) = ranks_of(choice)
     spectra = {
         f"{SEEN}, {kernels} triplets kept ({case.share(choice, SEEN)}), by the error of the "
         "weights": case.net.gdws(SEEN),
@@ -138,8 +138,8 @@ def data_aware(case: Case) -> Sheet:
         ),
     }
     return {
-        caption: kernel.spectrum_figure(
-            kernel.spectrum_info(spectrum, spectrum.mego(kernels).numpy()), height=240
+        caption: layer_parts.spectrum_figure(
+            layer_parts.spectrum_info(spectrum, spectrum.mego(kernels).numpy()), height=240
         )
         for caption, spectrum in spectra.items()
     }

@@ -4,15 +4,12 @@ The public names; README.md keeps one page of them. Importing this needs no note
 ipywidgets and no plotly: `explore` loads them when it is called.
 """
 
-# The rooms `explore` and `export` are loaded first, so that the functions of the same names,
-# bound below, keep them: Python binds a submodule to its package only when it first loads it.
-from gdws_explorer import explore as _explore_room  # noqa: F401
-from gdws_explorer import export as _export_room  # noqa: F401
-
-from gdws_explorer.bench import Bench, load  # isort: skip
+from gdws_explorer.api import explore, search, sweep
+from gdws_explorer.bench import Bench, load
 from gdws_explorer.bench.checkpoint import load_checkpoint
 from gdws_explorer.bench.data import load_data
-from gdws_explorer.bench.zoo import load_model
+from gdws_explorer.bench.model_registry import load_model
+from gdws_explorer.bundle.export_folder import export, restore
 from gdws_explorer.errors import (
     BudgetError,
     Cancelled,
@@ -22,23 +19,22 @@ from gdws_explorer.errors import (
     PlanError,
     TrainingError,
 )
-from gdws_explorer.export.bundle import export, restore
 from gdws_explorer.factorize import gdws, svd, tucker
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.factorize.tucker import Tucker2Conv2d
-from gdws_explorer.many import search, sweep
-from gdws_explorer.network.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Plan
-from gdws_explorer.opening import explore
+from gdws_explorer.network.plans.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2
+from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust.attacks import APGD, FAB, FGSM, PGD, AutoAttack, Square
-from gdws_explorer.robust.compare import compare
-from gdws_explorer.robust.evaluate import evaluate
-from gdws_explorer.robust.masking import check_masking
+from gdws_explorer.robust.evaluation import evaluate
+from gdws_explorer.robust.gradient_masking import check_masking
 from gdws_explorer.robust.normalized import Normalized
+from gdws_explorer.robust.paired_difference import compare
 from gdws_explorer.robust.report import Report
-from gdws_explorer.robust.staged import Staged
-from gdws_explorer.training import Recipe, Rule, cstar, finetune, train
+from gdws_explorer.robust.sequence import AttackSequence
+from gdws_explorer.training import RankRule, Recipe, cstar, finetune, train
+
+Staged, Rule = AttackSequence, RankRule  # their names of version 0.1
 
 __version__ = "0.1.0"
 
@@ -49,6 +45,7 @@ __all__ = [
     "GDWS",
     "PGD",
     "SVD",
+    "AttackSequence",
     "AutoAttack",
     "Bench",
     "BudgetError",
@@ -62,6 +59,7 @@ __all__ = [
     "Normalized",
     "Plan",
     "PlanError",
+    "RankRule",
     "Recipe",
     "Report",
     "Rule",

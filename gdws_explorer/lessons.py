@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gdws_explorer.explore.records import Record
-from gdws_explorer.network.choices import GDWS, Dense
-from gdws_explorer.network.cost import break_even, gdws_cost, tucker2_cost
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Plan
-from gdws_explorer.network.summary import Summary
-from gdws_explorer.robust.attacks import Attack
-from gdws_explorer.robust.staged import from_dict as attack_from_dict
+from gdws_explorer.network.plans.choices import GDWS, Dense
+from gdws_explorer.network.plans.cost import Summary, break_even, gdws_cost, tucker2_cost
+from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.robust.attack_base import Attack
+from gdws_explorer.robust.sequence import any_attack_from_dict as attack_from_dict
+from gdws_explorer.study.records import Record
 
 ENOUGH = 0.9  # of the best possible saving counts as found
 NEAR = 0.97  # of the dense MACs counts as just below them

@@ -10,11 +10,24 @@ import pytest
 # Before hypothesis, torch or Jupyter look at them.
 os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
+# Tiny matrices want one thread. Several spin at barriers, and on a busy machine they wait there
+# for threads that do not run; the processes that tests start inherit it.
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import torch
 from torch import nn
 
 from gdws_explorer.bench import load
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plans.choices import GDWS, Dense, Tucker2
+from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.robust import FGSM
+from gdws_explorer.study.plan_evaluator import PlanEvaluator
+from gdws_explorer.study.records import Record
+
+torch.set_num_threads(1)
+
+PGD = {"name": "PGD", "eps": 0.15, "steps": 20}
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -103,3 +116,71 @@ def same():
         return a == b
 
     return compare
+
+
+# -- what the rooms study and session try themselves on ---------------------------------------
+
+
+@pytest.fixture
+def record():
+    """Make a record; every field can be given."""
+
+    def make(G=10, *, fingerprint="f" * 64, n=360, clean=350, robust=320, **changed):
+        layers = (("conv2", GDWS(G)), ("conv3", Tucker2(4, 8)), ("conv4", Dense()))
+        raw = {
+            "plan": Plan(fingerprint, (1, 8, 8), layers),
+            "macs": 1000 * G,
+            "params": 10 * G,
+            "bytes": 40 * G,
+            "error": 1 / G,
+            "relative_error": 0.1 / G,
+            "clean": clean / n,
+            "robust": None if robust is None else robust / n,
+            "n": n,
+            "clean_correct": clean,
+            "robust_correct": robust,
+            "attack": None if robust is None else PGD,
+            "seed": 0,
+            "data": "d" * 16,
+            "seconds": 0.1 + 0.2,
+            "versions": {"torch": "2.13.0"},
+            "machine": "Linux x86_64, 2 cores",
+            "created": "2026-11-24T12:00:00+00:00",
+            "parent": None,
+        }
+        return Record(**(raw | changed))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def network():
+    """A small network of torch's own modules, which any process can load."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(6, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=2, padding=1),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 4),
+    )
+    return Network(model, torch.rand(1, 1, 8, 8))
+
+
+@pytest.fixture(scope="session")
+def images():
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(40, 1, 8, 8, generator=generator), torch.arange(40) % 4
+
+
+@pytest.fixture
+def meter(network, images):
+    return PlanEvaluator((network,), images, FGSM(0.1), 40)
+
+
+@pytest.fixture
+def alike():
+    """A record without what differs between two measurements of the same."""
+    return lambda one: {**one.to_dict(), "seconds": 0, "created": "", "timings": {}}

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.bench import cifar10
-from gdws_explorer.bench.digits import ATTACK, empty, load_images
-from gdws_explorer.bench.paths import data_file
+from gdws_explorer.bench.digits import ATTACK, load_images, untrained
+from gdws_explorer.bench.resources import data_file
 from gdws_explorer.errors import DataError
-from gdws_explorer.explore.recordfiles import read_jsonl
-from gdws_explorer.explore.records import Record
 from gdws_explorer.robust import PGD
+from gdws_explorer.study.record_files import read_jsonl
+from gdws_explorer.study.records import Record
 
 TITLES = {
     "digits": "digits, adversarially trained",
@@ -76,7 +76,7 @@ def load(name: str, *, root: str | os.PathLike[str] | None = None, download: boo
     if root is not None or download:
         raise DataError(f"the images of {name} are bundled; leave root and download out.")
     training, test = load_images()
-    return _bench(name, empty(), (training, test), ATTACK, test[0][:1].clone())
+    return _bench(name, untrained(), (training, test), ATTACK, test[0][:1].clone())
 
 
 def _cifar10(root: str | os.PathLike[str] | None, download: bool) -> Bench:
@@ -84,7 +84,7 @@ def _cifar10(root: str | os.PathLike[str] | None, download: bool) -> Bench:
     grey = torch.full((1, *cifar10.SHAPE), 0.5)
     example = grey if images is None else images[1][0][:1].clone()
     return _bench(
-        "cifar10", cifar10.empty(_card("cifar10")["width"]), images, cifar10.ATTACK, example
+        "cifar10", cifar10.untrained(_card("cifar10")["width"]), images, cifar10.ATTACK, example
     )
 
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gdws_explorer.bench.fitting import State, fit, plain_names
+from gdws_explorer.bench.state_dict import State, load_matching, normalize_keys
 from gdws_explorer.errors import ModelError
 
 SUFFIXES = (".pt", ".pth", ".th", ".ckpt", ".bin", ".tar")
@@ -62,7 +62,7 @@ def load_checkpoint(
         raise ModelError(
             f"{file} is not read; expected a file ending in .safetensors or {', '.join(SUFFIXES)}."
         )
-    return plain_names(state) if model is None else fit(model, state, str(file))
+    return normalize_keys(state) if model is None else load_matching(model, state, str(file))
 
 
 def weights_in(found: Any, key: str | None = None, title: str = "the checkpoint") -> State:

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gdws_explorer.bench import builders, named
+from gdws_explorer.bench import cifar_models, torchvision_datasets
 from gdws_explorer.bench.data import load_data
 from gdws_explorer.errors import DataError
-from gdws_explorer.network.randomness import own_randomness
 from gdws_explorer.robust import PGD
 from gdws_explorer.robust.normalized import Normalized
 from gdws_explorer.training import Recipe
 from gdws_explorer.training.augment import crop_and_flip
+from gdws_explorer.utils.rng import exclusive_rng
 
 EPS = 8 / 255
 SHAPE = (3, 32, 32)
@@ -49,19 +49,19 @@ COURSES = {
 Images = tuple[Tensor, Tensor]
 
 
-def shrunk(x: Tensor) -> Tensor:
+def downscaled(x: Tensor) -> Tensor:
     """Images `(B, 3, 32, 32)`, cropped and flipped at random, at 24 × 24 pixels."""
     return F.interpolate(crop_and_flip(x), SMALL, mode="bilinear", antialias=True).clamp(0, 1)
 
 
-def empty(width: int = WIDTH, seed: int = 0) -> nn.Module:
+def untrained(width: int = WIDTH, seed: int = 0) -> nn.Module:
     """An untrained network: PreActResNet-18 on normalised images, in eval mode.
 
     width : channels of the first group. torch's random numbers stay as they are.
     """
-    with own_randomness(torch.device("cpu")):
+    with exclusive_rng(torch.device("cpu")):
         torch.manual_seed(seed)
-        net = builders.preactresnet18(last=True, width=width)
+        net = cifar_models.preactresnet18(last=True, width=width)
     return Normalized(net, MEAN, STD).eval()
 
 
@@ -98,7 +98,7 @@ def images_at_hand(
     """
     folder = root or os.environ.get(FOLDER) or None
     # Looking first saves importing torchvision to learn that there is nothing.
-    if folder is None and not download and not (named.place() / UNPACKED).is_dir():
+    if folder is None and not download and not (torchvision_datasets.place() / UNPACKED).is_dir():
         return None
     return (
         load_images(folder, train=True, download=download),

@@ -11,12 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils import data as torch_data
 
-from gdws_explorer.bench import named, sources
-from gdws_explorer.bench.named import Transform
-from gdws_explorer.bench.pixels import resizing
+from gdws_explorer.bench import datasets, torchvision_datasets
+from gdws_explorer.bench.image_tensors import resizing
+from gdws_explorer.bench.torchvision_datasets import Transform
 from gdws_explorer.errors import DataError
-from gdws_explorer.robust.guard import Cancel, asked_to_stop, device_of, dtype_of, modes_kept
-from gdws_explorer.robust.images import check_data, check_logits, choose
+from gdws_explorer.robust.data_checks import balanced_sample, check_data, check_logits
+from gdws_explorer.typing import Cancel
+from gdws_explorer.utils.cancel import stop_if
+from gdws_explorer.utils.devices import device_of, dtype_of
+from gdws_explorer.utils.modules import preserve_modes
 
 
 def load_data(
@@ -63,7 +66,7 @@ def load_data(
     """
 
     def tick(done: float) -> None:
-        asked_to_stop(cancel)
+        stop_if(cancel)
         if progress is not None:
             progress(done)
 
@@ -73,10 +76,10 @@ def load_data(
     if n is None:
         indices = torch.arange(found.count)
     else:
-        labels = sources.checked_labels(found.labels(tick), found.count)
-        indices = choose(labels, n, seed)
+        labels = datasets.checked_labels(found.labels(tick), found.count)
+        indices = balanced_sample(labels, n, seed)
         if spare:
-            indices = choose(labels, min(n + spare, found.count), seed)
+            indices = balanced_sample(labels, min(n + spare, found.count), seed)
     x, y = check_data(found.read(indices.tolist(), tick))
     if model is not None:
         check_model(model, x, y)
@@ -91,14 +94,14 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor) -> None:
     """
     if not isinstance(model, nn.Module):
         raise DataError(f"the model is {type(model).__name__}; expected a torch.nn.Module.")
-    with modes_kept(model), torch.inference_mode():
+    with preserve_modes(model), torch.inference_mode():
         model.eval()
         try:
             logits = model(x[:1].to(device_of(model), dtype_of(model)))
         except Exception as error:
             raise DataError(
                 f"the model does not take images of shape {tuple(x.shape[1:])} "
-                f"({sources.reason(error)}); give others, or make them fit with size=."
+                f"({datasets.reason(error)}); give others, or make them fit with size=."
             ) from error
     check_logits(logits, y[:1])  # for its words on what is no table of scores
     check_logits(logits.expand(len(y), -1), y.to(logits.device))
@@ -112,27 +115,27 @@ def _source(
     root: str | os.PathLike[str] | None,
     download: bool,
     train: bool,
-) -> sources.Source:
+) -> datasets.DatasetSource:
     if transform is not None and size is not None:
         raise DataError("size and transform are both given; expected one: a transform may resize.")
     resize = resizing(size)
     path = Path(given) if isinstance(given, str | os.PathLike) else None
     if path is not None and path.suffix != ".npz":
         made = _dataset(str(given), isinstance(given, str), transform, root, download, train)
-        return sources.dataset(made, resize, layout, str(given))
+        return datasets.dataset(made, resize, layout, str(given))
     if transform is not None:
         raise DataError(
             "a transform is for folders and named data sets; these images are taken as they are."
         )
     if path is not None:
-        return sources.npz(path, resize, layout)
+        return datasets.npz(path, resize, layout)
     if isinstance(given, torch_data.DataLoader):
-        return sources.loader(given, resize, layout)
+        return datasets.loader(given, resize, layout)
     if isinstance(given, tuple | list) and len(given) == 2:
-        return sources.arrays(given[0], given[1], resize, layout)
+        return datasets.arrays(given[0], given[1], resize, layout)
     sequence = hasattr(given, "__getitem__") and hasattr(given, "__len__")
     if sequence and not hasattr(given, "dtype") and not isinstance(given, Mapping):
-        return sources.dataset(given, resize, layout, f"the {type(given).__name__}")
+        return datasets.dataset(given, resize, layout, f"the {type(given).__name__}")
     raise DataError(
         f"the data are {type(given).__name__}; expected (images, labels), a Dataset or DataLoader "
         "of such pairs, an .npz file, a folder with one folder of images per class, or the name of "
@@ -150,11 +153,11 @@ def _dataset(
 ) -> Any:
     """A named data set, or a folder; a name wins over a folder beside one that is called so."""
     plain = may_be_a_name and not {"/", os.sep, "."} & set(given)
-    if Path(given).is_dir() and not (plain and named.is_name(given)):
-        return named.folder(Path(given), transform)
+    if Path(given).is_dir() and not (plain and torchvision_datasets.is_name(given)):
+        return torchvision_datasets.folder(Path(given), transform)
     if not plain:
         raise DataError(
             f"there is no folder {given}; expected an .npz file, a folder with one folder of "
             'images per class, or the name of a torchvision data set, such as "cifar10".'
         )
-    return named.torchvision_dataset(given, transform, root, download, train)
+    return torchvision_datasets.torchvision_dataset(given, transform, root, download, train)

@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gdws_explorer import files
-from gdws_explorer.bench.paths import PACKAGE, data_file
+from gdws_explorer.bench.resources import PACKAGE, data_file
 from gdws_explorer.errors import DataError
-from gdws_explorer.network.randomness import own_randomness
 from gdws_explorer.robust import PGD, Report, evaluate
-from gdws_explorer.robust.guard import Cancel, threads
-from gdws_explorer.training.train import train
+from gdws_explorer.training.train_model import train
+from gdws_explorer.typing import Cancel
+from gdws_explorer.utils import files
+from gdws_explorer.utils.rng import exclusive_rng
+from gdws_explorer.utils.threads import torch_threads
 
 EPS = 0.15
 ATTACK = PGD(EPS, steps=20)
@@ -84,7 +85,9 @@ def load_images() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     return first, second
 
 
-def wobble(x: Tensor, shift: float = 0.5, degrees: float = 8.0, scale: float = 0.08) -> Tensor:
+def random_affine(
+    x: Tensor, shift: float = 0.5, degrees: float = 8.0, scale: float = 0.08
+) -> Tensor:
     """Each image moved by up to `shift` pixels, turned and scaled a little, at random."""
     n, _, _, width = x.shape
     turn, size, *move = (torch.rand(4, n, device=x.device) * 2 - 1).unbind()
@@ -124,12 +127,12 @@ def train_digits(
     attack = None if plain else PGD(EPS, steps=5)
     training, test = load_images()
     started = time.perf_counter()
-    with threads(THREADS):
+    with torch_threads(THREADS):
         net = train(
-            empty(recipe["seed"]),
+            untrained(recipe["seed"]),
             training,
             attack,
-            augment=wobble,
+            augment=random_affine,
             progress=progress,
             cancel=cancel,
             **recipe,
@@ -143,9 +146,9 @@ def train_digits(
     return report
 
 
-def empty(seed: int = 0) -> DigitsNet:
+def untrained(seed: int = 0) -> DigitsNet:
     """An untrained network; torch's random numbers stay as they are."""
-    with own_randomness(torch.device("cpu")):
+    with exclusive_rng(torch.device("cpu")):
         torch.manual_seed(seed)
         return DigitsNet()
 

@@ -18,15 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gdws_explorer.errors import BudgetError
-from gdws_explorer.factorize.geometry import (
-    bias_of,
-    bound_of,
-    conv2d,
-    geometry_of,
-    rank_of,
-    weight_of,
-)
-from gdws_explorer.factorize.moments import RIDGE, roots
+from gdws_explorer.factorize.conv import bias_of, conv2d, geometry_of, weight_of
+from gdws_explorer.factorize.whitening import RIDGE, whitening_roots
+from gdws_explorer.utils.checks import checked_bound, checked_rank
 
 CACHED = 1 << 17  # numbers: 1 MB in float64
 EXACT = 1e-6  # of the largest eigenvalue: down to here the others have ten right digits
@@ -76,7 +70,7 @@ class GDWSConv2d(nn.Module):
 
 
 @dataclass(frozen=True)
-class Ladder:
+class TripletRanking:
     """All triplets of one layer in the order in which they are given up last.
 
     channel : input channel of each triplet, largest weighted energy first, `(T,)`.
@@ -127,11 +121,11 @@ class GDWSSpectrum:
         return self.energy.size
 
     @cached_property
-    def uniform(self) -> Ladder:
+    def uniform(self) -> TripletRanking:
         """The ladder of unit weights."""
         return self._ladder(self.energy)
 
-    def ladder(self, alpha: Tensor | None = None) -> Ladder:
+    def ladder(self, alpha: Tensor | None = None) -> TripletRanking:
         """The triplets in order of `α_c σ²_{c,i}`; alpha `(C,)`, None for ones."""
         if alpha is None:
             return self.uniform
@@ -143,7 +137,7 @@ class GDWSSpectrum:
         beta : bound on the weighted squared error, ≥ 0. alpha : weights `(C,)`, None for ones.
         Returns the counts `(C,)`, int64; at least one kernel stays, whatever beta is.
         """
-        bound, ladder = bound_of("beta", beta), self.ladder(alpha)
+        bound, ladder = checked_bound("beta", beta), self.ladder(alpha)
         return torch.from_numpy(ladder.counts(ladder.cheapest(bound)))
 
     def mego(self, G: int, alpha: Tensor | None = None) -> Tensor:
@@ -151,7 +145,7 @@ class GDWSSpectrum:
 
         G : 1 … `full`. alpha : weights `(C,)`, None for ones. Returns the counts `(C,)`, int64.
         """
-        kernels = rank_of("G", G, self.full)
+        kernels = checked_rank("G", G, self.full)
         return torch.from_numpy(self.ladder(alpha).counts(kernels))
 
     def error(self, counts: Tensor, alpha: Tensor | None = None) -> float:
@@ -221,13 +215,13 @@ class GDWSSpectrum:
             )
         return weights
 
-    def _ladder(self, scores: NDArray[np.float64]) -> Ladder:
+    def _ladder(self, scores: NDArray[np.float64]) -> TripletRanking:
         channels, rank = scores.shape
         # Stable, so that within a channel ties keep their order and a suffix is dropped.
         order = np.argsort(-scores, axis=None, kind="stable")
         rising = np.cumsum(scores.ravel()[order[::-1]])
         error = np.concatenate([rising[::-1], [0.0]])
-        return Ladder(order // rank, error, channels)
+        return TripletRanking(order // rank, error, channels)
 
 
 def spectrum(
@@ -259,7 +253,7 @@ def _data_aware(
     """The triplets of `W_c S_c`; kernels come back through `S_c⁻¹`."""
     blocks = _blocks(kernel)
     channels, _, area = blocks.shape
-    root, inverse = roots(moments, (channels, area, area), ridge)
+    root, inverse = whitening_roots(moments, (channels, area, area), ridge)
     energy, basis = _triplets(blocks @ root)
     depthwise, dual = basis @ inverse, root @ basis.transpose(0, 2, 1)
     # Unit depthwise kernels: `S⁻¹` spreads them over decades, which float16 could not hold.

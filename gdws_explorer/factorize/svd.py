@@ -10,7 +10,7 @@ the channel SVD is the plain SVD. By Eckart and Young each is the best of its ra
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -21,21 +21,17 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from gdws_explorer.errors import ModelError
-from gdws_explorer.factorize.geometry import (
-    bias_of,
-    conv2d,
-    geometry_of,
-    one_thread,
-    rank_of,
-    weight_of,
-)
+from gdws_explorer.factorize.conv import bias_of, conv2d, geometry_of, weight_of
+from gdws_explorer.factorize.whitening import RIDGE, WhiteningRoots
+from gdws_explorer.utils.checks import checked_rank
+from gdws_explorer.utils.threads import one_thread
 
 Kind = TypeVar("Kind", bound="MatrixSpectrum")
 # From this size on a Gram matrix gives only eigenvalues until a layer is built.
 LARGE = 600
 
 
-class TwoLayers(nn.Module):
+class FactorizedPair(nn.Module):
     """Two layers in a row; the last one carries the bias."""
 
     def __init__(self, first: nn.Module, last: nn.Module) -> None:
@@ -48,7 +44,7 @@ class TwoLayers(nn.Module):
         return self.last(self.first(x))  # type: ignore[no-any-return]
 
 
-class SVDConv2d(TwoLayers):
+class SVDConv2d(FactorizedPair):
     """K×K to r channels per group, with stride, padding and dilation, then 1×1 to M."""
 
     first: nn.Conv2d
@@ -67,7 +63,7 @@ class SVDConv2d(TwoLayers):
         return conv2d(kernel, bias_of(self.last), groups=groups, **geometry_of(self.first))
 
 
-class SpatialSVDConv2d(TwoLayers):
+class SpatialSVDConv2d(FactorizedPair):
     """Kh×1 to r channels, with the vertical geometry, then 1×Kw to M, with the horizontal one."""
 
     first: nn.Conv2d
@@ -86,7 +82,7 @@ class SpatialSVDConv2d(TwoLayers):
         return conv2d(kernel, bias_of(self.last), **geometry)
 
 
-class SVDLinear(TwoLayers):
+class SVDLinear(FactorizedPair):
     """C to r, then r to M."""
 
     first: nn.Linear
@@ -141,14 +137,14 @@ class MatrixSpectrum(ABC):
 
     def error(self, rank: int) -> float:
         """The squared error `Σ_{i > r} σ_i²`, summed over the groups."""
-        return float(self.errors[rank_of("rank", rank, self.full) - 1])
+        return float(self.errors[checked_rank("rank", rank, self.full) - 1])
 
     def kernel(self, rank: int, dtype: torch.dtype | None = None) -> Tensor:
         """The rebuilt weight, in its own type or `dtype`."""
         left, right = self._factors(rank)
         return self._weight_of(left @ right).to(self.weight.device, dtype or self.weight.dtype)
 
-    def conv(self, rank: int, like: nn.Conv2d | nn.Linear | None = None) -> TwoLayers:
+    def conv(self, rank: int, like: nn.Conv2d | nn.Linear | None = None) -> FactorizedPair:
         """The approximation as a module, with the geometry and bias of `like`."""
         left, right = (
             part.to(self.weight.device, self.weight.dtype) for part in self._factors(rank)
@@ -157,7 +153,7 @@ class MatrixSpectrum(ABC):
 
     def _factors(self, rank: int) -> tuple[Tensor, Tensor]:
         """`(g, p, r)` and `(g, r, q)`, float64, whose product is the best of that rank."""
-        rank = rank_of("rank", rank, self.full)
+        rank = checked_rank("rank", rank, self.full)
         matrices, vectors = matrices_of(self), self._vectors
         if matrices.shape[1] <= matrices.shape[2]:
             left = vectors[:, :, :rank]
@@ -184,7 +180,7 @@ class MatrixSpectrum(ABC):
         """The inverse of `_matrix`."""
 
     @abstractmethod
-    def _module(self, left: Tensor, right: Tensor, like: Any) -> TwoLayers:
+    def _module(self, left: Tensor, right: Tensor, like: Any) -> FactorizedPair:
         """The two layers that `left` `(g, p, r)` and `right` `(g, r, q)` make."""
 
 
@@ -201,7 +197,7 @@ class SVDSpectrum(MatrixSpectrum):
     def _weight_of(self, matrices: Tensor) -> Tensor:
         return matrices.reshape(self.weight.shape)
 
-    def _module(self, left: Tensor, right: Tensor, like: Any) -> TwoLayers:
+    def _module(self, left: Tensor, right: Tensor, like: Any) -> FactorizedPair:
         groups = left.shape[0]
         last = left.flatten(0, 1)
         first = right.flatten(0, 1)
@@ -225,7 +221,7 @@ class SpatialSVDSpectrum(MatrixSpectrum):
         out, channels, height, width = self.weight.shape
         return matrices.reshape(channels, height, out, width).permute(2, 0, 1, 3)
 
-    def _module(self, left: Tensor, right: Tensor, like: Any) -> TwoLayers:
+    def _module(self, left: Tensor, right: Tensor, like: Any) -> FactorizedPair:
         out, channels, height, width = self.weight.shape
         first = left[0].T.reshape(-1, channels, height, 1)
         last = right[0].reshape(-1, out, width).permute(1, 0, 2)[:, :, None]
@@ -312,3 +308,45 @@ def _energies(matrices: Tensor, vectors: Tensor) -> Tensor:
     left = matrices.shape[1] <= matrices.shape[2]
     moved = vectors.mT @ matrices if left else matrices @ vectors
     return moved.square().sum(2 if left else 1)
+
+
+@dataclass(frozen=True, eq=False)
+class OutputSVDSpectrum(SVDSpectrum):
+    """Channel SVD of a convolution without groups.
+
+    back : the roots of its inputs' moments. The kernel times the roots is what is decomposed:
+    `U Uᵀ W S` is nearest to `W S`, so `U` and `Uᵀ W` are the two layers.
+    """
+
+    back: WhiteningRoots
+
+    def _factors(self, rank: int) -> tuple[Tensor, Tensor]:
+        left = self._vectors[:, :, : checked_rank("rank", rank, self.full)]
+        return left, left.mT @ matrices_of(self)
+
+    @cached_property
+    def _vectors(self) -> Tensor:
+        moved = _moved(self.weight, self.back)
+        with one_thread():
+            vectors: Tensor = torch.linalg.eigh(moved @ moved.mT).eigenvectors
+            return vectors.flip(2)
+
+
+def output_spectrum(
+    conv: nn.Conv2d, moments: tuple[Tensor, Tensor], *, ridge: float = RIDGE
+) -> OutputSVDSpectrum:
+    """The spectrum of a convolution without groups.
+
+    moments, ridge : as `tucker.spectrum` takes them. Errors: ModelError, DataError.
+    """
+    weight, like = weight_of(conv)
+    back = WhiteningRoots.of(moments, weight.shape, ridge)
+    moved = _moved(weight, back)
+    bare = OutputSVDSpectrum(weight, np.empty((0, 0)), like, back)
+    energy = (bare._vectors.mT @ moved).square().sum(2)[:, : min(moved.shape[1:])]
+    return replace(bare, energy=energy.numpy())
+
+
+def _moved(weight: Tensor, back: WhiteningRoots) -> Tensor:
+    """The kernel times the roots, `(1, M, C·K²)`."""
+    return back.applied(weight.cpu().double()).flatten(1)[None]

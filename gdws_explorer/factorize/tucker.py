@@ -14,15 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gdws_explorer.factorize.geometry import (
-    bias_of,
-    conv2d,
-    geometry_of,
-    one_thread,
-    rank_of,
-    weight_of,
-)
-from gdws_explorer.factorize.moments import RIDGE, Roots
+from gdws_explorer.factorize.conv import bias_of, conv2d, geometry_of, weight_of
+from gdws_explorer.factorize.whitening import RIDGE, WhiteningRoots
+from gdws_explorer.utils.checks import checked_rank
+from gdws_explorer.utils.threads import one_thread
 
 
 class Tucker2Conv2d(nn.Module):
@@ -73,7 +68,7 @@ class Tucker2Spectrum:
     errors: NDArray[np.float64]
     energy: float
     like: nn.Conv2d | None = None
-    back: Roots | None = None
+    back: WhiteningRoots | None = None
 
     @property
     def core(self) -> Tensor:
@@ -130,7 +125,7 @@ class Tucker2Spectrum:
 
     def _ranks(self, r_out: int, r_in: int) -> tuple[int, int]:
         most_out, most_in = self.errors.shape
-        return rank_of("r_out", r_out, most_out), rank_of("r_in", r_in, most_in)
+        return checked_rank("r_out", r_out, most_out), checked_rank("r_in", r_in, most_in)
 
 
 def spectrum(
@@ -152,7 +147,7 @@ def spectrum(
     kernel, like = weight_of(weight)
     numbers = kernel.cpu().double()
     with one_thread():
-        back = None if moments is None else Roots.of(moments, numbers.shape, ridge)
+        back = None if moments is None else WhiteningRoots.of(moments, numbers.shape, ridge)
         if back is not None:
             numbers = back.applied(numbers)
         u_out = _factor(numbers.flatten(1))
@@ -161,7 +156,7 @@ def spectrum(
     return Tucker2Spectrum(kernel, u_out, u_in, _errors(energy), float(energy.sum()), like, back)
 
 
-def swept(spectrum: Tucker2Spectrum, r_out: int, r_in: int, sweeps: int = 1) -> Tensor:
+def hooi_kernel(spectrum: Tucker2Spectrum, r_out: int, r_in: int, sweeps: int = 1) -> Tensor:
     """The rebuilt kernel `(M, C, Kh, Kw)` at these ranks after sweeps of HOOI.
 
     Higher-order orthogonal iteration (De Lathauwer, De Moor & Vandewalle, "On the best rank-1 and

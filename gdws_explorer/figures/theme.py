@@ -60,11 +60,3 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
         "automargin": True,
     }
     return {**base, **more}
-
-
-def millions(number: float) -> str:
-    """`2.4 M`, `288 k`, `17`: three digits and a unit."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(number) >= size:
-            return f"{number / size:.3g} {unit}"
-    return f"{number:.3g}"

@@ -10,31 +10,31 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import PlanError
-from gdws_explorer.network import sensitivity
-from gdws_explorer.network.aware import (
+from gdws_explorer.network.budget.planner import Planning
+from gdws_explorer.network.budget.table_cache import cached, folder_of
+from gdws_explorer.network.calibration.alpha import compute_alpha
+from gdws_explorer.network.calibration.calibrate import Calibration, attack_key
+from gdws_explorer.network.calibration.data_aware import (
+    calibrate_clean_and_attacked,
+    calibration_label,
     check_calibration,
     images_of,
-    label,
     labels_of,
-    read,
-    seen,
+    restrict_families,
 )
-from gdws_explorer.network.build import check_alike, densify, with_layers
-from gdws_explorer.network.cache import folder_of, remembered
-from gdws_explorer.network.calibration import Calibration, attack_key
-from gdws_explorer.network.choices import Choice, Dense, family
-from gdws_explorer.network.cost import cost
-from gdws_explorer.network.families import FAMILIES
-from gdws_explorer.network.hashing import Digest
-from gdws_explorer.network.latency import Latencies
-from gdws_explorer.network.layers import Layer, own_copy
-from gdws_explorer.network.margins import Attack
-from gdws_explorer.network.plan import REFIT, TRAINED, Plan
-from gdws_explorer.network.planning import Planning
-from gdws_explorer.network.refit import reestimate_batchnorm
-from gdws_explorer.network.refit import refit as refitted
-from gdws_explorer.network.summary import LayerSummary, Summary
-from gdws_explorer.network.timing import measure
+from gdws_explorer.network.calibration.margins import AttackLike
+from gdws_explorer.network.calibration.refit import reestimate_batchnorm
+from gdws_explorer.network.calibration.refit import refit as refitted
+from gdws_explorer.network.latency.benchmark import measure_layers
+from gdws_explorer.network.latency.latency import LatencyTable
+from gdws_explorer.network.plans.choices import Choice, Dense, family_of
+from gdws_explorer.network.plans.cost import LayerSummary, Summary, cost
+from gdws_explorer.network.plans.families import FAMILIES
+from gdws_explorer.network.plans.layer import Layer
+from gdws_explorer.network.plans.plan import REFIT, TRAINED, Plan
+from gdws_explorer.network.surgery import check_same_architecture, densify, with_layers
+from gdws_explorer.utils.hashing import Digest
+from gdws_explorer.utils.modules import own_copy
 
 
 class Network(Planning):
@@ -75,7 +75,7 @@ class Network(Planning):
         self,
         x: Tensor,
         y: Tensor | None = None,
-        attack: Attack | None = None,
+        attack: AttackLike | None = None,
         *,
         n: int | None = 512,
         seed: int = 0,
@@ -93,7 +93,9 @@ class Network(Planning):
         """
         x, y = images_of(x, self.input_shape), labels_of(y)
         names = self._convolutions()
-        return read(self.model, x, y, attack, names, n, seed, device, progress, cancel)
+        return calibrate_clean_and_attacked(
+            self.model, x, y, attack, names, n, seed, device, progress, cancel
+        )
 
     def calibrated(self, calibration: Calibration, *, refit: Tensor | None = None) -> Network:
         """The same network with errors in the layers' outputs instead of in the weights (ours).
@@ -106,9 +108,11 @@ class Network(Planning):
         """
         check_calibration(calibration, self.model)
         refit = None if refit is None else images_of(refit, self.input_shape)
-        other = self._copy(tuple(seen(x, self.model, calibration) for x in self._plain_layers))
+        other = self._copy(
+            tuple(restrict_families(x, self.model, calibration) for x in self._plain_layers)
+        )
         other.calibration, other._refit = calibration, refit
-        other.label = label(calibration, refit)
+        other.label = calibration_label(calibration, refit)
         other._tabulate()
         return other
 
@@ -116,7 +120,7 @@ class Network(Planning):
         self,
         x: Tensor,
         y: Tensor | None = None,
-        attack: Attack | None = None,
+        attack: AttackLike | None = None,
         *,
         n: int | None = 150,
         seed: int = 0,
@@ -135,7 +139,7 @@ class Network(Planning):
         folder = folder_of(cache, self.params)
 
         def compute() -> dict[str, Tensor]:
-            return sensitivity.alpha(
+            return compute_alpha(
                 self.model, (x, y), attack, names=names, n=n, seed=seed, device=device,
                 progress=progress, cancel=cancel,
             )  # fmt: skip
@@ -145,7 +149,7 @@ class Network(Planning):
         )
         name = f"alpha-{Digest(settings).tensors([('x', x), ('y', y)]).hex}"
         must = cache is not True
-        return remembered(name, compute, self._alphas, folder, must=must)
+        return cached(name, compute, self._alphas, folder, must=must)
 
     def weighted(self, alpha: Mapping[str, Tensor]) -> Network:
         """The same network whose `lego` and `mego` use these weights unless told otherwise."""
@@ -178,7 +182,7 @@ class Network(Planning):
         mine = own_copy(model)
         label = f"{TRAINED}{Digest().tensors(mine.state_dict()).hex[:32]}"
         mine = own_copy(densify(mine)).to(self.example.device)
-        check_alike(mine, self.model)
+        check_same_architecture(mine, self.model)
         other = self._copy(self._plain_layers)
         other.model, other.calibration, other._refit = mine, None, None
         other.label = other._weights = label
@@ -199,14 +203,14 @@ class Network(Planning):
         threads: int | None = 1,
         progress: Callable[[float], None] | None = None,
         cancel: Callable[[], bool] | None = None,
-    ) -> Latencies:
+    ) -> LatencyTable:
         """Time the dense network and its layers in every family, here and now; seconds.
 
         batch : images at once. threads : torch's while measuring; more than one is only as steady
         as the machine is quiet. `budget(ms=…)` goes by the result, which `Latencies.save` keeps.
         Errors: DataError, ModelError, Cancelled.
         """
-        found = measure(
+        found = measure_layers(
             self.model,
             self.example,
             self._plain_layers,
@@ -219,7 +223,7 @@ class Network(Planning):
         self.use_latencies(found)
         return found
 
-    def use_latencies(self, latencies: Latencies) -> None:
+    def use_latencies(self, latencies: LatencyTable) -> None:
         """Let `budget(ms=…)` go by times that were measured before, `Latencies.load(path)`."""
         if latencies.fingerprint != self.fingerprint:
             raise PlanError(
@@ -273,7 +277,7 @@ class Network(Planning):
             choice = choices.get(name, Dense())
             if isinstance(choice, Dense):
                 return None
-            one = family(choice)
+            one = family_of(choice)
             return FAMILIES[one].build(self.spectrum(name, one), choice)
 
         built = with_layers(self.model, make).eval().requires_grad_(True)

@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 from torch import nn
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.robust.spec import Attack, Strike, flag, fraction, is_number
-from gdws_explorer.robust.strong import APGD, FAB, AutoAttack, Square
+from gdws_explorer.robust.attack_base import Attack, AttackFn
+from gdws_explorer.robust.autoattack import APGD, FAB, AutoAttack, Square
+from gdws_explorer.utils.checks import check_flag, is_number
+from gdws_explorer.utils.format import eps_text
 
 __all__ = [
     "APGD",
@@ -59,7 +61,7 @@ class FGSM(Attack):
         """Nothing in it is random."""
         return True
 
-    def bind(self, model: nn.Module) -> Strike:
+    def bind(self, model: nn.Module) -> AttackFn:
         """The torchattacks object that turns (images, labels) into attacked images."""
         import torchattacks  # on demand: it takes a second, and costs need no attack
 
@@ -94,7 +96,7 @@ class PGD(Attack):
         if not is_number(size) or not size > 0:
             raise DataError(f"PGD has step_size={size!r}; expected a positive number.")
         object.__setattr__(self, "step_size", float(size))
-        flag("PGD", "random_start", self.random_start)
+        check_flag("PGD", "random_start", self.random_start)
         if self.restarts > 1 and not self.random_start:
             raise DataError(
                 f"PGD has restarts={self.restarts} without a random start; expected restarts=1, as"
@@ -111,7 +113,7 @@ class PGD(Attack):
         """Step size and start: "step 1/255, random start"."""
         assert self.step_size is not None
         start = "random start" if self.random_start else "from the image itself"
-        return f"step {fraction(self.step_size)}, {start}"
+        return f"step {eps_text(self.step_size)}, {start}"
 
     @property
     def forwards(self) -> int:
@@ -123,11 +125,13 @@ class PGD(Attack):
         """Whether it starts at the image itself."""
         return not self.random_start
 
-    def bind(self, model: nn.Module) -> Strike:
+    def bind(self, model: nn.Module) -> AttackFn:
         """The function that turns (images, labels) into attacked images."""
-        from gdws_explorer.robust import engine  # on demand: torchattacks takes a second
+        from gdws_explorer.robust import (
+            torchattacks_backend,  # on demand: torchattacks takes a second
+        )
 
-        return engine.pgd(model, self)
+        return torchattacks_backend.pgd(model, self)
 
 
 ATTACKS: dict[str, Callable[..., Attack]] = {

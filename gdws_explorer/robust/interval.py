@@ -42,7 +42,7 @@ def wilson(correct: int, n: int, level: float = 0.95) -> tuple[float, float]:
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
-class Counted:
+class AccuracyCounts:
     """What has images counted right among `n` has intervals.
 
     clean_correct, robust_correct : the counts; robust_correct is None where nothing attacked.

@@ -19,7 +19,7 @@ TINY = 1e-10  # as torchattacks divides by a gradient's norm
 Right = Callable[[Tensor, Tensor], Tensor]
 
 
-def standing(
+def still_correct(
     model: nn.Module,
     attack: PGD,
     x: Tensor,
@@ -42,7 +42,7 @@ def standing(
     stay = twins is not None
     for _ in range(attack.restarts):
         start = _start(attack, x)
-        for piece in pieces(alive, most):
+        for piece in chunks(alive, most):
             good, found = _climb(model, attack, x[piece], y[piece], start[piece], right, stay)
             alive[piece] = good
             if twins is not None:
@@ -50,7 +50,7 @@ def standing(
     return alive
 
 
-def pieces(alive: Tensor, most: int) -> tuple[Tensor, ...]:
+def chunks(alive: Tensor, most: int) -> tuple[Tensor, ...]:
     """Where `alive` holds, at most so many places at a time; none where it never does."""
     places = alive.nonzero()[:, 0]
     return torch.split(places, most) if len(places) else ()

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.robust.attacks import Attack
-from gdws_explorer.robust.interval import Counted
-from gdws_explorer.robust.staged import Staged, from_dict
+from gdws_explorer.robust.attack_base import Attack
+from gdws_explorer.robust.interval import AccuracyCounts
+from gdws_explorer.robust.sequence import AttackSequence, any_attack_from_dict
 
 
 @dataclass(frozen=True)
-class Partial:
+class PartialReport:
     """What is known so far: of the first `done` of n images, how many were right."""
 
     done: int
@@ -25,7 +25,7 @@ class Partial:
 
 
 @dataclass(frozen=True)
-class Report(Counted):
+class Report(AccuracyCounts):
     """A finished measurement.
 
     clean, robust : fractions of n; robust is None without an attack. An image counts as robust
@@ -42,7 +42,7 @@ class Report(Counted):
     clean_correct: int
     robust_correct: int | None
     n: int
-    attack: Attack | Staged | None
+    attack: Attack | AttackSequence | None
     seed: int
     seconds: float
     through: str = "dense"
@@ -97,7 +97,7 @@ class Report(Counted):
                 clean_correct=raw["clean_correct"],
                 robust_correct=raw["robust_correct"],
                 n=raw["n"],
-                attack=None if raw["attack"] is None else from_dict(raw["attack"]),
+                attack=None if raw["attack"] is None else any_attack_from_dict(raw["attack"]),
                 seed=raw["seed"],
                 seconds=raw["seconds"],
                 through=raw["through"],

@@ -16,30 +16,27 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import DataError
+from gdws_explorer.network.dense_view import DenseView
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plan import Plan
-from gdws_explorer.network.rebuilt import Rebuilt
-from gdws_explorer.robust.attacks import Attack
-from gdws_explorer.robust.evaluate import BATCH, SMALL_BATCH, measured
-from gdws_explorer.robust.guard import (
-    Cancel,
-    asked_to_stop,
-    device_of,
-    dtype_of,
-    modes_kept,
-    threads,
-)
-from gdws_explorer.robust.interval import Counted
-from gdws_explorer.robust.report import Partial, Report
-from gdws_explorer.robust.staged import Staged, stages_of
-from gdws_explorer.robust.team import good
+from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.robust.attack_base import Attack
+from gdws_explorer.robust.attack_runner import is_correct
+from gdws_explorer.robust.evaluation import BATCH, SMALL_BATCH, run_evaluation
+from gdws_explorer.robust.interval import AccuracyCounts
+from gdws_explorer.robust.report import PartialReport, Report
+from gdws_explorer.robust.sequence import AttackSequence, stages_of
+from gdws_explorer.typing import Cancel
+from gdws_explorer.utils.cancel import stop_if
+from gdws_explorer.utils.devices import device_of, dtype_of
+from gdws_explorer.utils.modules import preserve_modes
+from gdws_explorer.utils.threads import torch_threads
 
 LABEL = "transfer, upper bound"
 KEPT = 4  # settings whose twins stay in memory
 
 
 @dataclass(frozen=True)
-class Transfer(Counted):
+class TransferEstimate(AccuracyCounts):
     """An estimate from attacked images that were made for another network.
 
     clean_correct, robust_correct : images right as they are, and those right on their twin too.
@@ -49,7 +46,7 @@ class Transfer(Counted):
     clean_correct: int
     robust_correct: int
     n: int
-    attack: Attack | Staged
+    attack: Attack | AttackSequence
     seed: int
 
     label: ClassVar[str] = LABEL
@@ -73,7 +70,7 @@ class Transfer(Counted):
 
 
 @dataclass(frozen=True, eq=False)
-class Twins:
+class AdversarialExamples:
     """Images, and their twins that were made for one network.
 
     x, twins : `(n, C, H, W)`, in the order of the data. y : labels `(n,)`. report : of the network
@@ -86,18 +83,18 @@ class Twins:
     report: Report
 
 
-def make_twins(
+def make_adversarial_examples(
     model: nn.Module,
     data: tuple[Any, Any],
-    attack: Attack | Staged,
+    attack: Attack | AttackSequence,
     *,
     n: int | None = None,
     seed: int = 0,
     batch_size: int = BATCH,
     device: str | torch.device | None = None,
-    progress: Callable[[float, Partial], None] | None = None,
+    progress: Callable[[float, PartialReport], None] | None = None,
     cancel: Cancel = None,
-) -> Twins:
+) -> AdversarialExamples:
     """Attack `model` once: the images `evaluate` would attack, under the same noise.
 
     An image's twin is the last iterate that fooled the network, so that it lies well past the
@@ -106,7 +103,7 @@ def make_twins(
     """
     if attack is None:
         raise DataError("there is no attack to make twins with; give one, such as gx.PGD(8/255).")
-    report, met = measured(
+    report, met = run_evaluation(
         model,
         data,
         attack,
@@ -119,12 +116,12 @@ def make_twins(
         keep=True,
     )
     assert met is not None
-    return Twins(met.x, met.twins, met.y, report)
+    return AdversarialExamples(met.x, met.twins, met.y, report)
 
 
-def transfer(
-    model: nn.Module, twins: Twins, *, batch_size: int = BATCH, cancel: Cancel = None
-) -> Transfer:
+def estimate_transfer(
+    model: nn.Module, twins: AdversarialExamples, *, batch_size: int = BATCH, cancel: Cancel = None
+) -> TransferEstimate:
     """What twins made for another network leave of a model's accuracy, an upper bound.
 
     Two forward passes, the second on what is right in the first. model : images `(B, C, H, W)` in
@@ -135,24 +132,24 @@ def transfer(
     clean = robust = 0
     with (
         torch.inference_mode(),
-        modes_kept(model),
-        threads(1 if small else torch.get_num_threads()),
+        preserve_modes(model),
+        torch_threads(1 if small else torch.get_num_threads()),
     ):
         model.eval()
         for part in torch.arange(len(twins.y)).split(batch_size):
-            asked_to_stop(cancel)
+            stop_if(cancel)
             y = twins.y[part].to(where)
-            stands = good(model(twins.x[part].to(where, dtype)), y)
+            stands = is_correct(model(twins.x[part].to(where, dtype)), y)
             clean += int(stands.sum())
             if stands.any():
                 attacked = twins.twins[part].to(where, dtype)[stands]
-                robust += int(good(model(attacked), y[stands]).sum())
+                robust += int(is_correct(model(attacked), y[stands]).sum())
     attack = twins.report.attack
     assert attack is not None
-    return Transfer(clean, robust, len(twins.y), attack, twins.report.seed)
+    return TransferEstimate(clean, robust, len(twins.y), attack, twins.report.seed)
 
 
-class Proxy:
+class TransferEstimator:
     """Transfer estimates of one network's plans; its twins are made once per setting and kept.
 
     network : any view of the model. data : images and labels, as `evaluate` takes them. `make` may
@@ -162,22 +159,24 @@ class Proxy:
     def __init__(self, network: Network, data: tuple[Any, Any]) -> None:
         self._network = network
         self._data = data
-        self._rebuilt: dict[str | None, Rebuilt] = {}  # by the trained weights that it has
-        self._known: dict[tuple[Attack, int, int], Twins] = {}
+        self._rebuilt: dict[str | None, DenseView] = {}  # by the trained weights that it has
+        self._known: dict[tuple[Attack, int, int], AdversarialExamples] = {}
 
-    def made(self, attack: Attack | Staged, n: int, seed: int = 0) -> Twins | None:
+    def made(
+        self, attack: Attack | AttackSequence, n: int, seed: int = 0
+    ) -> AdversarialExamples | None:
         """The twins of this setting, None before `make` made them."""
         return self._known.get((_first(attack), n, seed))
 
     def make(
         self,
-        attack: Attack | Staged,
+        attack: Attack | AttackSequence,
         n: int,
         seed: int = 0,
         *,
         progress: Callable[[float], None] | None = None,
         cancel: Cancel = None,
-    ) -> Twins:
+    ) -> AdversarialExamples:
         """Make and keep the twins of this setting, about as long as one measurement of PGD takes.
 
         Of a staged attack only the first stage is run, for the later ones may take hours: the
@@ -186,7 +185,7 @@ class Proxy:
         known = self.made(attack, n, seed)
         if known is not None:
             return known
-        made = make_twins(
+        made = make_adversarial_examples(
             self._network.model,
             self._data,
             _first(attack),
@@ -203,20 +202,20 @@ class Proxy:
         self,
         network: Network,
         plan: Plan,
-        twins: Twins,
+        twins: AdversarialExamples,
         *,
         cancel: Callable[[], bool] | None = None,
-    ) -> Transfer:
+    ) -> TransferEstimate:
         """The estimate of one plan, in milliseconds: see `transfer`.
 
         network : the view of the model that the plan is of; one that refits takes seconds. Errors:
         PlanError, Cancelled.
         """
         if plan.weights not in self._rebuilt:
-            self._rebuilt[plan.weights] = Rebuilt(network)
+            self._rebuilt[plan.weights] = DenseView(network)
         shown = self._rebuilt[plan.weights].show(network, plan, cancel=cancel)
-        return transfer(shown, twins, cancel=cancel)
+        return estimate_transfer(shown, twins, cancel=cancel)
 
 
-def _first(attack: Attack | Staged) -> Attack:
+def _first(attack: Attack | AttackSequence) -> Attack:
     return stages_of(attack)[0]

@@ -1,29 +1,35 @@
 """Training: standard, adversarial, to low rank (CSTAR-style); resumable after every epoch."""
 
-from gdws_explorer.training.admm import Rounds
-from gdws_explorer.training.cstar import Moment, cstar
-from gdws_explorer.training.finetune import Compressed, finetune
-from gdws_explorer.training.history import Entry, Validation
-from gdws_explorer.training.hooks import Epoch, Extra, Known, Trained
-from gdws_explorer.training.loop import fit
-from gdws_explorer.training.projection import Projected, project
+from gdws_explorer.training.callbacks import (
+    EpochInfo,
+    EpochRecord,
+    StatefulCallback,
+    StepInfo,
+    TrainingResult,
+    Validation,
+)
+from gdws_explorer.training.cstar_style.admm import AdmmHistory
+from gdws_explorer.training.cstar_style.cstar_training import CstarProgress, cstar
+from gdws_explorer.training.cstar_style.projection import RankProjection, project
+from gdws_explorer.training.cstar_style.rank_budget import RankBudget, RankRule
+from gdws_explorer.training.finetuning import CompressedModel, finetune
+from gdws_explorer.training.fitting import fit
 from gdws_explorer.training.recipe import Recipe
-from gdws_explorer.training.room import Room, Rule
-from gdws_explorer.training.train import train
+from gdws_explorer.training.train_model import train
 
 __all__ = [
-    "Compressed",
-    "Entry",
-    "Epoch",
-    "Extra",
-    "Known",
-    "Moment",
-    "Projected",
+    "AdmmHistory",
+    "CompressedModel",
+    "CstarProgress",
+    "EpochInfo",
+    "EpochRecord",
+    "RankBudget",
+    "RankProjection",
+    "RankRule",
     "Recipe",
-    "Room",
-    "Rounds",
-    "Rule",
-    "Trained",
+    "StatefulCallback",
+    "StepInfo",
+    "TrainingResult",
     "Validation",
     "cstar",
     "finetune",

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gdws_explorer.robust.guard import grads_off, modes_kept
-from gdws_explorer.robust.images import check_logits
-from gdws_explorer.robust.spec import Strike
+from gdws_explorer.robust.attack_base import AttackFn
+from gdws_explorer.robust.data_checks import check_logits
 from gdws_explorer.training.recipe import Recipe
+from gdws_explorer.utils.modules import no_parameter_grads, preserve_modes
 
 # Images and labels of a batch to the loss, and the class scores of the images learned from.
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -35,12 +35,12 @@ def _plain(model: nn.Module, recipe: Recipe) -> Loss:
     return loss
 
 
-def _attacked(model: nn.Module, strike: Strike, recipe: Recipe) -> Loss:
+def _attacked(model: nn.Module, strike: AttackFn, recipe: Recipe) -> Loss:
     """Cross-entropy on attacked images, and on the images as they are where that has a weight."""
     weight, smoothing = recipe.clean_weight, recipe.label_smoothing
 
     def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        with modes_kept(model), grads_off(model):
+        with preserve_modes(model), no_parameter_grads(model):
             model.eval()
             attacked = strike(x, y)
         if weight == 0:
@@ -70,7 +70,7 @@ def _trades(model: nn.Module, recipe: Recipe) -> Loss:
     strike = torchattacks.TPGD(model, eps=eps, alpha=size, steps=steps)
 
     def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        with modes_kept(model), grads_off(model):
+        with preserve_modes(model), no_parameter_grads(model):
             model.eval()
             attacked = strike(x, y)
         both = check_logits(model(torch.cat([x, attacked])), torch.cat([y, y]))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.robust.attacks import PGD, Attack, attack_from_dict, check_attack
-from gdws_explorer.robust.spec import flag, is_number, radius
+from gdws_explorer.robust.attack_base import Attack
+from gdws_explorer.robust.attacks import PGD, attack_from_dict, check_attack
+from gdws_explorer.utils.checks import check_flag, checked_radius, is_number
 
 METHODS = ("standard", "pgd", "trades", "fast")
 SCHEDULES = ("onecycle", "cosine")
@@ -78,7 +80,7 @@ class Recipe:
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), 1)
         for name in ("augment", "amp"):
-            flag("the recipe", name, getattr(self, name))
+            check_flag("the recipe", name, getattr(self, name))
         _numbers(self)
         self._check_attack()
 
@@ -136,7 +138,7 @@ class Recipe:
                     "attack is given beside eps, steps or step_size; expected one of the two."
                 )
         elif self.eps is not None:
-            object.__setattr__(self, "eps", radius("eps", self.eps))
+            object.__setattr__(self, "eps", checked_radius("eps", self.eps))
         elif self.method != "standard":
             raise DataError(
                 f"method {self.method!r} has no eps; give the radius of the attack, such as 8/255."
@@ -172,3 +174,30 @@ def _among(name: str, value: object, allowed: tuple[str, ...]) -> None:
 def _whole(name: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise DataError(f"{name} is {value!r}; expected a whole number from {least} up.")
+
+
+RISE = 0.2  # share of the steps in which one cycle goes up
+FIRST, LAST = 1 / 25, 1 / 25e4  # of the highest rate: where a cycle begins and where it ends
+
+
+def learning_rates(recipe: Recipe, steps: int) -> list[float]:
+    """The learning rates of `steps` steps.
+
+    A table has no state: a training that goes on from a checkpoint needs the step's number only.
+    "onecycle" is torch's OneCycleLR over one step more, which is never taken.
+    """
+    top = recipe.lr
+    if recipe.schedule == "cosine":
+        return [_between(top, 0.0, step / steps) for step in range(steps)]
+    peak = RISE * (steps + 1) - 1
+    return [
+        _between(top * FIRST, top, step / peak)
+        if step <= peak and peak > 0
+        else _between(top, top * LAST, (step - peak) / (steps - peak))
+        for step in range(steps)
+    ]
+
+
+def _between(start: float, end: float, share: float) -> float:
+    """From start to end as half a cosine goes; share in [0, 1]."""
+    return end + (start - end) / 2 * (math.cos(math.pi * share) + 1)

@@ -10,12 +10,12 @@ import anywidget
 import traitlets
 
 from gdws_explorer.errors import BudgetError, ExplorerError
-from gdws_explorer.explore.dial import RULES
-from gdws_explorer.figures.theme import millions
-from gdws_explorer.network.choices import family
-from gdws_explorer.network.families import FAMILIES
-from gdws_explorer.network.summary import LayerSummary, Summary
-from gdws_explorer.widgets.session import Session
+from gdws_explorer.network.plans.choices import family_of
+from gdws_explorer.network.plans.cost import LayerSummary, Summary
+from gdws_explorer.network.plans.families import FAMILIES
+from gdws_explorer.session.session import Session
+from gdws_explorer.study.budget_scale import RULES
+from gdws_explorer.utils.format import millions
 
 HERE = Path(__file__).parent
 LABELS = {"dense": "dense", **{name: one.label for name, one in FAMILIES.items()}}
@@ -143,7 +143,7 @@ def totals(summary: Summary, norm: str) -> list[list[str]]:
 
 
 def _row(session: Session, name: str, layer: LayerSummary) -> dict[str, Any]:
-    one = family(layer.choice)
+    one = family_of(layer.choice)
     dial = session.dial(name)
     by = session.slide_by
     numbers = dial.numbers(layer.choice, by)

@@ -3,7 +3,7 @@ import warnings
 
 import pytest
 
-from gdws_explorer.bench.vision import torchvision
+from gdws_explorer.bench.torchvision_import import torchvision
 
 # No test may fetch anything, whatever it does wrong.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -11,8 +11,8 @@ import torch
 
 import gdws_explorer as gx
 from gdws_explorer import bench
-from gdws_explorer.bench import cifar10, named
-from gdws_explorer.bench.paths import data_file
+from gdws_explorer.bench import cifar10, torchvision_datasets
+from gdws_explorer.bench.resources import data_file
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust import Report
 from gdws_explorer.training import Recipe
@@ -31,7 +31,7 @@ def folder(tmp_path):
 @pytest.fixture(autouse=True)
 def nothing_cached(monkeypatch, tmp_path):
     monkeypatch.delenv(cifar10.FOLDER, raising=False)
-    monkeypatch.setattr(named, "default_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(torchvision_datasets, "default_folder", lambda: tmp_path / "cache")
 
 
 def test_the_network_is_as_its_card_says():
@@ -98,16 +98,16 @@ def test_the_digits_are_bundled(how):
 
 def test_empty_networks_come_in_widths_and_draw_no_random_number():
     state = torch.get_rng_state()
-    wide, narrow = cifar10.empty(32), cifar10.empty()
+    wide, narrow = cifar10.untrained(32), cifar10.untrained()
     assert torch.equal(state, torch.get_rng_state())
     assert wide.model.conv1.out_channels == 32
     assert sum(each.numel() for each in narrow.parameters()) == 701_018
-    assert torch.equal(narrow.model.conv1.weight, cifar10.empty().model.conv1.weight)
+    assert torch.equal(narrow.model.conv1.weight, cifar10.untrained().model.conv1.weight)
 
 
 def test_shrunk_images_stay_images():
     torch.manual_seed(0)
-    small = cifar10.shrunk(torch.rand(5, 3, 32, 32).round())
+    small = cifar10.downscaled(torch.rand(5, 3, 32, 32).round())
     assert small.shape == (5, 3, 24, 24)
     assert small.min() >= 0
     assert small.max() <= 1

@@ -11,7 +11,7 @@ import torch
 
 from gdws_explorer import bench
 from gdws_explorer.bench import digits as recipe
-from gdws_explorer.bench.paths import data_file
+from gdws_explorer.bench.resources import data_file
 from gdws_explorer.errors import Cancelled, DataError
 from gdws_explorer.robust import PGD, Report, evaluate
 
@@ -123,12 +123,12 @@ def test_missing_file_is_named():
 def test_wobble_moves_a_little():
     _, (x, _) = recipe.load_images()
     torch.manual_seed(0)
-    moved = recipe.wobble(x)
+    moved = recipe.random_affine(x)
     assert moved.shape == x.shape
     assert moved.min() >= 0
     assert moved.max() <= 1
     assert 0.01 < (moved - x).abs().mean() < 0.2
-    still = recipe.wobble(x, shift=0, degrees=0, scale=0)
+    still = recipe.random_affine(x, shift=0, degrees=0, scale=0)
     assert torch.allclose(still, x, atol=1e-5)
 
 
@@ -144,7 +144,7 @@ def test_training_again_writes_weights_and_card(tmp_path, monkeypatch):
     card = json.loads((tmp_path / "digits.json").read_text(encoding="utf-8"))
     assert card["measured_on_the_360"]["clean_correct"] == report.clean_correct
     assert card["recipe"]["epochs"] == 1
-    again = recipe.empty(1)
+    again = recipe.untrained(1)
     again.load_state_dict(safetensors.torch.load_file(tmp_path / "digits.safetensors"))
     assert evaluate(again.eval(), recipe.load_images()[1]).clean_correct == report.clean_correct
 

@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 # says so.
 SLOW = """
 import threading
-from gdws_explorer.training.course import Course
+from gdws_explorer.training.training_progress import Course
 _session = explorer.session
 _all = _session.sources.images
 _session.sources.images = (_all[0][:300], _all[1][:300])

@@ -9,8 +9,8 @@ from torch import nn
 
 from gdws_explorer.errors import BudgetError, ModelError
 from gdws_explorer.factorize import svd
-from gdws_explorer.network.choices import SVD, SpatialSVD
-from gdws_explorer.network.families import FAMILIES
+from gdws_explorer.network.plans.choices import SVD, SpatialSVD
+from gdws_explorer.network.plans.families import FAMILIES
 
 KERNELS = [(3, 3), (1, 3), (3, 1), (2, 2), (4, 2), (5, 5), (7, 7), (1, 1)]
 WIDTHS = [(4, 6), (6, 4), (20, 2), (2, 20), (1, 5), (5, 1)]

@@ -143,12 +143,14 @@ def test_a_weight_that_cannot_be_used():
 def test_sweeps_only_lower_the_error_and_keep_the_ranks():
     weight = torch.randn(9, 8, 3, 3, dtype=torch.float64)
     spectrum = tucker.spectrum(weight)
-    errors = [float((tucker.swept(spectrum, 4, 3, n) - weight).square().sum()) for n in (0, 1, 5)]
+    errors = [
+        float((tucker.hooi_kernel(spectrum, 4, 3, n) - weight).square().sum()) for n in (0, 1, 5)
+    ]
     assert errors[0] == pytest.approx(spectrum.error(4, 3), rel=1e-9)
     assert errors[2] <= errors[1] < errors[0]
-    best = tucker.swept(spectrum, 4, 3, 5)
+    best = tucker.hooi_kernel(spectrum, 4, 3, 5)
     assert torch.linalg.matrix_rank(best.flatten(1)) == 4
     assert torch.linalg.matrix_rank(best.transpose(0, 1).flatten(1)) == 3
-    torch.testing.assert_close(tucker.swept(spectrum, 9, 8), weight)
+    torch.testing.assert_close(tucker.hooi_kernel(spectrum, 9, 8), weight)
     with pytest.raises(BudgetError, match="r_in is 9"):
-        tucker.swept(spectrum, 4, 9)
+        tucker.hooi_kernel(spectrum, 4, 9)

@@ -11,11 +11,11 @@ from torch import nn
 from gdws_explorer.errors import BudgetError, Cancelled, PlanError
 from gdws_explorer.factorize import gdws, svd, tucker
 from gdws_explorer.factorize.gdws import GDWSConv2d
-from gdws_explorer.network.build import densify, reshape
-from gdws_explorer.network.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2, family
-from gdws_explorer.network.cost import break_even, cost
-from gdws_explorer.network.families import FACTORISED, FAMILIES
 from gdws_explorer.network.network import Network
+from gdws_explorer.network.plans.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2, family_of
+from gdws_explorer.network.plans.cost import break_even, cost
+from gdws_explorer.network.plans.families import FACTORISED, FAMILIES
+from gdws_explorer.network.surgery import apply_structure, densify
 
 
 def able(net, one):
@@ -130,7 +130,7 @@ def test_built_and_densified_networks_agree(planned, images):
 def test_a_built_network_travels_as_a_state_dict(planned, resnet, images):
     net, plan = planned
     built = net.build(plan)
-    again = reshape(resnet, plan).eval()
+    again = apply_structure(resnet, plan).eval()
     again.load_state_dict(built.state_dict())
     assert torch.equal(again(images), built(images))
     assert [type(m) for m in again.modules()] == [type(m) for m in built.modules()]
@@ -146,7 +146,7 @@ def test_a_built_network_is_in_eval_mode_and_can_be_trained(resnet, images):
 
 def test_building_consumes_no_randomness(net):
     plan, before = net.budget(macs=0.6), torch.get_rng_state()
-    reshape(net.model, plan)
+    apply_structure(net.model, plan)
     densify(net.build(plan))
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -269,7 +269,7 @@ def test_plans_of_other_networks(net, use):
 
 def test_reshape_refuses_another_network(net, plain):
     with pytest.raises(PlanError, match="no layer 'conv1'"):
-        reshape(plain(3, 4), net.plan())
+        apply_structure(plain(3, 4), net.plan())
     other = nn.ModuleDict({"0": nn.Linear(3, 3), "1": nn.Conv2d(4, 4, 3, groups=2), "2": nn.ReLU()})
     for name, choice, words in [
         ("0", GDWS(1), "0 cannot become GDWS G=1: a linear layer"),
@@ -278,9 +278,9 @@ def test_reshape_refuses_another_network(net, plain):
         ("2", SVD(1), r"2 is a ReLU; the plan expects an nn\.Conv2d or nn\.Linear"),
     ]:
         with pytest.raises(PlanError, match=words):
-            reshape(other, dataclasses.replace(net.plan(), layers=((name, choice),)))
+            apply_structure(other, dataclasses.replace(net.plan(), layers=((name, choice),)))
     for name in ("0", "1"):
-        reshape(other, dataclasses.replace(net.plan(), layers=((name, SVD(1)),)))
+        apply_structure(other, dataclasses.replace(net.plan(), layers=((name, SVD(1)),)))
 
 
 def test_names_that_the_network_lacks(net):
@@ -451,7 +451,7 @@ def test_every_family_costs_what_is_built(kind, dtype, flops):
         for row in {0, len(ranks) // 2, len(ranks) - 1}:
             plan = net.plan({"1": method.choice(*map(int, ranks[row]))})
             summary, built = net.summary(plan), net.build(plan)
-            assert family(plan["1"]) == one
+            assert family_of(plan["1"]) == one
             assert summary.macs == flops(built, example)
             assert summary.params == sum(p.numel() for p in built.parameters())
             tensors = [*built.parameters(), *built.buffers()]

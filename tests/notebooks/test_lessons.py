@@ -10,8 +10,8 @@ import pytest
 import gdws_explorer as gx
 from gdws_explorer import lessons
 from gdws_explorer.bench import Bench
-from gdws_explorer.explore.records import Record
-from gdws_explorer.network.cost import break_even
+from gdws_explorer.network.plans.cost import break_even
+from gdws_explorer.study.records import Record
 
 
 @pytest.fixture(scope="module")

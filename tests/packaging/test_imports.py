@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-ROOMS = ["factorize", "network", "robust", "training", "explore", "export"]
+ROOMS = ["utils", "factorize", "network", "robust", "training", "study", "bundle", "session"]
 BLOCKED = ["ipywidgets", "anywidget", "plotly", "IPython", "ipykernel", "jupyter*", "notebook"]
 
 BLOCKER = f"""

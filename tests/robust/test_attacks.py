@@ -10,7 +10,7 @@ from torch import nn
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust import FGSM, PGD, attack_from_dict, evaluate
 from gdws_explorer.robust.attacks import APGD, FAB, AutoAttack, Square, check_attack
-from gdws_explorer.robust.staged import Staged
+from gdws_explorer.robust.sequence import AttackSequence
 from gdws_explorer.training import train
 
 
@@ -275,5 +275,5 @@ def test_details_say_what_the_label_leaves_out():
     assert PGD(8 / 255, 20).details == "step 1/255, random start"
     assert PGD(0.1, 1, 0.1, random_start=False).details == "step 0.1, from the image itself"
     assert FGSM(0.1).details == AutoAttack(0.1).details == ""
-    staged = Staged([FGSM(0.1), PGD(8 / 255, 20)])
+    staged = AttackSequence([FGSM(0.1), PGD(8 / 255, 20)])
     assert staged.details == "2: step 1/255, random start"

@@ -10,8 +10,13 @@ from torch import nn
 
 import gdws_explorer as gx
 from gdws_explorer.errors import Cancelled, DataError
-from gdws_explorer.robust.images import choose
-from gdws_explorer.robust.transfer import LABEL, Proxy, make_twins, transfer
+from gdws_explorer.robust.data_checks import balanced_sample
+from gdws_explorer.robust.transfer import (
+    LABEL,
+    TransferEstimator,
+    estimate_transfer,
+    make_adversarial_examples,
+)
 
 PGD = gx.PGD(0.15, steps=10)
 STAGED = gx.Staged([gx.FGSM(0.15), gx.PGD(0.15, steps=5, restarts=2), gx.Square(0.15, queries=20)])
@@ -24,7 +29,7 @@ def net(bench):
 
 @pytest.fixture(scope="module")
 def twins(bench):
-    return make_twins(bench.model, bench.data, PGD, n=120, seed=3)
+    return make_adversarial_examples(bench.model, bench.data, PGD, n=120, seed=3)
 
 
 @pytest.mark.parametrize(
@@ -34,10 +39,10 @@ def twins(bench):
 )
 def test_the_verdicts_are_those_of_evaluate(bench, attack):
     report = gx.evaluate(bench.model, bench.data, attack, n=120, seed=3)
-    made = make_twins(bench.model, bench.data, attack, n=120, seed=3)
+    made = make_adversarial_examples(bench.model, bench.data, attack, n=120, seed=3)
     assert np.array_equal(made.report.robust_mask, report.robust_mask)
     assert replace(made.report, seconds=0) == replace(report, seconds=0)
-    found = transfer(bench.model, made)
+    found = estimate_transfer(bench.model, made)
     assert (found.clean_correct, found.robust_correct) == (
         report.clean_correct,
         report.robust_correct,
@@ -48,7 +53,7 @@ def test_the_verdicts_are_those_of_evaluate(bench, attack):
 
 def test_twins_are_images_of_the_ball_in_the_order_of_the_data(bench, twins):
     x, y = bench.data
-    kept = choose(y, 120, 3).sort().values
+    kept = balanced_sample(y, 120, 3).sort().values
     assert torch.equal(twins.x, x[kept])
     assert torch.equal(twins.y, y[kept])
     assert float((twins.twins - twins.x).abs().max()) <= 0.15 + 1e-6
@@ -71,7 +76,7 @@ def test_fooled_images_go_on_past_the_boundary(bench, twins):
 def test_an_upper_bound_that_says_so(bench, net, twins):
     for share in (0.6, 0.12):
         small = net.build(net.budget(macs=share))
-        found = transfer(small, twins)
+        found = estimate_transfer(small, twins)
         own = gx.evaluate(small, bench.data, PGD, n=120, seed=3)
         assert found.clean_correct == own.clean_correct
         assert found.robust_correct >= own.robust_correct
@@ -89,19 +94,19 @@ def test_an_image_must_be_right_as_it_is_too(twins):
             labels = (known.float() @ twins.y.float()[:, None])[:, 0].long()
             return torch.eye(11)[torch.where(known.any(1), labels, 10)]
 
-    found = transfer(OnlyTwins(), twins)
+    found = estimate_transfer(OnlyTwins(), twins)
     assert (found.clean_correct, found.robust_correct) == (0, 0)
 
 
 def test_the_model_stays_as_it_was(net, twins, trace, same):
     model = net.build(net.plan({"conv4": gx.GDWS(80)})).train()
     before = trace(model)
-    transfer(model, twins)
+    estimate_transfer(model, twins)
     assert same(trace(model), before)
 
 
 def test_a_proxy_makes_twins_once_per_setting(bench, net):
-    proxy = Proxy(net, bench.data)
+    proxy = TransferEstimator(net, bench.data)
     assert proxy.made(STAGED, 30) is None
     told = []
     first = proxy.make(STAGED, 30, progress=told.append)
@@ -116,14 +121,14 @@ def test_a_proxy_makes_twins_once_per_setting(bench, net):
 
 
 def test_a_proxy_estimates_plans_as_transfer_does(bench, net):
-    proxy = Proxy(net, bench.data)
+    proxy = TransferEstimator(net, bench.data)
     twins = proxy.make(PGD, 60)
     for plan in (net.plan(), net.budget(macs=0.3), net.plan({"conv4": gx.Tucker2(9, 9)})):
-        assert proxy.estimate(net, plan, twins) == transfer(net.build(plan), twins)
+        assert proxy.estimate(net, plan, twins) == estimate_transfer(net.build(plan), twins)
 
 
 def test_stopping(bench, net):
-    proxy, stop = Proxy(net, bench.data), threading.Event()
+    proxy, stop = TransferEstimator(net, bench.data), threading.Event()
     stop.set()
     with pytest.raises(Cancelled):
         proxy.make(PGD, 60, cancel=stop)
@@ -135,4 +140,4 @@ def test_stopping(bench, net):
 
 def test_without_an_attack_there_are_no_twins(bench):
     with pytest.raises(DataError, match="no attack"):
-        make_twins(bench.model, bench.data, None)
+        make_adversarial_examples(bench.model, bench.data, None)

@@ -7,7 +7,7 @@ import torch
 import gdws_explorer as gx
 from gdws_explorer.errors import DataError
 from gdws_explorer.training import Recipe
-from gdws_explorer.training.schedule import rates
+from gdws_explorer.training.recipe import learning_rates
 
 EPS = 8 / 255
 
@@ -81,24 +81,24 @@ def test_one_cycle_is_torchs(steps):
         theirs.append(optimiser.param_groups[0]["lr"])
         optimiser.step()
         cycle.step()
-    assert rates(Recipe(lr=0.1), steps) == pytest.approx(theirs, rel=1e-12)
+    assert learning_rates(Recipe(lr=0.1), steps) == pytest.approx(theirs, rel=1e-12)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
 def test_the_shortest_cycles_have_rates_too(steps):  # torch's divides by zero at 4
-    found = rates(Recipe(lr=0.1), steps)
+    found = learning_rates(Recipe(lr=0.1), steps)
     assert len(found) == steps
     assert all(0 < rate <= 0.1 for rate in found)
 
 
 def test_schedules():
-    cycle = rates(Recipe(lr=0.4), 100)
+    cycle = learning_rates(Recipe(lr=0.4), 100)
     assert len(cycle) == 100
     assert max(cycle) == pytest.approx(0.4, rel=1e-3)
     assert 18 <= cycle.index(max(cycle)) <= 20
     assert cycle[0] == pytest.approx(0.4 / 25)
     assert cycle[-1] < 1e-3
-    cosine = rates(Recipe(lr=0.4, schedule="cosine"), 100)
+    cosine = learning_rates(Recipe(lr=0.4, schedule="cosine"), 100)
     assert cosine[0] == 0.4
     assert cosine[50] == pytest.approx(0.2)
     assert cosine == sorted(cosine, reverse=True)

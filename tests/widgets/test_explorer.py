@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 import gdws_explorer as gx
-from gdws_explorer.robust.staged import standard
+from gdws_explorer.robust.sequence import standard_sequence
 from gdws_explorer.widgets.desk import HANDLERS
-from gdws_explorer.widgets.panels.shelf import Shelf
+from gdws_explorer.widgets.panels.panel_bar import PanelBar
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +273,7 @@ def test_the_inputs_follow_the_attack(fresh):
     measuring._norm.value = "l2"
     assert measured.attack == gx.Square(128 / 255, 1000, norm="l2", restarts=3)
     measuring._attack.value = "staged"
-    assert measured.attack == standard(0.15), "the radius of the norm that it has"
+    assert measured.attack == standard_sequence(0.15), "the radius of the norm that it has"
     assert measuring._steps.layout.display == measuring._restarts.layout.display == "none"
     measuring._attack.value = "PGD"
     measuring._restarts.value = 1
@@ -354,7 +354,7 @@ def test_panels_are_made_when_they_are_opened(explorer):
     class There(Here):
         title = "There"
 
-    shelf = Shelf(explorer.session, (Here, There))
+    shelf = PanelBar(explorer.session, (Here, There))
     assert not made
     shelf.open("Here")
     first = shelf.opened

@@ -1,0 +1,243 @@
+"""Where images and labels come from: labels first, and then only the images that are wanted."""
+
+from __future__ import annotations
+
+import itertools
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import data as torch_data
+
+from gdws_explorer.bench.image_tensors import (
+    channels_first,
+    picture,
+    resized,
+    tensor_of,
+    unit_range,
+)
+from gdws_explorer.errors import DataError
+from gdws_explorer.robust.data_checks import check_data
+
+MOST = 8 * 2**30  # bytes of float32 images at once
+# Under these names data sets keep all labels, or pairs of a file and its label.
+LABELS = ("targets", "labels", "_labels", "samples", "_samples")
+
+Tick = Callable[[float], None]
+Resize = Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """A set of labelled images that is not read yet.
+
+    title : for messages. count : how many images there are.
+    labels : takes a tick and gives them all `(count,)`, without the images where it can.
+    read : takes indices and a tick; gives images `(n, C, H, W)`, float32 in [0, 1], and labels
+        `(n,)`. A tick is called with the share done, and raises to stop.
+    """
+
+    title: str
+    count: int
+    labels: Callable[[Tick], Any]
+    read: Callable[[Sequence[int], Tick], tuple[Tensor, Any]]
+
+
+def arrays(
+    x: Any, y: Any, resize: Resize, layout: str | None, title: str = "the data"
+) -> DatasetSource:
+    """Images that are in memory: uint8 or float, channels first or last."""
+    images = _batch(x, layout)
+    labels = checked_labels(y, len(images))
+
+    def read(indices: Sequence[int], tick: Tick) -> tuple[Tensor, Tensor]:
+        tick(0.0)
+        chosen = torch.as_tensor(indices)
+        _fits(len(indices), tuple(images.shape[1:]))
+        return resized(unit_range(images[chosen]).contiguous(), resize), labels[chosen]
+
+    return DatasetSource(title, len(images), lambda _tick: labels, read)
+
+
+def npz(path: Path, resize: Resize, layout: str | None) -> DatasetSource:
+    """A NumPy archive with `x` and `y`; what would have to be unpickled is refused."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            missing = [name for name in ("x", "y") if name not in stored.files]
+            if missing:
+                raise DataError(
+                    f"{path} holds {', '.join(stored.files) or 'nothing'}; expected arrays x "
+                    "(images) and y (labels)."
+                )
+            x, y = stored["x"], stored["y"]
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}; expected an .npz with arrays x and y.") from None
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        hint = "expected an .npz with arrays x and y"
+        if "allow_pickle" in str(error):
+            hint = (
+                "its arrays hold Python objects: save numbers, np.savez(path, x=images, y=labels)"
+            )
+        raise DataError(f"{path} cannot be read ({reason(error)}); {hint}.") from error
+    return arrays(x, y, resize, layout, str(path))
+
+
+def dataset(found: Any, resize: Resize, layout: str | None, title: str) -> DatasetSource:
+    """Any map-style data set of (image, label): only the wanted images are read.
+
+    All labels come from an attribute such as `targets` where there is one, else every item is
+    read once for its label.
+    """
+
+    def labels(tick: Tick) -> Any:
+        known = _known_labels(found)
+        if known is not None:
+            return known
+        return torch.tensor(
+            [_item(found, i, title, tick, len(found))[1] for i in range(len(found))]
+        )
+
+    def read(indices: Sequence[int], tick: Tick) -> tuple[Tensor, Tensor]:
+        x, y = torch.empty(0), torch.empty(len(indices), dtype=torch.int64)
+        for at, index in enumerate(indices):
+            image, y[at] = _item(found, index, title, tick, len(indices), at)
+            pixels = picture(image, resize, layout)
+            if at == 0:
+                _fits(len(indices), tuple(pixels.shape))
+                x = torch.empty(len(indices), *pixels.shape)
+            _same_shape(pixels.shape, x.shape[1:], title)
+            x[at] = pixels
+        return x, y
+
+    return DatasetSource(title, len(found), labels, read)
+
+
+def loader(found: torch_data.DataLoader[Any], resize: Resize, layout: str | None) -> DatasetSource:
+    """A DataLoader: the data set behind it, or its batches where it makes them its own way."""
+    plain = (
+        not isinstance(found.dataset, torch_data.IterableDataset)
+        and found.collate_fn is torch_data.default_collate
+        and type(found.batch_sampler) is torch_data.BatchSampler
+        and isinstance(found.sampler, torch_data.SequentialSampler | torch_data.RandomSampler)
+    )
+    if plain:
+        return dataset(found.dataset, resize, layout, "the DataLoader's data set")
+    images: list[Tensor] = []
+    labels: list[Tensor] = []
+    for batch in found:
+        x, y = pair(batch, "a batch of the DataLoader")
+        images.append(_batch(x, layout))
+        labels.append(tensor_of(y, "the labels").reshape(-1))
+        _same_shape(images[-1].shape[1:], images[0].shape[1:], "the DataLoader")
+        _fits(sum(map(len, images)), tuple(images[0].shape[1:]))
+    if not images:
+        raise DataError("the DataLoader gives no batch; expected at least one image.")
+    return arrays(torch.cat(images), torch.cat(labels), resize, "NCHW", "the DataLoader")
+
+
+def checked_labels(labels: Any, count: int) -> Tensor:
+    """Labels `(count,)`, int64, of images that need not be read yet. Raises DataError."""
+    stand_in = torch.zeros(count, 1, 1, 1)
+    return check_data((stand_in, tensor_of(labels, "the labels")))[1]
+
+
+def pair(item: Any, what: str) -> tuple[Any, Any]:
+    """The two parts of an (image, label). Raises DataError for anything else."""
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        keys = f" with {', '.join(map(str, item))}" if isinstance(item, dict) else ""
+        raise DataError(f"{what} is {type(item).__name__}{keys}; expected a pair (image, label).")
+    return item[0], item[1]
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error, without its full stop."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
+
+
+def _batch(x: Any, layout: str | None) -> Tensor:
+    images = tensor_of(x, "the images")
+    if images.ndim != 4:
+        raise DataError(
+            f"the images have shape {tuple(images.shape)}; expected (N, C, H, W) or (N, H, W, C): "
+            "give grey images a channel axis of size 1, and flat ones their height and width."
+        )
+    return channels_first(images, layout)
+
+
+def _item(
+    found: Any, index: int, title: str, tick: Tick, of: int, at: int | None = None
+) -> tuple[Any, int]:
+    tick((index if at is None else at) / of)
+    try:
+        item = found[index]
+    except Exception as error:
+        raise DataError(
+            f"image {index} of {title} cannot be read ({reason(error)}); repair or remove it."
+        ) from error
+    image, label = pair(item, f"item {index} of {title}")
+    return image, _whole(label, index, title)
+
+
+def _whole(label: Any, index: int, title: str) -> int:
+    one = isinstance(label, Tensor | np.ndarray) and np.prod(label.shape) == 1
+    value = label.item() if one else label
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise DataError(
+            f"the label of image {index} of {title} is {label!r}; expected a whole number, the "
+            "index of its class."
+        )
+    return int(value)
+
+
+def _known_labels(found: Any) -> Tensor | None:
+    """All labels without reading an image, None where the data set does not keep them."""
+    if isinstance(found, torch_data.Subset):
+        inner = _known_labels(found.dataset)
+        return None if inner is None else inner[torch.as_tensor(list(found.indices))]
+    if isinstance(found, torch_data.TensorDataset):
+        return found.tensors[1].cpu() if len(found.tensors) == 2 else None
+    if isinstance(found, torch_data.ConcatDataset):
+        parts = [_known_labels(part) for part in found.datasets]
+        kept = [part for part in parts if part is not None]
+        return torch.cat(kept) if len(kept) == len(parts) else None
+    for name in LABELS:
+        stored = getattr(found, name, None)
+        if stored is None:
+            continue
+        try:
+            if name.endswith("samples"):
+                stored = [label for _, label in stored]
+            labels = tensor_of(stored, "the labels")
+        except (DataError, TypeError, ValueError):
+            continue
+        whole = not labels.is_floating_point() and labels.dtype != torch.bool
+        if labels.shape == (len(found),) and whole:
+            return labels
+    return None
+
+
+def _same_shape(mine: Sequence[int], first: Sequence[int], title: str) -> None:
+    if tuple(mine) != tuple(first):
+        raise DataError(
+            f"the images of {title} differ in shape, {tuple(first)} and {tuple(mine)}; make them "
+            "alike with size=, such as size=224."
+        )
+
+
+def _fits(count: int, shape: tuple[int, ...]) -> None:
+    """Raises DataError where so many images do not belong in memory."""
+    size = 4 * count * int(np.prod(shape))
+    if size > MOST:
+        shown = "×".join(map(str, itertools.chain([count], shape)))
+        raise DataError(
+            f"{shown} numbers take {size / 2**30:.0f} GiB; choose fewer images with n=, or smaller "
+            "ones with size=."
+        )

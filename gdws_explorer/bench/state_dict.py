@@ -1,0 +1,175 @@
+"""Put weights into a model whose names may differ by what was wrapped around either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from gdws_explorer.errors import ModelError
+from gdws_explorer.robust.normalized import Normalized
+
+SHOWN = 3
+MEANS = {"mean", "means", "mu", "new_mean"}
+STDS = {"std", "stds", "sd", "sds", "sigma", "new_std"}
+COUNTER = "num_batches_tracked"  # BatchNorm's, which older files lack and nothing here needs
+
+State = dict[str, Tensor]
+Model = TypeVar("Model", bound=nn.Module)
+
+
+def load_matching(model: Model, state: Mapping[str, Tensor], title: str) -> Model:
+    """`model` with the weights of `state`, in eval mode.
+
+    The names may carry the prefixes of wrappers (`module.`, `_orig_mod.`, any that all of them
+    share), and the model may be wrapped itself. A mean and a std beside the weights must be those
+    of a `Normalized` around the model. Names that begin with one of the model's own
+    `unused_prefixes`, if it has any, are left out.
+
+    Raises ModelError, naming the first few, where names or shapes do not fit; the model is then
+    as it was.
+    """
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"the model is {type(model).__name__}; expected a torch.nn.Module.")
+    target, named = max(
+        ((inner, form) for inner in _unwrapped(model) for form in _forms(state)),
+        key=lambda candidate: _matches(*candidate),
+    )
+    own = _tensors(target)
+    unused = getattr(target, "unused_prefixes", ())
+    named = {name: value for name, value in named.items() if not name.startswith(unused)}
+    if isinstance(model, Normalized):
+        named = _same_normalisation(model, target, named, title)
+    missing = [name for name in own if name not in named and not name.endswith(COUNTER)]
+    unknown = [name for name in named if name not in own and not name.endswith(COUNTER)]
+    shared = {name: value for name, value in named.items() if name in own}
+    reshaped = [
+        f"{name} ({_shape(value)}, in the model {_shape(own[name])})"
+        for name, value in shared.items()
+        if value.shape != own[name].shape
+    ]
+    if missing or unknown or reshaped:
+        raise ModelError(
+            f"{title} does not fit {type(target).__name__}: "
+            f"{_problems(missing, unknown, reshaped)}; {_advice(named, missing, unknown, reshaped)}"
+        )
+    target.load_state_dict(shared, strict=False)
+    return model.eval()
+
+
+def normalize_keys(state: Mapping[str, Tensor]) -> State:
+    """The weights without what torch.compile, DataParallel and averaging add to their names."""
+    plain = {
+        ".".join(part for part in name.split(".") if part != "_orig_mod"): value
+        for name, value in state.items()
+    }
+    if len(plain) > 1:
+        plain.pop("n_averaged", None)  # of torch.optim.swa_utils.AveragedModel
+    while plain and all(name.startswith("module.") for name in plain):
+        plain = {name.removeprefix("module."): value for name, value in plain.items()}
+    return plain
+
+
+def _unwrapped(model: nn.Module) -> Iterator[nn.Module]:
+    """The model, and what it is wrapped around."""
+    yield model
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        yield from _unwrapped(model.module)
+    elif isinstance(model, Normalized):
+        yield from _unwrapped(model.model)
+    elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+        yield from _unwrapped(inner)
+
+
+def _forms(state: Mapping[str, Tensor]) -> Iterator[State]:
+    """The weights as they are named; then without the part that all names begin with, and so on.
+
+    A normalisation that stands beside the rest, as in `nn.Sequential(normalise, network)`, keeps
+    the last part of its names.
+    """
+    form = dict(state)
+    yield form
+    form = normalize_keys(form)
+    yield form
+    while True:
+        rest = {n.partition(".")[0] for n in form if n.split(".")[-1] not in MEANS | STDS}
+        if len(rest) != 1:
+            return
+        head = f"{rest.pop()}."
+        if head[:-1] in form:
+            return
+        form = {
+            n.removeprefix(head) if n.startswith(head) else n.split(".")[-1]: value
+            for n, value in form.items()
+        }
+        yield form
+
+
+def _matches(target: nn.Module, form: State) -> tuple[int, int]:
+    """Names in common, then how few the model has besides; of equals, max takes the first."""
+    own = target.state_dict().keys()
+    common = len(own & form.keys())
+    return common, common - len(own)
+
+
+def _same_normalisation(model: Normalized, target: nn.Module, named: State, title: str) -> State:
+    """The weights without the mean and std that are `model`'s own, or in its shape."""
+    kept = {}
+    for name, value in named.items():
+        mine = model.mean if name in MEANS else model.std if name in STDS else None
+        if mine is None or name in _tensors(target):
+            kept[name] = value.view_as(mine) if mine is not None and _alike(value, mine) else value
+        elif not _alike(value, mine) or not torch.allclose(_flat(value), _flat(mine), atol=1e-3):
+            raise ModelError(
+                f"{title} normalises with {name} {_numbers(value)}, the model with "
+                f"{_numbers(mine)}; give gx.Normalized the file's."
+            )
+    return kept
+
+
+def _problems(missing: Sequence[str], unknown: Sequence[str], reshaped: Sequence[str]) -> str:
+    found = (
+        (missing, "missing in the file"),
+        (unknown, "not in the model"),
+        (reshaped, "of another shape"),
+    )
+    return ", ".join(f"{len(names)} {what}: {_some(names)}" for names, what in found if names)
+
+
+def _advice(
+    named: State, missing: Sequence[str], unknown: Sequence[str], reshaped: Sequence[str]
+) -> str:
+    if not missing and not reshaped and set(unknown) <= MEANS | STDS:
+        given = ", ".join(_numbers(named[name]) for name in sorted(unknown, key=STDS.__contains__))
+        return f"the file's network normalises inside: use gx.Normalized(model, {given})."
+    if not missing and not unknown:
+        what = "number of classes" if len(reshaped) <= 2 else "widths"
+        return f"build the model with the file's {what}."
+    return "build the network that the file was saved from."
+
+
+def _tensors(model: nn.Module) -> State:
+    return {name: v for name, v in model.state_dict().items() if isinstance(v, Tensor)}
+
+
+def _alike(value: Tensor, mine: Tensor) -> bool:
+    return value.numel() == mine.numel()
+
+
+def _flat(values: Tensor) -> Tensor:
+    return values.detach().flatten().cpu().double()
+
+
+def _numbers(values: Tensor) -> str:
+    return f"({', '.join(f'{number:.4g}' for number in _flat(values).tolist())})"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _shape(values: Tensor) -> str:
+    return "×".join(map(str, values.shape)) or "a number"

@@ -1,0 +1,108 @@
+"""torchvision's data sets by name, and folders of images; nothing is fetched unasked."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gdws_explorer.bench.datasets import reason
+from gdws_explorer.bench.torchvision_import import torchvision
+from gdws_explorer.errors import DataError
+from gdws_explorer.network.budget.table_cache import default_folder
+
+Transform = Callable[[Any], Any] | None
+
+
+def folder(path: Path, transform: Transform) -> Any:
+    """Torchvision's ImageFolder of `path`: one folder per class, in alphabetical order."""
+    try:
+        return torchvision().datasets.ImageFolder(str(path), transform=transform)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path} cannot be used ({reason(error)}); expected one folder of images per class."
+        ) from error
+
+
+def is_name(name: str) -> bool:
+    """Whether torchvision has a data set of this name, in any case and with or without hyphens."""
+    return _plain(name) in _known()
+
+
+def place() -> Path:
+    """Where torchvision's data sets are kept unless somebody says otherwise."""
+    return default_folder() / "datasets"
+
+
+def torchvision_dataset(
+    name: str,
+    transform: Transform,
+    root: str | os.PathLike[str] | None,
+    download: bool,
+    train: bool,
+) -> Any:
+    """The data set that torchvision calls `name`, read as torchvision reads it.
+
+    Some of its formats are pickles (CIFAR): it opens those with the checksum of the original only.
+
+    root : the folder that holds its files; this package's cache folder by default. download :
+    fetch them, where they are missing, from where torchvision says. train : its training part;
+    else its test part, or the validation part where there is no other.
+
+    Raises DataError for a name torchvision does not have and for files that are not there.
+    """
+    known = _known()
+    if _plain(name) not in known:
+        near = difflib.get_close_matches(_plain(name), known, n=3)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        raise DataError(
+            f"there is no file, folder or torchvision data set {name!r}; expected an .npz file, a "
+            f'folder with one folder of images per class, or a name such as "cifar10".{meant}'
+        )
+    title = known[_plain(name)]
+    make = getattr(torchvision().datasets, title)
+    where = place() if root is None else Path(root)
+    takes = inspect.signature(make).parameters
+    given = {"root": str(where), "download": download, "transform": transform, "train": train}
+    given = {key: value for key, value in given.items() if key in takes}
+    parts: tuple[str | None, ...] = (None,)
+    if "split" in takes and "train" not in takes:
+        parts = ("train",) if train else ("test", "val")
+    if download and "download" in takes:
+        where.mkdir(parents=True, exist_ok=True)
+    for part in parts:
+        try:
+            return make(**given, **({} if part is None else {"split": part}))
+        except ValueError as error:
+            if part != parts[-1]:
+                continue  # this one calls it otherwise
+            raise _unusable(title, error) from error
+        except TypeError as error:
+            raise _unusable(title, error) from error
+        except (RuntimeError, OSError) as error:
+            raise DataError(
+                f"{title} could not be fetched into {where} ({reason(error)}); try again, or put "
+                "its files there."
+                if download
+                else f"{title} is not whole in {where} ({reason(error)}); name the folder that "
+                "holds it with root=, or fetch it with download=True."
+            ) from error
+    raise AssertionError("every part is tried")
+
+
+def _unusable(title: str, error: Exception) -> DataError:
+    return DataError(
+        f"{title} cannot be made from its name alone ({reason(error)}); make it yourself and give "
+        f"the data set: torchvision.datasets.{title}(…)."
+    )
+
+
+def _known() -> dict[str, str]:
+    return {_plain(name): name for name in torchvision().datasets.__all__ if name[0].isupper()}
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")

@@ -1,0 +1,260 @@
+"""One layer's approximations as pictures: its GDWS spectrum and kernels, its Tucker-2 errors.
+
+What a layer can be is drawn once, as traces; what it is under a choice, as shapes above them:
+plotly moves a shape in a few milliseconds, where a changed trace draws the whole figure again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from gdws_explorer.factorize.gdws import GDWSSpectrum
+from gdws_explorer.factorize.svd import MatrixSpectrum
+from gdws_explorer.factorize.tucker import Tucker2Spectrum
+from gdws_explorer.figures import theme
+from gdws_explorer.network.plans.cost import tucker2_cost
+from gdws_explorer.network.plans.families import FAMILIES
+from gdws_explorer.network.plans.layer import Layer
+
+Floats = NDArray[np.floating[Any]]
+TILES = 40  # depthwise kernels shown as small images, the strongest first
+TILE_COLUMNS = 10
+_NONE = "rgba(128,128,128,0)"
+VEIL = {"layer": "above", "line": {"width": 0}, "fillcolor": "rgba(150,150,150,0.8)"}
+CELL_COLOURS = [  # the strength of a triplet, from -4 to 0
+    [0.0, "rgba(86,180,233,0.35)"], [0.5, "rgb(44,147,206)"], [1.0, theme.BLUE],
+]  # fmt: skip
+KERNEL_COLOURS = [  # weights from -1 to 1, and nothing at 1.5; see `mosaic`
+    [0.0, theme.VERMILION], [0.4, "rgba(128,128,128,0.10)"], [0.8, theme.BLUE],
+    [0.8, _NONE], [1.0, _NONE],
+]  # fmt: skip
+
+
+class SpectrumInfo(NamedTuple):
+    """A GDWS spectrum as pictures.
+
+    strength : log10 of σ² relative to the largest, rank by channel `(R, C)`, cut at -4.
+    kept : which triplets are kept, `(R, C)`.
+    kernels : the strongest depthwise kernels, unit norm, `(n, Kh, Kw)`; kernels_kept : `(n,)`.
+    """
+
+    strength: Floats
+    kept: NDArray[np.bool_]
+    kernels: Floats
+    kernels_kept: NDArray[np.bool_]
+
+
+class GridInfo(NamedTuple):
+    """A Tucker-2 error table as a picture.
+
+    error : log10 of the relative squared error, `(r_out, r_in)`. macs : as fractions of the dense
+    layer's. r_out, r_in : the chosen pair. step : ranks between two rows and two columns.
+    """
+
+    error: Floats
+    macs: Floats
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    r_out: int
+    r_in: int
+
+
+class CurveInfo(NamedTuple):
+    """An SVD's errors: relative squared error `(R,)` at rank 1 … R, MACs share, the chosen rank."""
+
+    error: Floats
+    macs: Floats
+    rank: int
+
+
+def curve_info(layer: Layer, one: str, spectrum: MatrixSpectrum, rank: int) -> CurveInfo:
+    """The arrays of the SVD picture of family `one` for a rank."""
+    ranks = np.arange(1, spectrum.full + 1)
+    energy = float(spectrum.energy.sum()) or 1.0
+    macs = np.asarray(FAMILIES[one].cost(layer, ranks).macs) / layer.macs
+    return CurveInfo(np.round(spectrum.errors / energy, 5), np.round(macs, 4), rank)
+
+
+def curve_traces(data: CurveInfo) -> list[go.Scatter]:
+    """Error and MACs against the rank."""
+    ranks = np.arange(1, len(data.error) + 1)
+    line = {"mode": "lines", "hovertemplate": "rank %{x}: %{y:.1%}<extra>%{fullData.name}</extra>"}
+    return [
+        go.Scatter(
+            x=ranks, y=data.error, name="relative error", line={"color": theme.VERMILION}, **line
+        ),
+        go.Scatter(
+            x=ranks, y=data.macs, name="share of the MACs",
+            line={"color": theme.GREEN, "dash": "dash"}, **line,
+        ),
+    ]  # fmt: skip
+
+
+def curve_shapes(data: CurveInfo) -> list[dict[str, Any]]:
+    """Rings at the chosen rank."""
+    ends = (data.error[data.rank - 1], data.macs[data.rank - 1])
+    return [_ring(data.rank, float(y), 6, theme.GREY) for y in ends]
+
+
+def spectrum_info(spectrum: GDWSSpectrum, counts: NDArray[np.int64]) -> SpectrumInfo:
+    """The arrays of the GDWS picture for a channel distribution `(C,)`."""
+    top = spectrum.energy.max() or 1.0
+    strength = np.log10(np.maximum(spectrum.energy / top, 1e-4)).T
+    kept = np.arange(spectrum.energy.shape[1])[:, None] < counts[None, :]
+    strongest = spectrum.uniform.channel[:TILES]
+    rank = _occurrence(strongest)
+    flat = spectrum.basis[strongest, rank]
+    # A singular vector's sign means nothing: the largest weight is shown positive.
+    flat = flat * np.sign(np.take_along_axis(flat, np.abs(flat).argmax(1)[:, None], axis=1))
+    kernels = flat.reshape(-1, *spectrum.weight.shape[2:])
+    return SpectrumInfo(strength, kept, kernels, rank < counts[strongest])
+
+
+def grid_info(layer: Layer, spectrum: Tucker2Spectrum, r_out: int, r_in: int) -> GridInfo:
+    """The arrays of the Tucker-2 picture for a pair of ranks; at most 64 by 64 cells."""
+    most_out, most_in = spectrum.full
+    rows = np.unique(np.linspace(1, most_out, min(64, most_out)).round().astype(np.int64))
+    columns = np.unique(np.linspace(1, most_in, min(64, most_in)).round().astype(np.int64))
+    energy = spectrum.energy or 1.0
+    errors = spectrum.errors[np.ix_(rows - 1, columns - 1)] / energy
+    macs = tucker2_cost(layer, rows[:, None], columns[None, :]).macs / layer.macs
+    return GridInfo(
+        np.round(np.log10(np.maximum(errors, 1e-6)), 3),
+        np.round(macs, 4),
+        rows,
+        columns,
+        r_out,
+        r_in,
+    )
+
+
+def spectrum_figure(data: SpectrumInfo, height: int = 300) -> go.Figure:
+    """Left: every triplet of every channel, the kept ones lit. Right: the strongest kernels."""
+    figure = go.Figure(spectrum_traces(data), theme.layout(height, showlegend=False))
+    figure.update_layout(
+        shapes=spectrum_shapes(data),
+        xaxis=theme.axis("input channel c", domain=[0.0, 0.6]),
+        yaxis=theme.axis("triplet i", autorange="reversed"),
+        xaxis2={"visible": False, "domain": [0.66, 1.0], "anchor": "y2"},
+        yaxis2={"visible": False, "autorange": "reversed", "scaleanchor": "x2", "anchor": "x2"},
+    )
+    return figure
+
+
+def grid_figure(data: GridInfo, height: int = 300) -> go.Figure:
+    """The error of every rank pair as colour, lines of equal MACs, and the chosen pair."""
+    figure = go.Figure(grid_traces(data), theme.layout(height, showlegend=False))
+    figure.update_layout(
+        xaxis=theme.axis("r_in: input rank"),
+        yaxis=theme.axis("r_out: output rank"),
+        shapes=grid_shapes(data),
+    )
+    return figure
+
+
+def spectrum_traces(data: SpectrumInfo) -> list[go.Heatmap]:
+    """All triplets by their strength; the strongest kernels."""
+    return [
+        go.Heatmap(
+            z=np.round(data.strength, 2), y0=1, zmin=-4, zmax=0, colorscale=CELL_COLOURS,
+            showscale=False, xgap=1, ygap=1,
+            hovertemplate="channel %{x} · triplet %{y}<extra></extra>",
+        ),
+        go.Heatmap(
+            z=mosaic(data), zmin=-1, zmax=1.5, colorscale=KERNEL_COLOURS, showscale=False,
+            hoverinfo="skip", xaxis="x2", yaxis="y2",
+        ),
+    ]  # fmt: skip
+
+
+def spectrum_shapes(data: SpectrumInfo) -> list[dict[str, Any]]:
+    """Veils over what is dropped: the triplets below each channel's last, and their kernels."""
+    rank, channels = data.kept.shape
+    counts = data.kept.sum(0)
+    edges = np.flatnonzero(np.diff(counts, prepend=-1, append=-1))
+    steps = " ".join(
+        f"L{left - 0.5:g},{counts[left] + 0.5:g} L{right - 0.5:g},{counts[left] + 0.5:g}"
+        for left, right in itertools.pairwise(edges)
+    )
+    cells = f"M-0.5,{rank + 0.5:g} {steps} L{channels - 0.5:g},{rank + 0.5:g} Z"
+    _, height, width = data.kernels.shape
+    tiles = " ".join(
+        f"M{left - 0.5:g},{top - 0.5:g} h{width} v{height} h-{width} Z"
+        for kept, (top, left) in zip(data.kernels_kept, _corners(data), strict=True)
+        if not kept
+    )
+    return [
+        {"type": "path", "path": cells, "xref": "x", "yref": "y", **VEIL},
+        {"type": "path", "path": tiles or "M0,0 Z", "xref": "x2", "yref": "y2", **VEIL},
+    ]
+
+
+def mosaic(data: SpectrumInfo) -> Floats:
+    """Small images side by side: weights from -1 to 1, 1.5 between them."""
+    _, height, width = data.kernels.shape
+    corners = _corners(data)
+    bottom, right = corners[-1][0] + height, max(left for _, left in corners) + width
+    canvas = np.full((bottom, right), 1.5)
+    for (top, left), tile in zip(corners, np.round(data.kernels, 2), strict=True):
+        canvas[top : top + height, left : left + width] = tile
+    return canvas
+
+
+def _corners(data: SpectrumInfo) -> list[tuple[int, int]]:
+    """Top and left of every small image."""
+    count, height, width = data.kernels.shape
+    return [
+        (i // TILE_COLUMNS * (height + 1), i % TILE_COLUMNS * (width + 1)) for i in range(count)
+    ]
+
+
+def grid_traces(data: GridInfo) -> list[go.Heatmap | go.Contour]:
+    """The errors, and the lines of equal MACs."""
+    errors = go.Heatmap(
+        x=data.columns, y=data.rows, z=data.error, zmin=-2.5, zmax=0, colorscale=theme.ERROR,
+        customdata=data.macs,
+        colorbar={
+            "title": {"text": "relative error"}, "tickvals": [-2, -1.301, -1, -0.523, 0],
+            "ticktext": ["1 %", "5 %", "10 %", "30 %", "100 %"], "thickness": 12,
+        },
+        hovertemplate="r_out %{y} · r_in %{x}<br>%{customdata:.0%} of the dense MACs"
+        "<br>log₁₀ of the relative error: %{z:.2f}<extra></extra>",
+    )  # fmt: skip
+    macs = go.Contour(
+        x=data.columns, y=data.rows, z=data.macs, showscale=False, hoverinfo="skip",
+        contours={
+            "start": 0.2, "end": 1.0, "size": 0.2, "coloring": "none", "showlabels": True,
+            "labelformat": ".0%", "labelfont": {"color": "white", "size": 12},
+        },
+        line={"color": "white", "width": 1},
+    )  # fmt: skip
+    return [errors, macs]
+
+
+def grid_shapes(data: GridInfo) -> list[dict[str, Any]]:
+    """A ring at the chosen pair."""
+    return [_ring(data.r_in, data.r_out, 8, "white")]
+
+
+def _ring(x: float, y: float, radius: int, colour: str) -> dict[str, Any]:
+    """A circle of `radius` pixels."""
+    return {
+        "type": "circle", "xsizemode": "pixel", "ysizemode": "pixel", "xanchor": x, "yanchor": y,
+        "x0": -radius, "x1": radius, "y0": -radius, "y1": radius,
+        "line": {"color": colour, "width": 3},
+    }  # fmt: skip
+
+
+def _occurrence(channels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often each entry's channel came before it: its rank within the channel."""
+    seen: dict[int, int] = {}
+    ranks = []
+    for channel in channels.tolist():
+        ranks.append(seen.get(channel, 0))
+        seen[channel] = ranks[-1] + 1
+    return np.array(ranks, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Plans that meet a budget: tables of choices, and the search in them."""

@@ -1,0 +1,260 @@
+"""A network-wide budget becomes one choice for every layer.
+
+Each layer's choices lie in the plane of cost and squared error. Errors of layers add up, so the
+network's least error under a budget is a multiple-choice knapsack; walking the layers' lower
+convex hulls in order of error removed per unit of cost solves its relaxation exactly, what the
+last whole step leaves over is filled with the choices between the hull points, and `knapsack`
+closes the rest of the gap. For GDWS alone, well below break-even, the walk is MEGO over the whole
+network at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdws_explorer.network.budget.knapsack import improve
+from gdws_explorer.network.plans.choices import Choice
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ChoiceSet:
+    """Choices of one family for one layer, in any order.
+
+    cost, error : `(n,)`. ranks : `(n, k)`: G, or r_out and r_in. family : their class.
+    """
+
+    family: type[Choice]
+    cost: Ints
+    error: Floats
+    ranks: Ints
+
+    def choice(self, index: int) -> Choice:
+        """The choice at a position."""
+        make: Callable[..., Choice] = self.family
+        return make(*map(int, self.ranks[index]))
+
+    def undominated(self) -> ChoiceSet:
+        """Those that no other beats: rising cost, falling error."""
+        keep = _undominated(self.cost, self.error)
+        return replace(self, cost=self.cost[keep], error=self.error[keep], ranks=self.ranks[keep])
+
+
+@dataclass(frozen=True, eq=False)
+class FixedChoice:
+    """The one choice of a layer that is locked or skipped."""
+
+    only: Choice
+    cost: Ints
+    error: Floats
+
+    def choice(self, index: int) -> Choice:
+        """The choice, whatever the position."""
+        return self.only
+
+
+@dataclass(frozen=True, eq=False)
+class ParetoTable:
+    """The choices of one layer that are worth making: rising cost, falling error.
+
+    cost, error : `(n,)`. source, index : where each comes from. hull : positions of the lower
+    convex hull, `(h,)`, from the cheapest to the most exact.
+    """
+
+    options: Sequence[ChoiceSet | FixedChoice]
+    cost: Ints
+    error: Floats
+    source: Ints
+    index: Ints
+    hull: Ints
+
+    @classmethod
+    def of(cls, options: Sequence[ChoiceSet | FixedChoice]) -> ParetoTable:
+        """Drop every choice that another one dominates."""
+        cost = np.concatenate([o.cost for o in options])
+        error = np.concatenate([o.error for o in options])
+        source = np.repeat(np.arange(len(options)), [len(o.cost) for o in options])
+        index = np.concatenate([np.arange(len(o.cost)) for o in options])
+        keep = _undominated(cost, error)
+        cost, error = cost[keep], error[keep]
+        return cls(options, cost, error, source[keep], index[keep], _hull(cost, error))
+
+    def choice(self, position: int) -> Choice:
+        """The choice at a position of the table."""
+        return self.options[int(self.source[position])].choice(int(self.index[position]))
+
+    def cheapest(self, error: float) -> int:
+        """Position of the least cost whose error is ≤ `error` (the most exact if none is)."""
+        met = int(np.searchsorted(self._rising_error, error, side="right"))
+        return len(self.cost) - max(1, met)
+
+    def best(self, cost: float) -> int:
+        """Position of the least error whose cost is ≤ `cost` (the cheapest if none is)."""
+        return max(0, int(np.searchsorted(self.cost, cost, side="right")) - 1)
+
+    def weighed(self, weight: float) -> ParetoTable:
+        """The same choices with their errors multiplied by a positive weight."""
+        return replace(self, error=self.error * weight)
+
+    @cached_property
+    def _rising_error(self) -> Floats:
+        return self.error[::-1]
+
+
+class Allocation(NamedTuple):
+    """One choice per layer, and how good it is.
+
+    found : the total that was made small: error under a cost, or cost under an error.
+    bound : no choice at all can be below it; equal to `found` where that is proven best.
+    """
+
+    choices: dict[str, Choice]
+    found: float
+    bound: float
+
+
+class Allocator:
+    """Network-wide allocation over the layers' tables, by name; each question is a look-up."""
+
+    def __init__(self, named: Mapping[str, ParetoTable]) -> None:
+        self.names = tuple(named)
+        self.tables = tables = tuple(named.values())
+        # What one step along one layer's hull spends and gains; the empty one keeps the types.
+        none = np.empty(0)
+        owner = np.repeat(np.arange(len(tables)), [len(t.hull) - 1 for t in tables])
+        spent = np.concatenate([none, *(np.diff(t.cost[t.hull]) for t in tables)]).astype(np.int64)
+        gained = np.concatenate([none, *(-np.diff(t.error[t.hull]) for t in tables)])
+        self.least_cost = sum(int(t.cost[0]) for t in tables)
+        self.most_error = sum(float(t.error[0]) for t in tables)
+        self.least_error = sum(float(t.error[-1]) for t in tables)
+        order = np.argsort(-gained / spent, kind="stable")
+        self._owner = owner[order]
+        self._spent = np.cumsum(spent[order])
+        self._gained = np.cumsum(gained[order])
+
+    def under_cost(self, cost: int, *, exact: bool = True) -> Allocation:
+        """The least total error with total cost ≤ `cost` (which is ≥ `least_cost`).
+
+        exact : close what the greedy walk leaves of the gap; else the walk alone, in microseconds.
+        """
+        spare = cost - self.least_cost
+        steps = int(np.searchsorted(self._spent, spare, side="right"))
+        places = self._after(steps)
+        slack = cost - sum(int(t.cost[p]) for t, p in zip(self.tables, places, strict=True))
+
+        def better(i: int) -> tuple[int, float]:
+            table, place = self.tables[i], places[i]
+            new = table.best(int(table.cost[place]) + slack)
+            return new, float(table.error[place] - table.error[new])
+
+        for i in _worthwhile(better, len(places)):
+            new, _ = better(i)
+            slack -= int(self.tables[i].cost[new] - self.tables[i].cost[places[i]])
+            places[i] = new
+        errors = [table.error for table in self.tables]
+        bound, slope = self._relaxed(steps, spare, self._spent, self._gained)
+        if exact and steps < len(self._spent):
+            costs = [table.cost.astype(np.float64) for table in self.tables]
+            places, best = improve(errors, costs, cost, slope, places)
+            if best:
+                return self._allocation(places, errors, math.inf)
+        return self._allocation(places, errors, self.most_error - bound)
+
+    def under_error(self, error: float, *, exact: bool = True) -> Allocation:
+        """The least total cost with total error ≤ `error` (which is ≥ `least_error`).
+
+        The total is summed in the layers' order, as a summary sums it. exact : as in `under_cost`.
+        """
+        wanted = self.most_error - error
+        steps = min(int(np.searchsorted(self._gained, wanted, side="left")) + 1, len(self._gained))
+        steps = 0 if wanted <= 0 else steps
+        places = self._after(steps)
+        while True:
+            total = sum(float(t.error[p]) for t, p in zip(self.tables, places, strict=True))
+            if total <= error or steps >= len(self._gained):
+                break
+            steps += 1  # the cumulative sums and the total may round differently
+            places = self._after(steps)
+        slack = error - total
+
+        def better(i: int) -> tuple[int, float]:
+            table, place = self.tables[i], places[i]
+            new = table.cheapest(float(table.error[place]) + slack)
+            return new, float(table.cost[place] - table.cost[new])
+
+        for i in _worthwhile(better, len(places)):
+            new, gain = better(i)
+            grown = float(self.tables[i].error[new] - self.tables[i].error[places[i]])
+            if gain > 0 and grown <= slack:
+                slack -= grown
+                places[i] = new
+        costs = [table.cost.astype(np.float64) for table in self.tables]
+        bound, slope = self._relaxed(max(0, steps - 1), wanted, self._gained, self._spent)
+        if exact and wanted > 0:
+            errors = [table.error for table in self.tables]
+            places, best = improve(costs, errors, error, slope, places)
+            if best:
+                return self._allocation(places, costs, math.inf)
+        return self._allocation(places, costs, self.least_cost + bound)
+
+    def _relaxed(
+        self, steps: int, amount: float, given: Floats | Ints, taken: Floats | Ints
+    ) -> tuple[float, float]:
+        """What the steps take in for `amount` given, the last one in part, and its rate."""
+        if not len(given):
+            return 0.0, 0.0
+        last = min(steps, len(given) - 1)
+        before = (float(given[last - 1]), float(taken[last - 1])) if last else (0.0, 0.0)
+        rate = (float(taken[last]) - before[1]) / (float(given[last]) - before[0])
+        share = min(max(amount - before[0], 0.0), float(given[last]) - before[0])
+        return before[1] + rate * share, rate
+
+    def _allocation(
+        self, places: Sequence[int], values: Sequence[Floats], bound: float
+    ) -> Allocation:
+        found = sum(float(v[p]) for v, p in zip(values, places, strict=True))
+        chosen = (t.choice(p) for t, p in zip(self.tables, places, strict=True))
+        return Allocation(
+            dict(zip(self.names, chosen, strict=True)), found, min(max(bound, 0.0), found)
+        )
+
+    def _after(self, steps: int) -> list[int]:
+        taken = np.bincount(self._owner[:steps], minlength=len(self.tables))
+        return [int(t.hull[n]) for t, n in zip(self.tables, taken, strict=True)]
+
+
+def _worthwhile(better: Callable[[int], tuple[int, float]], layers: int) -> list[int]:
+    """Layers that the slack can improve, the greatest gain first."""
+    gains = [(better(i)[1], i) for i in range(layers)]
+    return [i for gain, i in sorted(gains, key=lambda pair: -pair[0]) if gain > 0]
+
+
+def _undominated(cost: Ints, error: Floats) -> Ints:
+    """Positions of what nothing of less cost or error beats, by rising cost."""
+    order = np.lexsort((error, cost))
+    best_before = np.minimum.accumulate(np.append(np.inf, error[order[:-1]]))
+    kept: Ints = order[error[order] < best_before]
+    return kept
+
+
+def _hull(cost: Ints, error: Floats) -> Ints:
+    """Positions of the lower convex hull of points with rising cost and falling error."""
+    hull = np.arange(len(cost))
+    while len(hull) > 2:
+        slope = np.diff(error[hull]) / np.diff(cost[hull])
+        # A point on or above the chord of its neighbours is not needed; dropping all such
+        # points at once is safe, since every chord joins two real choices.
+        inside = np.append(True, np.append(slope[:-1] < slope[1:], True))
+        if inside.all():
+            break
+        hull = hull[inside]
+    return hull

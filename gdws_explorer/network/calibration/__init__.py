@@ -1,0 +1,1 @@
+"""What images show of a network: moments, margins, α, and the refit."""

@@ -1,0 +1,1 @@
+"""Milliseconds of layers, measured and interpolated."""

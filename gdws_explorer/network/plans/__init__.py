@@ -1,0 +1,1 @@
+"""Layers, the choices for them, their costs, and plans: values only."""

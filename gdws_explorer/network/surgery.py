@@ -1,0 +1,90 @@
+"""Plan and model to a compressed model, and back to dense kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from gdws_explorer.errors import ModelError, PlanError
+from gdws_explorer.network.plans.choices import Choice, Dense, family_of
+from gdws_explorer.network.plans.families import FACTORISED, FAMILIES
+from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.utils.modules import deep_copy
+
+
+def with_layers(model: nn.Module, make: Callable[[str, nn.Module], nn.Module | None]) -> nn.Module:
+    """A deep copy of `model` in which `make(name, module)` replaces what it returns a module for.
+
+    A module that stands under two names is asked for once, and replaced under both.
+    """
+    mine = deep_copy(model)
+    for name, module in list(mine.named_modules()):
+        new = make(name, module)
+        if new is not None:
+            new.train(module.training)
+            # The object itself becomes the new module, as torch's lazy modules do: a forward
+            # that reaches it through a plain list or an alias meets the new one too.
+            module.__class__, module.__dict__ = type(new), new.__dict__
+    return mine
+
+
+def densify(model: nn.Module) -> nn.Module:
+    """A copy whose factorised layers are single ones with the rebuilt kernel.
+
+    Same outputs up to rounding; faster to attack while G > C.
+    """
+
+    def make(_name: str, module: nn.Module) -> nn.Module | None:
+        return module.dense() if isinstance(module, FACTORISED) else None  # type: ignore[operator]
+
+    return with_layers(model, make)
+
+
+def check_same_architecture(model: nn.Module, dense: nn.Module) -> None:
+    """Raise ModelError unless `model` holds what `dense` holds, with other numbers."""
+    mine, theirs = ({n: t.shape for n, t in m.state_dict().items()} for m in (model, dense))
+    odd = next((n for n in [*theirs, *mine] if mine.get(n) != theirs.get(n)), None)
+    if odd is not None:
+        raise ModelError(
+            f"{odd} is {_shape(mine.get(odd))} in the model and {_shape(theirs.get(odd))} in the "
+            "network; expected this network, trained further or compressed."
+        )
+
+
+def apply_structure(model: nn.Module, plan: Plan) -> nn.Module:
+    """A copy of a dense `model` with the plan's structure, its new weights still zero.
+
+    For loading an exported state_dict: the GDWS gather index comes with it.
+    """
+    missing = [name for name, _ in plan if name not in dict(model.named_modules())]
+    if missing:
+        raise PlanError(
+            f"the model has no layer {missing[0]!r}; expected the network the plan was made for."
+        )
+    choices = dict(plan.layers)
+
+    def make(name: str, module: nn.Module) -> nn.Module | None:
+        choice = choices.get(name)
+        return None if choice is None else _structure(name, module, choice)
+
+    return with_layers(model, make)
+
+
+def _shape(shape: torch.Size | None) -> str:
+    return "missing" if shape is None else str(tuple(shape))
+
+
+def _structure(name: str, module: nn.Module, choice: Choice) -> nn.Module | None:
+    if isinstance(choice, Dense):
+        return None
+    if not isinstance(module, nn.Conv2d | nn.Linear):
+        raise PlanError(
+            f"{name} is a {type(module).__name__}; the plan expects an nn.Conv2d or nn.Linear."
+        )
+    one = FAMILIES[family_of(choice)]
+    why = one.why_not(module)
+    if why is not None:
+        raise PlanError(f"{name} cannot become {choice}: {why}.")
+    return one.empty(module, choice)

@@ -1,0 +1,244 @@
+"""Find the layers of a network and trace their shapes, once."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils import parametrize
+
+from gdws_explorer.errors import DataError, ModelError
+from gdws_explorer.network.mac_counter import MacCounter
+from gdws_explorer.network.plans.families import FAMILIES
+from gdws_explorer.network.plans.layer import Layer
+from gdws_explorer.network.weight_reads import WeightReadTracker
+from gdws_explorer.utils.hashing import Digest
+from gdws_explorer.utils.rng import exclusive_rng
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+WEIGHTED = (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one forward pass showed.
+
+    layers : in the order of their first call. macs : of the whole network, functional
+    operations included. unused : convolutions that the pass never called.
+    """
+
+    layers: tuple[Layer, ...]
+    macs: int
+    unused: tuple[str, ...]
+
+
+def one_example(example: Tensor, model: nn.Module) -> Tensor:
+    """The first of a batch `(N, …)`, on the model's device and in its floating type."""
+    if not isinstance(example, Tensor):
+        raise DataError(
+            f"the example is a {type(example).__name__}; expected a tensor (N, C, H, W)."
+        )
+    if example.ndim < 2 or len(example) == 0:
+        raise DataError(
+            f"the example has shape {tuple(example.shape)}; expected a batch (N, C, H, W) with "
+            "at least one image."
+        )
+    place = next(model.parameters(), torch.zeros(()))
+    dtype = place.dtype if example.is_floating_point() else example.dtype
+    return example[:1].detach().to(place.device, dtype)
+
+
+def trace(model: nn.Module, example: Tensor) -> Trace:
+    """Run the model once on `example` `(1, …)` and describe every layer it calls.
+
+    A module that is called twice has twice the MACs. Raises ModelError where the model has no
+    convolution, refuses the example, or holds weights that are NaN or infinite.
+    """
+    named = {name: m for name, m in model.named_modules() if isinstance(m, WEIGHTED)}
+    if not any(isinstance(m, CONVOLUTIONS + TRANSPOSED) for m in named.values()):
+        raise ModelError(f"{type(model).__name__} has no convolution to approximate.")
+    for name, parameter in model.named_parameters():
+        if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
+            raise ModelError(f"{name} holds NaN or infinite values; repair the network first.")
+    calls: dict[str, list[tuple[torch.Size, torch.Size]]] = {}
+
+    reading = WeightReadTracker(named)
+
+    def note(name: str, inputs: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        reading.leave(name)
+        taken = inputs[0] if inputs else kwargs["input"]
+        calls.setdefault(name, []).append((taken.shape, output.shape))
+
+    hooks = [
+        module.register_forward_hook(
+            lambda _m, inputs, kwargs, output, name=name: note(name, inputs, kwargs, output),
+            with_kwargs=True,
+        )
+        for name, module in named.items()
+    ] + [
+        module.register_forward_pre_hook(lambda _m, _inputs, name=name: reading.enter(name))
+        for name, module in named.items()
+    ]
+    counter = MacCounter()
+    try:
+        with exclusive_rng(example.device), _countable(), torch.no_grad(), counter, reading:
+            model(example)
+    except Exception as error:
+        cause = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(
+            f"the model does not take an example of shape {tuple(example.shape)}: {cause[0]}"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+    shared, read = _shared(model), reading.elsewhere | _fast(model, named)
+    layers = tuple(
+        _layer(name, named[name], met, _reasons(named[name], shared, name in read))
+        for name, met in calls.items()
+    )
+    known = sum(layer.macs for layer in layers)
+    unused = tuple(n for n, m in named.items() if n not in calls and not isinstance(m, nn.Linear))
+    return Trace(layers, max(known, counter.macs), unused)
+
+
+def fingerprint(model: nn.Module, layers: tuple[Layer, ...], input_shape: tuple[int, ...]) -> str:
+    """SHA-256 of the weights, the buffers and the layer shapes, as 64 hex digits."""
+    digest = Digest(repr(input_shape))
+    for layer in layers:
+        shape = (layer.name, layer.weight_shape, layer.in_positions, layer.out_positions)
+        digest.text(repr(shape) + _unusual(model.get_submodule(layer.name)))
+    # Buffers again by name for those that the state_dict leaves out.
+    return digest.tensors({**model.state_dict(), **dict(model.named_buffers())}).hex
+
+
+def _unusual(module: nn.Module) -> str:
+    """What sizes do not tell of a convolution; nothing for the usual ones."""
+    dilation, mode = getattr(module, "dilation", 1), getattr(module, "padding_mode", "zeros")
+    steps = dilation if isinstance(dilation, tuple) else (dilation,)
+    plain = mode == "zeros" and all(step == 1 for step in steps)
+    return "" if plain else f"{dilation} {mode} {module.padding}"
+
+
+def _layer(
+    name: str,
+    module: nn.Module,
+    met: list[tuple[torch.Size, torch.Size]],
+    reasons: Mapping[str, str],
+) -> Layer:
+    weight, bias = module.weight, module.bias
+    assert isinstance(weight, Tensor)
+    assert bias is None or isinstance(bias, Tensor)
+    spatial = 0 if isinstance(module, nn.Linear) else weight.ndim - 2
+    ins, outs = ([_positions(call[i], spatial) for call in met] for i in (0, 1))
+    transposed = isinstance(module, TRANSPOSED)
+    numbers = [weight] if bias is None else [weight, bias]
+    return Layer(
+        name=name,
+        kind=type(module).__name__,
+        weight_shape=tuple(weight.shape),
+        in_size=tuple(met[0][0][-spatial:]) if spatial else (),
+        out_size=tuple(met[0][1][-spatial:]) if spatial else (),
+        calls=len(met),
+        in_positions=sum(ins),
+        mid_positions=sum(_rows_by_columns(*call) for call in met) if spatial == 2 else 0,
+        out_positions=sum(outs),
+        groups=getattr(module, "groups", 1),
+        macs=weight.numel() * sum(ins if transposed else outs),
+        params=sum(t.numel() for t in numbers),
+        bytes=sum(t.numel() * t.element_size() for t in numbers),
+        itemsize=weight.element_size(),
+        bias=bias is not None,
+        reasons=reasons,
+    )
+
+
+def _positions(shape: torch.Size, spatial: int) -> int:
+    """How often the weights are used: everything but the channels, what the batch holds included.
+
+    A model may fold time or windows of its one example into the batch.
+    """
+    channels = len(shape) - spatial - 1
+    return math.prod(shape[:channels]) * math.prod(shape[channels + 1 :])
+
+
+def _rows_by_columns(taken: torch.Size, given: torch.Size) -> int:
+    """Positions after a vertical convolution alone: the output's rows, the input's columns."""
+    return math.prod(given[:-3]) * given[-2] * taken[-1]
+
+
+@contextmanager
+def _countable() -> Iterator[None]:
+    """Attention by plain matrix products: the flop counter does not know its fused kernels."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _shared(model: nn.Module) -> frozenset[int]:
+    """The ids of parameters that stand in more than one place."""
+    places = Counter(id(p) for m in model.modules() for p in m._parameters.values())
+    return frozenset(p for p, times in places.items() if times > 1) - {id(None)}
+
+
+def _fast(model: nn.Module, named: Mapping[str, nn.Module]) -> frozenset[str]:
+    """Layers whose weight torch's transformer layer reads in its fast path, which is not traced."""
+    encoders = [m for m in model.modules() if isinstance(m, nn.TransformerEncoderLayer)]
+    read = {id(child) for encoder in encoders for child in encoder.children()}
+    return frozenset(name for name, module in named.items() if id(module) in read)
+
+
+def _reasons(module: nn.Module, shared: frozenset[int], read: bool) -> dict[str, str]:
+    """Why a family cannot approximate this layer, by family; empty where all can.
+
+    read : whether something outside the layer reads its weight or bias.
+    """
+    why = _never(module, shared)
+    if why is None and read:
+        why = "its weight or bias is also read outside of it: call the layer itself instead"
+    if why is not None:
+        return dict.fromkeys(FAMILIES, why)
+    assert isinstance(module, nn.Conv2d | nn.Linear)
+    asked = {name: one.why_not(module) for name, one in FAMILIES.items()}
+    return {name: why for name, why in asked.items() if why is not None}
+
+
+def _never(module: nn.Module, shared: frozenset[int]) -> str | None:
+    kind = type(module).__name__
+    if isinstance(module, TRANSPOSED):
+        return f"{kind}: transposed convolutions are not supported"
+    if not isinstance(module, nn.Conv2d | nn.Linear):
+        return f"{kind}: only 2-D convolutions are supported"
+    if parametrize.is_parametrized(module):
+        return "its weight is parametrized: torch.nn.utils.parametrize.remove_parametrizations"
+    if "weight" not in module._parameters:
+        return "its weight is computed (weight or spectral norm): remove the norm first"
+    if _own_forward(module):
+        return f"{kind} has a forward of its own"
+    if module._forward_hooks or module._forward_pre_hooks:
+        return "it carries forward hooks, which a replacement would lose: remove them first"
+    if not shared.isdisjoint((id(module.weight), id(module.bias))):
+        return "it shares its weight or bias with another part of the network: give it its own copy"
+    return None
+
+
+def _own_forward(module: nn.Conv2d | nn.Linear) -> bool:
+    kind = type(module)
+    if "forward" in vars(module):  # patched on the object itself
+        return True
+    if isinstance(module, nn.Linear):
+        return kind.forward is not nn.Linear.forward
+    own = kind.forward is not nn.Conv2d.forward
+    return own or getattr(kind, "_conv_forward", None) is not nn.Conv2d._conv_forward

@@ -1,0 +1,64 @@
+"""Which layers' weights a forward pass reads outside of the layers themselves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+
+class WeightReadTracker(TorchFunctionMode):
+    """While it is entered, notes every operation on a layer's weight or bias that is not its own.
+
+    Such a layer cannot be replaced: what reads its weight would find none. The layers' hooks call
+    `enter` and `leave`.
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self._owner = {
+            id(parameter): name
+            for name, layer in layers.items()
+            for parameter in layer._parameters.values()
+            if parameter is not None
+        }
+        self._inside: Counter[str] = Counter()
+        self._elsewhere: set[str] = set()
+
+    @property
+    def elsewhere(self) -> frozenset[str]:
+        """Names of the layers whose weight or bias was read outside of them."""
+        return frozenset(self._elsewhere)
+
+    def enter(self, name: str) -> None:
+        """A layer's forward begins."""
+        self._inside[name] += 1
+
+    def leave(self, name: str) -> None:
+        """A layer's forward ends."""
+        self._inside[name] -= 1
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run the operation and look at what it was given."""
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if _has_tensor(out):  # what gives a shape, type or device reads no number
+            for value in (*args, *kwargs.values()):
+                owner = self._owner.get(id(value))
+                if owner is not None and not self._inside[owner]:
+                    self._elsewhere.add(owner)
+        return out
+
+
+def _has_tensor(out: Any) -> bool:
+    parts = out if isinstance(out, tuple | list) else (out,)
+    return any(isinstance(part, Tensor) for part in parts)

@@ -1,0 +1,127 @@
+"""Images and labels as the attacks need them, and which of them are measured."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gdws_explorer.errors import DataError
+
+
+def check_data(data: Any) -> tuple[Tensor, Tensor]:
+    """Images `(N, C, H, W)` as float and labels `(N,)` as int64, or what is wrong with them.
+
+    Attacks take images outside [0, 1] without a word and answer nonsense, so they are refused.
+
+    Raises DataError.
+    """
+    try:
+        x, y = data
+    except (TypeError, ValueError):
+        raise DataError(
+            f"data is {type(data).__name__}; expected a pair (images, labels) of tensors or arrays."
+        ) from None
+    images, labels = _tensor(x, "the images"), _tensor(y, "the labels")
+    if images.ndim != 4:
+        raise DataError(
+            f"the images have shape {tuple(images.shape)}; expected four dimensions, (N, C, H, W)."
+        )
+    if len(images) == 0:
+        raise DataError("there are no images; expected at least one.")
+    if not images.is_floating_point():
+        raise DataError(
+            f"the images are {_kind(images)}; expected floating point in [0, 1]: divide 8-bit "
+            "images by 255."
+        )
+    if not torch.isfinite(images).all():
+        raise DataError("the images hold NaN or infinite values; expected numbers in [0, 1].")
+    low, high = float(images.min()), float(images.max())
+    if low < 0 or high > 1:
+        raise DataError(
+            f"the images reach from {low:.4g} to {high:.4g}; expected [0, 1]: put the "
+            "normalisation inside the model."
+        )
+    if labels.ndim != 1 or len(labels) != len(images):
+        raise DataError(
+            f"the labels have shape {tuple(labels.shape)} for {len(images)} images; expected "
+            f"({len(images)},), one class index each."
+        )
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise DataError(f"the labels are {_kind(labels)}; expected whole numbers, class indices.")
+    if int(labels.min()) < 0:
+        raise DataError(f"a label is {int(labels.min())}; expected class indices from 0 up.")
+    return images, labels.to(torch.int64)
+
+
+def check_logits(logits: Any, labels: Tensor) -> Tensor:
+    """The model's answer to a batch, if it is one row of class scores per image.
+
+    Raises DataError for labels that the model has no score for, and for an answer that is not
+    such a table.
+    """
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(labels):
+        what = (
+            f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        )
+        raise DataError(
+            f"the model answers {len(labels)} images with {what}; expected class scores of shape "
+            f"({len(labels)}, classes)."
+        )
+    if int(labels.max()) >= logits.shape[1]:
+        raise DataError(
+            f"a label is {int(labels.max())}, but the model has {logits.shape[1]} classes; "
+            f"expected labels from 0 to {logits.shape[1] - 1}."
+        )
+    return logits
+
+
+def balanced_sample(labels: Tensor, n: int | None, seed: int) -> Tensor:
+    """Indices `(n,)` of a seeded sample with the classes as equal as they can be.
+
+    The classes take turns, so a sample of 100 is the beginning of the sample of 200. n None
+    takes all images, in the same order. Raises DataError where n is not in 1..N.
+    """
+    total = len(labels)
+    if n is None:
+        n = total
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= total:
+        raise DataError(
+            f"n is {n!r}; expected a whole number from 1 to {total}, the images at hand, or None "
+            "for all."
+        )
+    order = np.random.default_rng(seed).permutation(total)
+    shuffled = labels.cpu().numpy()[order]
+    turn = np.empty(total, dtype=np.int64)
+    for label in np.unique(shuffled):
+        mine = np.flatnonzero(shuffled == label)
+        turn[mine] = np.arange(len(mine))
+    return torch.from_numpy(order[np.argsort(turn, kind="stable")][:n].copy())
+
+
+def data_fingerprint(x: npt.ArrayLike, y: npt.ArrayLike) -> str:
+    """SHA-256 (16 hex digits) of images `(N, C, H, W)` and labels `(N,)`, tensors or arrays."""
+    digest = hashlib.sha256()
+    for part, dtype in ((x, np.float32), (y, np.int64)):
+        array = np.ascontiguousarray(part, dtype=dtype)
+        digest.update(str(array.shape).encode() + array.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _tensor(value: Any, what: str) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach()
+    try:
+        return torch.from_numpy(np.array(value))
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{what} are {type(value).__name__}; expected a tensor or an array of numbers."
+        ) from None
+
+
+def _kind(values: Tensor) -> str:
+    return str(values.dtype).removeprefix("torch.")

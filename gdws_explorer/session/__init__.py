@@ -1,0 +1,1 @@
+"""The explorer without a browser: one network, its plan, records and jobs."""

@@ -1,0 +1,53 @@
+"""The scale of the network-wide budget: position of a slider, number, weights of layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plans.cost import Summary
+from gdws_explorer.network.plans.plan import Plan
+
+WEIGHINGS = ("relative", "squared")
+
+
+def budget_weights(network: Network, weighing: str) -> Literal["relative"] | None:
+    """How a budget compares errors; a calibrated network knows it from its images."""
+    return "relative" if weighing == "relative" and network.calibration is None else None
+
+
+NETWORK_MEANINGS = ("macs", "params", "error", "beta", "alpha")
+RULES = ("beta", "alpha")  # one bound for every layer, as in the paper
+DECADES = 5.0  # of squared error, from the kernel's whole energy downwards
+
+
+def network_number(network: Network, by: str, position: float) -> float:
+    """The budget at a position of the network's fader.
+
+    "macs", "params": the fraction itself. "error": a fraction of the kernels' squared norms.
+    "beta", "alpha": one squared error for every layer, as in the paper; for "alpha" the network
+    is one that weighs errors by α (`Network.weighted`).
+    """
+    place = min(1.0, max(0.0, position))
+    if by in ("macs", "params"):
+        return place
+    share = 10.0 ** (-DECADES * place)
+    return float(share * network.most_error() if by in RULES else share)
+
+
+def network_position(network: Network, by: str, number: float) -> float:
+    """The position of a budget; the inverse of `network_number`."""
+    if by in ("macs", "params"):
+        return min(1.0, max(0.0, number))
+    share = number / network.most_error() if by in RULES else number
+    return min(1.0, max(0.0, -math.log10(share) / DECADES)) if share > 0 else 1.0
+
+
+def network_share(network: Network, plan: Plan, summary: Summary, by: str) -> float:
+    """The budget that a plan keeps to: the number that `network_position` takes."""
+    if by == "macs":
+        return summary.macs / summary.dense_macs
+    if by == "params":
+        return summary.params / summary.dense_params
+    return network.beta_of(plan) if by in RULES else summary.relative_error

@@ -1,0 +1,229 @@
+"""Measured plans of one network on one set of images, setting by setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from gdws_explorer.errors import DataError
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.robust.data_checks import data_fingerprint
+from gdws_explorer.robust.sequence import any_attack_from_dict
+from gdws_explorer.study.attack_settings import AttackSpec
+from gdws_explorer.study.plan_evaluator import PlanEvaluator
+from gdws_explorer.study.prediction import predict
+from gdws_explorer.study.record_files import write_csv
+from gdws_explorer.study.records import EvaluationSetting, Record
+from gdws_explorer.study.runner import StudyRun
+from gdws_explorer.study.storage.store import Store
+
+SAMPLE = 360  # images measured unless the user says otherwise
+
+
+class SettingCount(NamedTuple):
+    """A setting, the measurements made in it, and what to call it."""
+
+    setting: EvaluationSetting
+    measured: int
+    label: str
+
+
+class Measurements:
+    """How plans are measured now, and what was measured so.
+
+    data : images and labels, or None where nothing can be measured. attack, n, seed : the present
+    setting; only records of this setting share a front. bundled : records that came with the
+    network.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        data: tuple[Tensor, Tensor] | None,
+        attack: AttackSpec,
+        bundled: Iterable[Record] = (),
+        store: Store | None = None,
+        *,
+        owned: bool = True,
+    ) -> None:
+        self.data = data
+        self.attack = attack
+        self.n = 0 if data is None else min(len(data[1]), SAMPLE)
+        self.seed = 0
+        self._network = network
+        self._images = "" if data is None else data_fingerprint(*data)
+        self._bundled = tuple(bundled)
+        self._begin()
+        self._store = Store() if store is None else store
+        self._owned = owned
+        self._known: dict[EvaluationSetting, tuple[Hashable, dict[str, Record]]] = {}
+        self._elsewhere: EvaluationSetting | None = None
+
+    @property
+    def setting(self) -> EvaluationSetting:
+        """What records must share to stand on the front."""
+        attack = None if self.attack is None else self.attack.to_dict()
+        return EvaluationSetting(self._network.fingerprint, self._images, attack, self.n, self.seed)
+
+    @property
+    def how(self) -> tuple[AttackSpec, int, int]:
+        """Attack, n and seed of the present setting."""
+        return self.attack, self.n, self.seed
+
+    def _begin(self) -> None:
+        """Take the setting of the bundled records, so that the front opens with them.
+
+        Where there are images they must be of these, under the attack that was asked for; where
+        there are none, the records say all there is.
+        """
+        for record in self._bundled:
+            if record.plan.fingerprint != self._network.fingerprint:
+                continue
+            if self.data is None:
+                self._images, self.n, self.seed = record.data, record.n, record.seed
+                told = record.attack
+                self.attack = None if told is None else any_attack_from_dict(told)
+                return
+            asked = None if self.attack is None else self.attack.to_dict()
+            if (record.data, record.attack) == (self._images, asked):
+                self.n, self.seed = record.n, record.seed
+                return
+
+    def change(self, attack: AttackSpec, n: int) -> None:
+        """Measure with this attack on n images from now on."""
+        if self.data is not None and not 1 <= n <= len(self.data[1]):
+            raise DataError(f"n is {n}; expected 1 to {len(self.data[1])}, the images there are.")
+        self.attack, self.n = attack, n
+        self._elsewhere = None
+
+    def records(self, setting: EvaluationSetting | None = None) -> tuple[Record, ...]:
+        """The records of one setting, bundled ones first; a plan's latest wins.
+
+        setting : the present one unless given.
+        """
+        return tuple(self._latest(setting or self.setting).values())
+
+    def of(self, plan: Plan) -> Record | None:
+        """The record of a plan in the present setting, if there is one."""
+        return self._latest(self.setting).get(plan.hash)
+
+    def _latest(self, setting: EvaluationSetting) -> dict[str, Record]:
+        """Records by their plan's hash; asked at every fader's move, looked up after a change."""
+        stamp = self._store.stamp()
+        known = self._known.get(setting)
+        if known is None or known[0] != stamp:
+            bundled = [r for r in self._bundled if r.setting == setting]
+            latest = {r.plan.hash: r for r in (*bundled, *self._store.records(setting))}
+            known = self._known[setting] = stamp, latest
+        return known[1]
+
+    def everything(self) -> tuple[Record, ...]:
+        """All records of this network, in whatever setting."""
+        return (*self._bundled, *self._store.records(fingerprint=self._network.fingerprint))
+
+    # -- other settings ------------------------------------------------------------------
+
+    @property
+    def shown(self) -> EvaluationSetting:
+        """The setting whose records are looked at: the present one until `show` says another."""
+        return self._elsewhere or self.setting
+
+    def show(self, setting: EvaluationSetting) -> None:
+        """Look at the records of another setting, one of `settings`.
+
+        One of these images becomes the present one, so that what is measured next stands on the
+        same front. One of other images can only be looked at, until the setting changes again.
+        """
+        if setting.fingerprint != self._network.fingerprint:
+            raise DataError(
+                f"the setting is of network {setting.fingerprint[:12]}…, this one is "
+                f"{self._network.fingerprint[:12]}…; explore that network to see its records."
+            )
+        if setting.data != self._images:
+            self._elsewhere = setting
+            return
+        self.change(
+            None if setting.attack is None else any_attack_from_dict(setting.attack), setting.n
+        )
+        self.seed = setting.seed
+
+    def settings(self) -> tuple[SettingCount, ...]:
+        """The settings in which this network was measured; the present one comes first."""
+        present = self.setting
+        counts = {present: 0}
+        for record in self._bundled:
+            counts[record.setting] = counts.get(record.setting, 0) + 1
+        for setting, count in self._store.counts(present.fingerprint).items():
+            counts[setting] = counts.get(setting, 0) + count
+        return tuple(
+            SettingCount(setting, count, self._words(setting)) for setting, count in counts.items()
+        )
+
+    def others(self) -> int:
+        """How many measurements of this network are of other settings."""
+        return sum(one.measured for one in self.settings()[1:])
+
+    def _words(self, setting: EvaluationSetting) -> str:
+        images = "" if setting.data == self._images else f" · other images ({setting.data[:8]})"
+        return setting.label + images
+
+    def predicted(self, plan: Plan, error: float, metric: str) -> float | None:
+        """Where an unmeasured plan of this relative error should land.
+
+        Judged by the records of plans made from the same source: errors in weights and in outputs
+        are not the same.
+        """
+        alike = (r for r in self.records() if r.plan.calibration == plan.calibration)
+        return predict(alike, error, metric)
+
+    def meter(self, *networks: Network) -> PlanEvaluator:
+        """How plans of these networks are measured in the setting of this moment."""
+        if self.data is None:
+            raise DataError("there are no images to measure on; open with data=(images, labels).")
+        return PlanEvaluator(networks, self.data, self.attack, self.n, self.seed, self._images)
+
+    def batch(
+        self,
+        plans: Iterable[Plan],
+        *networks: Network,
+        meter: PlanEvaluator | None = None,
+        **watched: Any,
+    ) -> StudyRun:
+        """Many plans of these networks in the setting of this moment, kept as they come.
+
+        meter : how they are measured, where it is another setting. watched : total, record,
+        progress and cancel, as in `Batch`.
+        """
+        meter = meter or self.meter(*networks)
+        known = self.records(meter.setting)
+        return StudyRun(meter, plans, self._store, known=known, **watched)
+
+    def task(
+        self, plan: Plan, network: Network, parent: str | None = None
+    ) -> Callable[[Callable[[float], None], Callable[[], bool]], Record]:
+        """A function that measures `plan` in the setting of this moment and keeps the record.
+
+        network : the one the plan is made for.
+        """
+        meter = self.meter(network)
+
+        def measure(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Record:
+            record = meter.measure(plan, parent=parent, progress=progress, cancel=cancelled)
+            self._store.add(record)
+            return record
+
+        return measure
+
+    def save(self, path: str | Path) -> Path:
+        """Write the records of the present setting as CSV."""
+        write_csv(path, self.records())
+        return Path(path).absolute()
+
+    def close(self) -> None:
+        """Let go of the file of records, unless somebody else brought it and may go on."""
+        if self._owned:
+            self._store.close()

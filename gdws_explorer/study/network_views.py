@@ -1,0 +1,168 @@
+"""What approximations are made from: the weights alone, or the weights and some images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+
+from torch import Tensor
+
+from gdws_explorer.errors import DataError, PlanError
+from gdws_explorer.network.calibration.margins import sample_images
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.robust.attack_base import Attack
+
+IMAGES = 512  # looked at, of those there are
+ALPHA = 150  # for the paper's α
+KINDS = ("weights", "refit", "data")  # the weights; these, refitted on images; the images
+
+
+class NetworkViews:
+    """One network plain, and calibrated as often as somebody asked for it.
+
+    images : `(N, C, H, W)` with labels or None, to calibrate on; not those that plans are measured
+        on. None where there are none. cache : where α is kept, as in `Network.alpha`.
+    trained : what was trained here, by labels: a few words each.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        images: tuple[Tensor, Tensor | None] | None,
+        cache: bool | str | os.PathLike[str] = False,
+    ) -> None:
+        self.plain = network
+        self.images = images
+        self._cache = cache
+        self._calibrated: dict[str, Network] = {}  # refitted and trained ones too, by labels
+        self.trained: dict[str, str] = {}
+        self._refitted: Network | None = None
+        self._by_attack: dict[Attack | None, Network] = {}
+        self.weighted: Network | None = None  # by the latest α, whatever is measured since
+        self._weighed_under: Attack | None = None
+
+    def of(self, plan: Plan) -> Network:
+        """The network whose plan this is; PlanError where it was calibrated elsewhere."""
+        if plan.calibration is None:
+            return self.plain
+        try:
+            return self._calibrated[plan.calibration]
+        except KeyError:
+            if plan.trained:
+                raise PlanError(
+                    f"the plan's factors were trained ({plan.calibration[:16]}…) and are not "
+                    "here; open the trained network that was saved with it."
+                ) from None
+            raise PlanError(
+                f"the plan is made from data (calibration {plan.calibration[:12]}…) that was not "
+                "read here; choose “from images” with the same images and attack."
+            ) from None
+
+    def knows(self, plan: Plan) -> bool:
+        """Whether `of` has an answer."""
+        return plan.calibration is None or plan.calibration in self._calibrated
+
+    def kind(self, plan: Plan) -> str:
+        """Which of KINDS a plan is of, or "trained"."""
+        if plan.calibration is None:
+            return "weights"
+        if plan.trained:
+            return "trained"
+        return "data" if self.of(plan).calibration is not None else "refit"
+
+    def add(self, network: Network, words: str = "further") -> None:
+        """Make the plans of a trained network known, as `Network.trained` gave it; PlanError.
+
+        words : how it was trained.
+        """
+        if network.fingerprint != self.plain.fingerprint or network.label is None:
+            raise PlanError(
+                "the trained network is not this one, trained further; expected what "
+                "net.trained(model), gx.cstar or gx.finetune makes of it."
+            )
+        self._calibrated[network.label] = network
+        self.trained[network.label] = words
+
+    def named(self, label: str) -> Network:
+        """The trained network of this label; KeyError for another."""
+        return self._calibrated[label]
+
+    def refitted(self) -> Network:
+        """The plain network, refitted on the images; DataError where there are none."""
+        if self._refitted is None:
+            self._refitted = self.plain.refitted(self._images(IMAGES)[0])
+            self._calibrated[str(self._refitted.label)] = self._refitted
+        return self._refitted
+
+    def calibrated(self, attack: Attack | None) -> Network | None:
+        """The network that was calibrated under this attack, if it was."""
+        return self._by_attack.get(attack)
+
+    def calibrate(
+        self,
+        attack: Attack | None,
+        progress: Callable[[float], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Network:
+        """Calibrate on the images, under the attack that plans are measured with; DataError."""
+        x, y = self._images(IMAGES)
+        made = self.plain.calibrate(x, y, attack, n=None, progress=progress, cancel=cancel)
+        network = self.plain.calibrated(made, refit=x).prepare(cancel=cancel)
+        self._calibrated[str(network.label)] = self._by_attack[attack] = network
+        return network
+
+    def views(
+        self,
+        kinds: Collection[str],
+        attack: Attack | None,
+        *,
+        alpha: bool = False,
+        progress: Callable[[float], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> tuple[Network, ...]:
+        """The networks of some of KINDS; what has to be read under `attack` is read now.
+
+        alpha : weigh the errors of the weights by α of eq. 8. Errors: DataError without images.
+        """
+        made: dict[str, Callable[[], Network]] = {
+            "weights": lambda: self.weigh(attack, progress, cancel) if alpha else self.plain,
+            "refit": self.refitted,
+            "data": lambda: self._by_attack.get(attack) or self.calibrate(attack, progress, cancel),
+        }
+        return tuple(made[kind]() for kind in dict.fromkeys(kinds))
+
+    def attack_of(self, plan: Plan) -> Attack | None:
+        """The attack that the calibration of a plan was made under."""
+        same = (a for a, network in self._by_attack.items() if network.label == plan.calibration)
+        return next(same, None)
+
+    def knows_alpha(self, attack: Attack | None) -> bool:
+        """Whether α of eq. 8 is computed, under this attack."""
+        return self.weighted is not None and self._weighed_under == attack
+
+    def weigh(
+        self,
+        attack: Attack | None,
+        progress: Callable[[float], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> Network:
+        """Compute α of eq. 8 from the images; DataError where there are none."""
+        x, y = self._images(ALPHA)
+        alpha = self.plain.alpha(
+            x, y, attack, n=None, cache=self._cache, progress=progress, cancel=cancel
+        )
+        self.weighted, self._weighed_under = self.plain.weighted(alpha), attack
+        return self.weighted
+
+    def check(self) -> None:
+        """Raise DataError unless there are images."""
+        if self.images is None:
+            raise DataError(
+                "there are no images to learn from; open with gx.explore(…, calibration=images), "
+                "a few hundred that nothing is measured on."
+            )
+
+    def _images(self, n: int) -> tuple[Tensor, Tensor | None]:
+        self.check()
+        return sample_images(self.images, n, seed=0)

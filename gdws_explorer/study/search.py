@@ -1,0 +1,181 @@
+"""Plans that a multi-objective sampler proposes, beginning from the analytic front.
+
+What it varies is small, whatever the network: how much of the network's cost may stay, and what
+each layer's error counts while the budget spends it (`Network.budget` with weights). So every
+proposal is the best of its kind, the analytic front is the point where nothing is varied, and
+which family and which ranks a layer gets comes from the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+
+from gdws_explorer.errors import BudgetError, ExplorerError
+from gdws_explorer.network.calibration.data_aware import layer_weights
+from gdws_explorer.network.network import Network
+from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.study.objectives import ACCURACIES, Objectives
+from gdws_explorer.study.records import Record
+from gdws_explorer.study.storage.store import quiet
+
+SAMPLERS = ("nsga2", "tpe")
+SPAN = 3.0  # octaves by which a layer's weight may rise or fall
+BALANCE = 1.2  # of the exponent that makes errors relative to their layer: 0 not at all, 1 wholly
+PATIENCE = 4  # proposals per evaluation: a small network has few plans
+
+
+class Space:
+    """What a search may choose, as parameters of an Optuna trial.
+
+    networks : the views of one model whose plans are tried. measure : "macs", "params" or "ms",
+    what is budgeted. most : the largest budget, None for that of the dense network.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        measure: str = "macs",
+        families: Collection[str] | None = None,
+        most: float | None = None,
+    ) -> None:
+        self._networks = networks
+        self._measure = measure
+        self._families = families
+        self._weights = [_weights(network) for network in networks]
+        first = networks[0]
+        self._free = [name for name in first.names if name not in first.skip]
+        # A hair above the least, which is a quotient; the budget takes it as a whole number.
+        self._least = (1 + 1e-9) * max(
+            network.least(measure, families=families) for network in networks
+        )
+        whole = 1.0
+        if measure == "ms":
+            assert first.latencies is not None
+            whole = first.latencies.total(())
+        self._most = whole if most is None else min(whole, most)
+        if self._most < self._least:
+            raise BudgetError(
+                f"the constraint of {self._most:.4g} on {measure} cannot be met: with these "
+                f"families the cheapest plan needs {self._least:.4g}."
+            )
+
+    def plan(self, trial: optuna.Trial) -> Plan:
+        """The plan of a trial."""
+        source = 0
+        if len(self._networks) > 1:
+            source = trial.suggest_categorical("source", list(range(len(self._networks))))
+        network = self._networks[source]
+        budget = trial.suggest_float("budget", self._least, self._most)
+        balance = trial.suggest_float("balance", 0.0, BALANCE)
+        weights = {
+            name: weight * network.energy(name) ** (1 - balance) if network.energy(name) else weight
+            for name, weight in self._weights[source].items()
+        }
+        for name in self._free:
+            weights[name] *= 2 ** trial.suggest_float(f"octaves of {name}", -SPAN, SPAN)
+        macs, params, ms = (budget if self._measure == one else None for one in _BUDGETS)
+        return network.budget(
+            macs=macs, params=params, ms=ms, families=self._families, weights=weights, exact=False
+        )
+
+    def analytic(self, count: int) -> list[dict[str, Any]]:
+        """Parameters of the analytic front: so many budgets in all, nothing else varied."""
+        still = {"balance": 1.0, **{f"octaves of {name}": 0.0 for name in self._free}}
+        found = []
+        for turn, budget in enumerate(np.linspace(self._least, self._most, count)):
+            several = len(self._networks) > 1
+            source = {"source": turn % len(self._networks)} if several else {}
+            found.append({**source, "budget": min(float(budget), self._most), **still})
+        return found
+
+
+_BUDGETS = ("macs", "params", "ms")
+
+
+class Search:
+    """Proposes plans, and learns from their records; made for a Batch.
+
+    networks : views of one model. aim : what for. evaluations : different plans in all. warm : how
+    many of them lie on the analytic front. sampler : "nsga2" (Deb et al., 2002) or "tpe" (Ozaki
+    et al., 2020). seed : of the sampler; the same records lead to the same proposals, so a search
+    that was interrupted finds what it measured and goes on.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        aim: Objectives,
+        *,
+        evaluations: int = 150,
+        families: Collection[str] | None = None,
+        sampler: str = "nsga2",
+        seed: int = 0,
+        warm: int = 30,
+    ) -> None:
+        if isinstance(evaluations, bool) or evaluations < 1:
+            raise ExplorerError(
+                f"evaluations is {evaluations!r}; expected a whole number from 1 up."
+            )
+        self.aim = aim
+        self.evaluations = evaluations
+        cost = next((name for name in aim.objectives if name not in ACCURACIES), "macs")
+        self._space = Space(networks, cost, families, aim.constraints.get(cost))
+        self._told: dict[str, Record] = {}
+        self._waiting: dict[str, list[optuna.Trial]] = {}
+        up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+        directions = [up if more else down for more in aim.maximize]
+        with quiet():
+            self.study = optuna.create_study(
+                directions=directions, sampler=_sampler(sampler, seed, min(warm, evaluations))
+            )
+            self.study.set_metric_names(list(aim.objectives))
+            for parameters in self._space.analytic(min(warm, evaluations)):
+                self.study.enqueue_trial(parameters)
+
+    def plans(self) -> Iterator[Plan]:
+        """Different plans, one proposal at a time; ends early where no new ones come up."""
+        for _ in range(PATIENCE * self.evaluations):
+            if len(self._waiting) + len(self._told) >= self.evaluations:
+                return
+            trial = self.study.ask()
+            plan = self._space.plan(trial)
+            if plan.hash in self._told:
+                self._tell(trial, self._told[plan.hash])
+                continue
+            new = plan.hash not in self._waiting
+            self._waiting.setdefault(plan.hash, []).append(trial)
+            if new:
+                yield plan
+
+    def tell(self, record: Record) -> None:
+        """Learn what was measured of a plan."""
+        self._told[record.plan.hash] = record
+        for trial in self._waiting.pop(record.plan.hash, ()):
+            self._tell(trial, record)
+
+    def _tell(self, trial: optuna.Trial, record: Record) -> None:
+        trial.set_user_attr("plan", record.plan.hash)
+        for name, excess in self.aim.excess(record).items():
+            trial.set_constraint(name, excess)
+        self.study.tell(trial, [self.aim.value(record, name) for name in self.aim.objectives])
+
+
+def _weights(network: Network) -> Mapping[str, float]:
+    """What each layer's error counts when nothing is varied: as `Network.budget` has it at best."""
+    energies = {name: network.energy(name) for name in network.names}
+    if network.calibration is not None:
+        known = layer_weights(network.calibration, energies)
+        return {name: known.get(name, 1.0) for name in energies}
+    return {name: 1 / (energy or 1.0) for name, energy in energies.items()}
+
+
+def _sampler(name: str, seed: int, population: int) -> optuna.samplers.BaseSampler:
+    if name == "nsga2":
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(2, population))
+    if name == "tpe":
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True)
+    raise ExplorerError(f"sampler is {name!r}; expected one of {', '.join(SAMPLERS)}.")

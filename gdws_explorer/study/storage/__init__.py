@@ -1,0 +1,1 @@
+"""Records on disk: Optuna studies in memory, SQLite or PostgreSQL."""

@@ -1,0 +1,1 @@
+"""CSTAR-style training: low rank and robustness trained together, by ADMM."""

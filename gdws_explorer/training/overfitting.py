@@ -1,0 +1,42 @@
+"""Whether a network trained against one gradient step only fools that step.
+
+In catastrophic overfitting (Wong et al., ICLR 2020) the accuracy under FGSM rises within a few
+hundred steps while that under PGD falls to nothing.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from gdws_explorer.robust.attack_base import Attack
+from gdws_explorer.robust.evaluation import evaluate
+from gdws_explorer.robust.interval import wilson
+from gdws_explorer.typing import Cancel
+
+SHARE = 0.25
+# A collapse is looked for so often in an epoch, its end being one of the times, on so many images
+# of a batch at most: a hundredth of the epoch's work.
+LOOKS, IMAGES = 2, 64
+
+
+def catastrophic_overfitting(
+    model: nn.Module, x: Tensor, y: Tensor, easy: Attack, hard: Attack, cancel: Cancel = None
+) -> str | None:
+    """The sentence to tell the user where PGD leaves less than a quarter of what one step leaves.
+
+    model : the network itself, not its average, which collapses late.
+    x, y : a batch. easy, hard : the attack learned from, and PGD-10. The upper end of PGD's 95 %
+        interval counts, so that few images give no false alarm.
+    """
+    x, y = x[:IMAGES], y[:IMAGES]
+    first = evaluate(model, (x, y), easy, batch_size=len(y), cancel=cancel)
+    second = evaluate(model, (x, y), hard, batch_size=len(y), cancel=cancel)
+    assert first.robust_correct is not None
+    assert second.robust_correct is not None
+    most = wilson(second.robust_correct, second.n)[1]
+    if most >= SHARE * first.robust_correct / first.n:
+        return None
+    return (
+        f"catastrophic overfitting: {first.robust_correct} of {first.n} images stood "
+        f"{easy.label} and {second.robust_correct} stood {hard.label}"
+    )

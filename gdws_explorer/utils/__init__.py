@@ -1,0 +1,1 @@
+"""What every room needs; nothing here knows of networks or plans."""

@@ -1,0 +1,30 @@
+"""Numbers as text for people: counts, radii, durations."""
+
+from __future__ import annotations
+
+
+def millions(number: float) -> str:
+    """`2.4 M`, `288 k`, `17`: three digits and a unit."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(number) >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.3g}"
+
+
+def eps_text(eps: float) -> str:
+    """`k/255` for the usual integers of 8-bit images, else the number."""
+    k = round(eps * 255)
+    return f"{k}/255" if abs(eps * 255 - k) < 1e-9 and k < 255 else f"{eps:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """`20 s`, `2 min`, `1 h 10 min`: as exact as an estimate is."""
+    if seconds < 10:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90:
+        return f"{5 * round(seconds / 5)} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, tens = divmod(round(minutes / 10), 6)
+    return f"{hours} h {10 * tens} min" if tens else f"{hours} h"

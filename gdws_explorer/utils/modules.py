@@ -1,0 +1,77 @@
+"""Copies of models, and changes to a model that end with a block."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from gdws_explorer.errors import ModelError
+
+
+def own_copy(model: object, *, trainable: bool = False) -> nn.Module:
+    """A deep copy; the user's model stays as it is.
+
+    The copy is in eval mode and needs no gradients. With `trainable`, modes and gradients stay as
+    they are in the model, and the weights are checked to be finite. Raises ModelError.
+    """
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"the model is a {type(model).__name__}; expected a torch.nn.Module, such as the "
+            "network itself rather than its state_dict."
+        )
+    try:
+        mine = deep_copy(model)
+        if not trainable:
+            return mine.eval().requires_grad_(False)
+    except Exception as error:
+        cause = str(error).strip().splitlines() or [type(error).__name__]
+        raise ModelError(
+            f"the model cannot be copied ({cause[0]}); expected a module that copy.deepcopy "
+            "takes, initialised by a first forward pass where it is lazy. Detach tensors that it "
+            "stores as attributes."
+        ) from error
+    for name, values in mine.state_dict().items():
+        if values.is_floating_point() and not torch.isfinite(values).all():
+            raise ModelError(
+                f"{name} holds NaN or infinite values; expected finite weights: load the model "
+                "again."
+            )
+    return mine
+
+
+@contextmanager
+def preserve_modes(model: nn.Module) -> Iterator[None]:
+    """Put back train/eval of every submodule; torchattacks knows only the top one's."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def no_parameter_grads(model: nn.Module) -> Iterator[None]:
+    """No gradients for the parameters: attacks need the input's only, half the work."""
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        for parameter, _ in wanted:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter, on in wanted:
+            parameter.requires_grad_(on)
+
+
+def deep_copy(model: nn.Module) -> nn.Module:
+    """A deep copy, also of modules whose weight is computed (pruning, the older weight norm).
+
+    They keep it as an attribute that is no leaf of the graph, which copy.deepcopy refuses.
+    """
+    kept = [vars(module).values() for module in model.modules()]
+    computed = [t for values in kept for t in values if isinstance(t, Tensor) and not t.is_leaf]
+    return copy.deepcopy(model, {id(t): t.detach().clone() for t in computed})

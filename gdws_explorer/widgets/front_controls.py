@@ -1,0 +1,60 @@
+"""Controls of the front: axes, walking along it, attack settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as w
+
+from gdws_explorer.figures.pareto_front import COSTS
+from gdws_explorer.session.session import Session
+from gdws_explorer.widgets.form import button, labelled, on, row, wide
+from gdws_explorer.widgets.front_view import FrontView
+
+
+class FrontControls:
+    """What the front shows, and walking along it."""
+
+    def __init__(self, session: Session, view: FrontView) -> None:
+        self._view = view
+        costs = [(label, name) for name, label in COSTS.items()]
+        self._cost = labelled(w.Dropdown, "x", 14, 230, options=costs)
+        metrics = [
+            ("clean and robust accuracy", ("robust", "clean")),
+            ("robust accuracy", ("robust",)),
+            ("clean accuracy", ("clean",)),
+        ]
+        self._metrics = labelled(w.Dropdown, "y", 14, 230, options=metrics)
+        self._dominated = w.Checkbox(
+            value=True, description="show dominated plans", indent=False, layout=wide(170)
+        )
+        back = button("", "arrow-left", "The next cheaper plan of the front (←)", 36)
+        forth = button("", "arrow-right", "The next dearer plan of the front (→)", 36)
+        on(session, back, lambda: session.walk(-1, view.metrics[0], view.cost))
+        on(session, forth, lambda: session.walk(1, view.metrics[0], view.cost))
+        for widget in (self._cost, self._metrics, self._dominated):
+            widget.observe(self._changed, "value")
+        self._live = w.Checkbox(
+            value=False, description="live estimate", indent=False, layout=wide(120),
+            tooltip="While you drag: the plan on images attacked once for the dense network, an "
+            "upper bound of its robust accuracy",
+        )  # fmt: skip
+        self._session = session
+        self._live.observe(self._estimating, "value")
+        self.box = row(self._cost, self._metrics, self._dominated, self._live, back, forth)
+
+    def _changed(self, _change: Any) -> None:
+        self._view.cost = self._cost.value
+        self._view.metrics = self._metrics.value
+        self._view.dominated = self._dominated.value
+        self._view.refresh()
+
+    def refresh(self) -> None:
+        """The box is ticked where estimates are on."""
+        self._live.value = self._session.estimates.on
+
+    def _estimating(self, change: dict[str, Any]) -> None:
+        if change["new"] != self._session.estimates.on:
+            with self._session.told():
+                self._session.estimate(change["new"])
+            self.refresh()

@@ -1,0 +1,587 @@
+"""The session: what the explorer does, without a widget."""
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import nn
+
+import gdws_explorer as gx
+from gdws_explorer.network.network import Network
+from gdws_explorer.robust.evaluation import evaluate
+from gdws_explorer.session import state_string as states
+from gdws_explorer.session.session import Session
+from gdws_explorer.study.measurements import Measurements
+from gdws_explorer.study.storage.store import Store
+
+
+@pytest.fixture(scope="module")
+def network(bench):
+    return Network(bench.model, bench.example).prepare()
+
+
+@pytest.fixture
+def session(network, bench):
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    made = Session(network, measured, title="digits", bench="digits")
+    yield made
+    made.close()
+
+
+def _heard(session):
+    heard = []
+    session.subscribe(heard.append)
+    return heard
+
+
+def test_moving_a_layer(session):
+    heard = _heard(session)
+    session.move("conv4", [0.5])
+    assert isinstance(session.plan["conv4"], gx.GDWS)
+    summary = session.summary.layers["conv4"]
+    assert 0.49 < summary.macs / summary.dense_macs <= 0.5
+    assert session.positions("conv4") == (0.5,)
+    assert "desk" in heard
+
+
+def test_a_fader_stays_where_the_hand_left_it_until_something_else_moves_it(session):
+    session.move("conv2", [0.5011])
+    step = session.dial("conv2").positions(session.plan["conv2"], "macs")
+    assert session.positions("conv2") == (0.5011,) != step
+    session.move_network("macs", 0.3)
+    assert session.positions("conv2") != (0.5011,)
+    session.undo()
+    assert session.positions("conv2") == (0.5011,)
+
+
+def test_the_hand_on_a_layer_chooses_it(session):
+    for name, touch in (
+        ("conv5", lambda: session.move("conv5", [0.5])),
+        ("conv3", lambda: session.set_method("conv3", "svd")),
+        ("conv4", lambda: session.type_numbers("conv4", [40])),
+    ):
+        touch()
+        assert session.selected == name
+    session.move_network("macs", 0.4)
+    assert session.selected == "conv4"
+
+
+def test_the_network_fader_says_what_the_plan_is(session):
+    session.move_network("macs", 0.45)
+    assert session.summary.macs <= 0.45 * session.network.macs
+    assert session.budget().position == 0.45
+    session.move("conv3", [0.2])
+    assert session.budget().position == session.summary.macs / session.network.macs
+    session.set_budget_by("error")
+    assert session.budget_number() == pytest.approx(session.summary.relative_error, rel=1e-6)
+
+
+def test_a_drag_is_one_step_of_undo(session):
+    before = session.desk
+    for place in (0.9, 0.8, 0.7):
+        session.move_network("macs", place, gesture="drag 1")
+    session.move("conv4", [0.2], gesture="drag 2")
+    session.undo()
+    assert session.budget().position == 0.7
+    session.undo()
+    assert session.desk == before
+    session.redo()
+    session.redo()
+    assert session.summary.layers["conv4"].macs <= 0.2 * session.network.layer("conv4").macs
+
+
+def test_reset_is_a_step_too(session):
+    session.move_network("macs", 0.3)
+    moved = session.desk
+    session.reset()
+    assert session.plan == session.network.plan()
+    session.undo()
+    assert session.desk == moved
+
+
+def test_methods_switch_at_about_the_same_macs(session):
+    session.move("conv4", [0.4])
+    session.set_method("conv4", "tucker2")
+    summary = session.summary.layers["conv4"]
+    assert isinstance(summary.choice, gx.Tucker2)
+    assert 0.35 < summary.macs / summary.dense_macs <= 0.41
+    session.set_method("conv4", "dense")
+    assert session.plan["conv4"] == gx.Dense()
+
+
+def test_a_users_error_becomes_a_message_and_changes_nothing(session):
+    session.move("conv4", [0.5])
+    desk = session.desk
+    heard = _heard(session)
+    with session.told():
+        session.set_slide_by("rank")
+        session.type_numbers("conv4", [100000])
+    assert session.failed
+    assert "conv4: G is 100000" in session.message
+    assert "message" in heard
+    assert session.desk == desk
+    session.move("conv4", [0.5])
+    session.move("conv4", [0.6])
+    assert not session.failed
+
+
+def test_a_typed_budget_out_of_reach_is_an_error(session):
+    with pytest.raises(gx.BudgetError, match="cheapest plan needs"):
+        session.type_budget("macs", 0.0001)
+    with pytest.raises(gx.ExplorerError, match="expected"):
+        session.type_budget("beta", -1.0)
+    session.type_budget("beta", 0.01)
+    assert session.summary.layers["conv4"].error <= 0.01 * (1 + 1e-9)
+
+
+def test_an_evaluation_is_the_measurement_that_evaluate_makes(session, bench):
+    session.measure_with(gx.PGD(0.15, steps=2), 40)
+    session.move_network("macs", 0.31)
+    plan = session.plan
+    session.evaluate()
+    session.move_network("macs", 0.9)  # the sliders go on; the job keeps its plan
+    session.jobs.wait(60)
+    (record,) = session.measurements.records()
+    assert record.plan == plan
+    report = evaluate(session.network.build(plan), bench.data, gx.PGD(0.15, steps=2), n=40, seed=0)
+    assert (record.clean_correct, record.robust_correct) == (
+        report.clean_correct,
+        report.robust_correct,
+    )
+    assert record.macs == session.network.summary(plan).macs
+    assert record.plan.fingerprint == session.network.fingerprint
+    assert record.versions["torch"] == torch.__version__.split("+")[0] or record.versions["torch"]
+
+
+def test_several_evaluations_queue_and_cancel_drops_them(session):
+    session.measure_with(gx.PGD(0.15, steps=100), 360)
+    for place in (0.3, 0.4, 0.5):
+        session.move_network("macs", place)
+        session.evaluate()
+    deadline = time.monotonic() + 20
+    while session.jobs.running is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    began = time.monotonic()
+    session.jobs.cancel()
+    session.jobs.wait(30)
+    assert time.monotonic() - began < 10
+    assert session.measurements.records() == ()
+    assert session.jobs.waiting == 0
+
+
+def test_a_child_knows_the_measured_plan_it_came_from(session):
+    session.measure_with(gx.PGD(0.15, steps=1), 20)
+    session.move_network("macs", 0.5)
+    session.evaluate()
+    session.jobs.wait(30)
+    parent = session.plan
+    session.move("conv4", [0.3])
+    session.evaluate()
+    session.jobs.wait(30)
+    child = session.measurements.of(session.plan)
+    assert child.parent == parent.hash
+    assert session.measurements.of(parent).parent is None
+
+
+def test_records_of_other_settings_are_counted_not_mixed(session, bench):
+    assert len(session.measurements.records()) == len(bench.records) >= 30
+    session.measure_with(gx.PGD(0.1, steps=5), 100)
+    assert session.measurements.records() == ()
+    assert session.measurements.others() == len(bench.records)
+    with pytest.raises(gx.DataError, match="1 to 360"):
+        session.measure_with(bench.attack, 361)
+
+
+def test_records_outlive_the_session(network, bench, tmp_path):
+    path = tmp_path / "records.db"
+    for expected in (0, 1):
+        store = Store(path)
+        measured = Measurements(network, bench.data, gx.FGSM(0.15), store=store)
+        session = Session(network, measured, title="digits")
+        session.measure_with(gx.FGSM(0.15), 20)
+        assert len(session.measurements.records()) == expected
+        session.move_network("macs", 0.4)
+        session.evaluate()
+        session.jobs.wait(30)
+        session.close()
+
+
+def test_walking_the_front(session):
+    session.move_network("macs", 0.5)
+    here = session.summary.macs
+    session.walk(1)
+    assert session.summary.macs > here
+    assert session.measurements.of(session.plan) is not None
+    dearer = session.summary.macs
+    session.walk(-1)
+    assert session.summary.macs < dearer
+
+
+def test_a_plan_that_is_not_measured_has_a_predicted_place(session):
+    session.move_network("macs", 0.43)
+    guess = session.measurements.predicted(session.plan, session.summary.relative_error, "robust")
+    assert 0.5 < guess < 1.0
+
+
+def test_the_state_string_brings_everything_back(session, network, bench):
+    session.move_network("macs", 0.4)
+    session.set_method("conv4", "tucker2")
+    session.hold("conv4", True)
+    session.skip("conv6", True)
+    session.set_slide_by("rank")
+    session.select("conv3")
+    session.measure_with(gx.FGSM(0.1), 100)
+    text = states.encode(session)
+    assert len(text) < 500
+    other = Session(network, Measurements(network, bench.data, bench.attack), title="digits")
+    states.restore(other, states.decode(text))
+    assert other.desk == session.desk
+    assert (other.selected, other.slide_by) == ("conv3", "rank")
+    assert (other.measurements.attack, other.measurements.n) == (gx.FGSM(0.1), 100)
+    other.undo()
+    assert other.plan == network.plan()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda t: t[:40], lambda t: "hello", lambda t: t[:-6] + "AAAAAA", lambda t: ""]
+)
+def test_a_damaged_state_string_is_refused(session, damage):
+    text = damage(states.encode(session))
+    with pytest.raises(gx.ExplorerError, match="state string"):
+        states.restore(session, states.decode(text))
+
+
+def test_the_state_of_another_network_is_refused(session):
+    raw = {**states.decode(states.encode(session)), "of": "0" * 16}
+    with pytest.raises(gx.PlanError, match="another network"):
+        states.restore(session, raw)
+
+
+def test_export_writes_what_was_measured(session, tmp_path):
+    session.put(session.measurements.records()[3].plan)
+    folder = session.export(tmp_path / "chosen")
+    assert {p.name for p in folder.iterdir()} >= {
+        "plan.json", "model.safetensors", "model.onnx", "report.json", "README.md",
+    }  # fmt: skip
+    text = (folder / "report.json").read_text()
+    assert json.loads(text)
+    assert str(session.measurements.of(session.plan).robust_correct) in text
+
+
+def test_csv_of_the_records(session, tmp_path):
+    path = session.measurements.save(tmp_path / "records.csv")
+    assert len(path.read_text().splitlines()) == len(session.measurements.records()) + 1
+
+
+def test_a_network_without_an_approximable_layer_is_refused():
+    model = nn.Sequential(nn.ConvTranspose2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(gx.PlanError, match=r"no layer of this network.*transposed"):
+        gx.explore(model, data=(torch.rand(4, 1, 4, 4), torch.tensor([0, 1, 0, 1])))
+
+
+@pytest.fixture
+def informed(network, bench):
+    """A session with a few images to learn from."""
+    images = tuple(part[:60] for part in bench.train_data)
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    made = Session(network, measured, title="digits", bench="digits", calibration=images)
+    yield made
+    made.close()
+
+
+def _settled(session):
+    session.jobs.wait(120)
+    return session
+
+
+@contextmanager
+def _busy(session):
+    """Everything that is asked for meanwhile waits in the queue, however fast the machine."""
+    free = threading.Event()
+    session.jobs.submit("busy", lambda progress, cancelled: free.wait(120))
+    try:
+        yield lambda: [job.about for job in session.jobs.all if job.about != "busy"]
+    finally:
+        free.set()
+
+
+def test_from_data_reads_the_images_once_and_the_fader_stays(informed, network):
+    informed.move_network("macs", 0.4)
+    plain = informed.plan
+    with _busy(informed) as queued:
+        informed.use("data")
+        assert informed.reading
+        assert informed.plan == plain, "nothing moves before the images are read"
+        informed.use("data")
+        assert len(queued()) == 1
+    _settled(informed)
+    assert not informed.reading
+    assert informed.plan.calibration == informed.network.label is not None
+    assert informed.desk.budget.position == 0.4
+    assert informed.summary.macs <= 0.4 * network.macs
+    assert informed.norm == "the outputs"
+    ours = informed.plan
+    informed.undo()
+    assert informed.plan == plain
+    assert informed.network is network
+    informed.redo()
+    assert informed.plan == ours
+    informed.use("weights")
+    assert informed.plan == plain
+    informed.use("data")
+    assert informed.plan == ours, "at once: the images are known"
+    assert not informed.reading
+
+
+def test_choices_by_hand_are_taken_over(informed):
+    informed.set_method("conv2", "tucker2")
+    informed.set_method("conv3", "spatial")
+    informed.set_method("fc", "svd")
+    before, kept = informed.summary, informed.plan["conv2"]
+    _settled(_on(informed))
+    assert informed.plan["conv2"] == kept
+    assert not isinstance(informed.plan["conv3"], gx.SpatialSVD)
+    after = informed.summary
+    assert 0 < after.layers["conv3"].macs <= before.layers["conv3"].macs
+    assert informed.plan["fc"] == gx.Dense()
+    with pytest.raises(gx.PlanError, match="fc stays dense: the calibration holds no moments"):
+        informed.move("fc", [0.5])
+    informed.preset("Half the MACs, best family per layer")
+    assert informed.summary.macs <= 0.5 * informed.network.macs
+    informed.move("conv5", [0.3])
+    assert informed.plan.calibration is not None
+
+
+def _on(session):
+    session.use("data")
+    return session
+
+
+def test_plans_from_data_are_measured_refitted_and_stand_on_the_same_front(informed, bench):
+    _settled(_on(informed)).move_network("macs", 0.3)
+    count = len(informed.measurements.records())
+    _settled(informed).measure_with(gx.FGSM(0.15), 40)
+    informed.evaluate()
+    _settled(informed).measure_with(bench.attack, 360)
+    assert len(informed.measurements.records()) == count
+    informed.measure_with(gx.FGSM(0.15), 40)
+    (record,) = informed.measurements.records()
+    assert record.plan == informed.plan
+    built = informed.network.build(informed.plan)
+    report = evaluate(built, bench.data, gx.FGSM(0.15), n=40)
+    assert (record.clean_correct, record.robust_correct) == (
+        report.clean_correct,
+        report.robust_correct,
+    )
+    plain = informed.sources.plain
+    assert informed.measurements.predicted(informed.plan, 0.1, "clean") is None
+    assert informed.measurements.predicted(plain.plan(), 0.1, "clean") is None
+
+
+def test_a_plan_of_other_images_is_refused_in_words(informed, session):
+    _settled(_on(informed)).move_network("macs", 0.5)
+    with session.told():
+        session.put(informed.plan)
+    assert "not read here" in session.message
+    with session.told():
+        session.use("data")
+    assert "open with gx.explore(…, calibration=images)" in session.message
+    assert session.plan.calibration is None
+
+
+def test_reading_can_be_cancelled(informed):
+    with _busy(informed):
+        informed.use("data")
+        informed.jobs.cancel()
+    _settled(informed)
+    assert informed.plan.calibration is None
+    assert not informed.reading
+    assert informed.message == ""
+
+
+def test_a_state_from_data_comes_back(informed, network, bench):
+    _settled(_on(informed)).move_network("macs", 0.35)
+    raw = states.decode(states.encode(informed))
+    images = tuple(part[:60] for part in bench.train_data)
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    again = Session(network, measured, title="digits", bench="digits", calibration=images)
+    states.restore(again, raw)
+    _settled(again)
+    assert again.plan == informed.plan
+    assert again.desk.budget == informed.desk.budget
+    again.close()
+
+
+def test_alpha_is_one_click_and_uniform_is_another(informed, network):
+    informed.set_budget_by("beta")
+    informed.move_network("beta", 0.3)
+    uniform = informed.plan
+    with _busy(informed):
+        informed.set_budget_by("alpha")
+        assert informed.budget_by == "beta"
+    _settled(informed)
+    assert informed.budget_by == "alpha"
+    assert informed.plan == uniform, "the plan stays until the fader moves"
+    informed.move_network("alpha", 0.3)
+    beta = informed.budget_number()
+    assert informed.plan == informed.sources.weighted.lego(beta, skip=network.skip)
+    assert informed.plan != uniform
+    informed.type_budget("alpha", beta)
+    informed.set_budget_by("beta")
+    informed.move_network("beta", 0.3)
+    assert informed.plan == uniform
+    informed.set_budget_by("alpha")
+    assert informed.budget_by == "alpha", "computed once"
+    _settled(_on(informed))
+    with pytest.raises(gx.PlanError, match="choose “from the weights” first"):
+        informed.set_budget_by("alpha")
+
+
+def test_messages_of_the_background_stay(network, bench):
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    wrong = torch.rand(20, 3, 8, 8), None
+    made = Session(network, measured, title="digits", calibration=wrong)
+    made.use("data")
+    _settled(made)
+    assert "reading the images stopped" in made.message
+    assert made.failed
+    made.close()
+
+
+def test_an_error_while_images_are_read_is_not_wiped(informed):
+    with _busy(informed):
+        informed.use("data")
+        with informed.told():
+            informed.type_budget("macs", 5.0)
+        said = informed.message
+        assert said
+        informed.jobs.cancel()
+    _settled(informed)
+    assert informed.message == said
+
+
+def test_requests_of_two_kinds_wait_for_each_other(informed):
+    with _busy(informed) as queued:
+        informed.set_budget_by("alpha")
+        informed.use("data")
+        assert queued() == ["computing α from the images", "reading the images"]
+        informed.use("data")
+        informed.set_budget_by("alpha")
+        assert len(queued()) == 2
+    _settled(informed)
+    assert informed.plan.calibration is not None
+    assert informed.sources.weighted is not None
+    assert informed.budget_by == "macs", "α weighs errors of the weights only"
+
+
+def test_alpha_never_means_something_else(informed):
+    informed.set_budget_by("alpha")
+    _settled(informed).move_network("alpha", 0.3)
+    weighted = informed.plan
+    _settled(_on(informed))
+    assert informed.budget_by == "macs"
+    with pytest.raises(gx.PlanError, match="choose “from the weights” first"):
+        informed.move_network("alpha", 0.2)
+    informed.undo()
+    assert informed.plan == weighted
+    assert informed.budget().by in ("macs", "alpha")
+
+
+def test_a_state_with_alpha_comes_back_with_it(informed, network, bench):
+    informed.set_budget_by("alpha")
+    _settled(informed).move_network("alpha", 0.3)
+    number = informed.budget_number()
+    images = tuple(part[:60] for part in bench.train_data)
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    again = Session(network, measured, title="digits", bench="digits", calibration=images)
+    states.restore(again, states.decode(states.encode(informed)))
+    _settled(again)
+    assert again.plan == informed.plan
+    assert again.budget_by == "alpha"
+    assert again.budget_number() <= number
+    assert again.sources.weighted is not None
+    again.close()
+
+
+def test_a_state_knows_under_which_attack_its_images_were_read(informed, network, bench):
+    _settled(_on(informed))
+    informed.measure_with(gx.FGSM(0.1), 20)
+    images = tuple(part[:60] for part in bench.train_data)
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    again = Session(network, measured, title="digits", bench="digits", calibration=images)
+    states.restore(again, states.decode(states.encode(informed)))
+    _settled(again)
+    assert again.plan == informed.plan
+    assert again.measurements.attack == gx.FGSM(0.1)
+    again.close()
+
+
+def test_locked_layers_that_cannot_stay_are_named(informed):
+    informed.set_method("conv3", "spatial")
+    informed.hold("conv3", True)
+    _settled(_on(informed))
+    assert "conv3 could not stay as locked" in informed.message
+
+
+def test_a_record_made_from_data_is_read_first_then_put(informed, network, bench):
+    _settled(_on(informed)).move_network("macs", 0.3)
+    wanted = informed.plan
+    images = tuple(part[:60] for part in bench.train_data)
+    measured = Measurements(network, bench.data, bench.attack, bench.records)
+    fresh = Session(network, measured, title="digits", calibration=images)
+    with _busy(fresh):
+        fresh.put(wanted)
+        assert fresh.plan.calibration is None
+    _settled(fresh)
+    assert fresh.plan == wanted
+    fresh.close()
+
+
+def test_plans_of_the_weights_can_be_refitted_at_once(informed, bench):
+    informed.move_network("macs", 0.2)
+    plain = informed.plan
+    informed.use("refit")
+    assert not informed.reading
+    assert informed.source == "refit"
+    assert dict(informed.plan) == dict(plain)
+    assert informed.norm == "‖W‖²"
+    informed.measure_with(bench.attack, 60)
+    informed.evaluate()
+    _settled(informed)
+    fitted = informed.measurements.of(informed.plan)
+    informed.use("weights")
+    assert informed.plan == plain
+    assert informed.measurements.of(plain) is None
+    built = informed.sources.refitted().build(fitted.plan)
+    assert fitted.clean_correct == evaluate(built, bench.data, bench.attack, n=60).clean_correct
+    raw = states.decode(states.encode(informed))
+    assert raw["data"] is None
+    informed.put(fitted.plan)
+    assert informed.source == "refit"
+    assert states.decode(states.encode(informed))["data"] == {"kind": "refit", "attack": None}
+    with pytest.raises(gx.ExplorerError, match="expected one of"):
+        informed.use("magic")
+
+
+def test_an_estimate_follows_a_setting_that_changes_meanwhile(session):
+    session.measure_with(gx.FGSM(0.15), 30)
+    with _busy(session):
+        session.estimate(True)
+        session.measure_with(gx.FGSM(0.15), 40)
+    _settled(session)
+    _settled(session)
+    session.estimates.wait(60)
+    assert session.estimates.ready(gx.FGSM(0.15), 40, 0)
+    assert session.estimated.n == 40
+
+
+def test_a_cancelled_attack_switches_the_estimate_off(session):
+    session.measure_with(gx.FGSM(0.15), 30)
+    with _busy(session):
+        session.estimate(True)
+        session.jobs.cancel()
+    _settled(session)
+    assert not session.estimates.on

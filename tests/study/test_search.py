@@ -1,0 +1,138 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gdws_explorer.errors import BudgetError, ExplorerError
+from gdws_explorer.network.network import Network
+from gdws_explorer.study.objectives import Objectives, parse_constraint
+from gdws_explorer.study.runner import LocalExecutor, StudyRun
+from gdws_explorer.study.search import Search
+
+
+def searched(meter, aim, **settings):
+    finder = Search(meter.networks, aim, **settings)
+    batch = StudyRun(meter, finder.plans(), record=finder.tell, total=finder.evaluations)
+    return finder, batch.run(LocalExecutor(meter))
+
+
+def test_it_begins_with_the_analytic_front_and_goes_on_from_there(meter, network):
+    aim = Objectives(network, ("robust", "macs"))
+    finder, records = searched(meter, aim, evaluations=20, warm=6)
+    assert len({r.plan.hash for r in records}) == 20
+    shares = np.linspace(network.least("macs"), 1, 6)
+    for record, share in zip(records[:6], shares, strict=True):
+        assert record.plan == network.budget(macs=min(1, share + 1e-9), weights="relative")
+    grown = aim.growth(records)
+    assert list(grown) == sorted(grown)
+    assert grown[-1] == pytest.approx(aim.hypervolume(records))
+    assert finder.study.metric_names == ["robust", "macs"]
+    assert len(finder.study.best_trials) >= len({tuple(v) for v in aim.values(aim.front(records))})
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
+def test_the_same_seed_finds_the_same(meter, network, sampler):
+    aim = Objectives(network, ("clean", "params"))
+
+    def plans(seed):
+        found = searched(meter, aim, evaluations=12, warm=4, sampler=sampler, seed=seed)[1]
+        return [r.plan for r in found]
+
+    assert plans(0) == plans(0) != plans(1)
+
+
+def test_several_sources_are_searched_together(meter, network, images):
+    views = (network, network.refitted(images[0]))
+    meter = replace(meter, networks=views)
+    _, records = searched(meter, Objectives(network), evaluations=10, warm=4)
+    assert {r.plan.calibration for r in records} == {None, views[1].label}
+
+
+def test_a_bound_on_the_cost_is_kept_by_every_plan(meter, network):
+    aim = Objectives(network, constraints={"macs": 0.6})
+    _, records = searched(meter, aim, evaluations=12)
+    assert all(r.macs <= 0.6 * network.macs for r in records)
+    with pytest.raises(BudgetError, match=r"the constraint of 0\.0001 on macs cannot be met"):
+        Search([network], Objectives(network, constraints={"macs": 0.0001}))
+
+
+def test_an_accuracy_that_is_asked_for_reaches_the_sampler(meter, network):
+    aim = Objectives(network, constraints={"clean": 0.3})
+    finder, records = searched(meter, aim, evaluations=10, warm=4)
+    told = {t.user_attrs["plan"]: t.constraints for t in finder.study.trials}
+    assert set(told) == {r.plan.hash for r in records}
+    for record in records:
+        assert told[record.plan.hash] == {"clean": pytest.approx(0.3 - record.clean)}
+    assert {r.plan.hash for r in aim.front(records)} <= {
+        r.plan.hash for r in records if r.clean >= 0.3
+    }
+
+
+def test_a_network_of_few_plans_ends_early(meter, network):
+    few = Network(network.model, network.example, skip=("0", "4", "6"))
+    meter = replace(meter, networks=(few,))
+    _, records = searched(meter, Objectives(few), evaluations=60, families=["spatial"], warm=2)
+    assert 2 < len(records) < 60
+
+
+def test_measured_milliseconds_can_be_aimed_at(meter, network):
+    network.measure_latency()
+    try:
+        aim = Objectives(network, ("robust", "clean", "ms"))
+        _, records = searched(meter, aim, evaluations=8, warm=4)
+        least = network.least("ms")
+        whole = network.latencies.total(())
+        assert aim.reference == [0.0, 0.0, whole]
+        assert all(least <= aim.value(r, "ms") * (1 + 1e-6) <= whole * (1 + 2e-6) for r in records)
+    finally:
+        network.latencies = None
+
+
+def test_infeasible_records_are_on_no_front(record, network):
+    few, many = record(1, robust=90), record(2, robust=300)
+    aim = Objectives(network, constraints={"robust": 0.5})
+    assert aim.front([few, many]) == (many,)
+    assert aim.front([few]) == ()
+    assert aim.hypervolume([few]) == 0
+    assert list(aim.growth([few, many])) == [0, aim.hypervolume([many])]
+    assert aim.front([record(robust=None)]) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("robust >= 0.45", ("robust", 0.45)),
+        ("robust ≥ 45 %", ("robust", 0.45)),
+        ("macs<=40%", ("macs", 0.4)),
+        ("ms ≤ 3.5", ("ms", 3.5)),
+    ],
+)
+def test_constraints_in_words(text, read):
+    assert parse_constraint(text) == pytest.approx(read)
+
+
+@pytest.mark.parametrize("text", ["robust <= 0.4", "macs >= 1", "speed <= 3", "robust", "macs<=."])
+def test_words_that_are_no_constraint(text):
+    with pytest.raises(ExplorerError, match="is no constraint; expected something like"):
+        parse_constraint(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"objectives": ("robust",)}, "expected two or three different ones"),
+        ({"objectives": ("robust", "robust")}, "expected two or three different ones"),
+        ({"objectives": ("robust", "speed")}, "'speed' cannot be aimed at"),
+        ({"constraints": {"robust": 45}}, "the constraint on robust is 45"),
+        ({"objectives": ("robust", "ms")}, "call net.measure_latency"),
+    ],
+)
+def test_aims_that_make_no_sense(network, settings, says):
+    with pytest.raises(ExplorerError, match=says):
+        Objectives(network, **settings)
+
+
+@pytest.mark.parametrize("settings", [{"evaluations": 0}, {"sampler": "grid"}])
+def test_searches_that_make_no_sense(network, settings):
+    with pytest.raises(ExplorerError, match="expected"):
+        Search([network], Objectives(network), **settings)

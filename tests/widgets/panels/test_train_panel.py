@@ -1,0 +1,337 @@
+"""The panel "Train", and the trainings behind it, without a browser."""
+
+import threading
+
+import pytest
+import torch
+from ipywidgets.widgets import widget as widgets
+from torch import nn
+
+import gdws_explorer as gx
+from gdws_explorer.errors import DataError, PlanError
+from gdws_explorer.training.training_progress import TrainingProgress
+from gdws_explorer.training.training_spec import FINETUNE
+
+
+def make():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.Conv2d(8, 12, 3, padding=1, stride=2), nn.ReLU(),
+            nn.Conv2d(12, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 4),
+        ).eval()  # fmt: skip
+
+
+@pytest.fixture
+def opened(data, tmp_path):
+    """A function that opens a small network with these images to train on."""
+    made = []
+
+    def open_it(calibration=data, cache=tmp_path, **given):
+        explorer = gx.explore(
+            make(), data=data, calibration=calibration, attack=gx.PGD(0.1, 3), cache=cache, **given
+        )
+        made.append(explorer)
+        return explorer
+
+    yield open_it
+    for explorer in made:
+        explorer.close()
+
+
+@pytest.fixture
+def explorer(opened):
+    return opened()
+
+
+def panel_of(explorer, kind=None):
+    """The panel, set to something short, when it has timed its steps."""
+    explorer.shelf.open("Train")
+    panel = explorer.shelf.opened
+    panel._epochs.value, panel._ratio.value = 2, 2.0
+    if kind is not None:
+        panel.choose(kind)
+        panel._epochs.value = 2
+    explorer.session.trainer.jobs.wait(60)
+    return panel
+
+
+def trained(explorer, panel):
+    panel._start.click()
+    assert panel._said.value == ""
+    explorer.session.trainer.jobs.wait(120)
+    explorer.session.jobs.wait(60)
+    return explorer.session.trainer.run
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Trainings wait after their first epoch: `reached` is set there, `go` lets them on."""
+    reached, go, hear = threading.Event(), threading.Event(), TrainingProgress.hear
+
+    def waiting(self, fraction, told, now):
+        more = hear(self, fraction, told, now)
+        if sum(self.length[:2]) >= 1:
+            reached.set()
+            go.wait(60)
+        return more
+
+    monkeypatch.setattr(TrainingProgress, "hear", waiting)
+    yield reached, go
+    go.set()
+
+
+@pytest.mark.parametrize("kind", ["tucker2", "gdws"])
+def test_low_rank_and_robustness_together(explorer, kind):
+    panel = panel_of(explorer, kind)
+    assert "about" in panel._about.value
+    assert "a few steps timed" in panel._about.value
+    assert "48 training images" in panel._about.value
+    run = trained(explorer, panel)
+    session = explorer.session
+    assert explorer.plan == run.found.plan
+    assert explorer.plan.trained
+    assert explorer.summary.params <= explorer.network.params / 2
+    record = explorer.measured
+    assert record.parent == session.sources.plain.plan().hash
+    assert record in session.measurements.records()
+    assert "Done" in panel._said.value
+    assert "trained: " in session.message
+    assert "to the end" in panel._about.value
+    figure = panel._figure
+    assert [len(trace.x) for trace in figure.data[:3]] == [2, 1, 3]
+    ranks = len(run.course.rounds.names) * (2 if kind == "tucker2" else 1)
+    assert panel._ranks[1].data[0].z.shape == (ranks, 3)
+    assert panel._right.layout.display is None
+
+
+def test_the_plan_is_fine_tuned_from_a_button_beside_evaluate(explorer):
+    session = explorer.session
+    session.move_network("macs", 0.6)
+    before = session.plan
+    panel_of(explorer)
+    explorer.shelf.open(None)
+    explorer.measuring._finetune.click()
+    assert "Train" in session.message
+    panel = explorer.shelf.opened
+    assert panel._kind.value == FINETUNE
+    assert panel._ratio.layout.display == "none"
+    panel._epochs.value = 1
+    run = trained(explorer, panel)
+    assert dict(run.found.plan) == dict(explorer.plan)
+    assert explorer.measured.parent == before.hash
+    assert panel._right.layout.display == "none"
+    session.undo()
+    assert session.plan == before
+
+
+def test_faders_menu_and_export_of_a_trained_network(explorer, tmp_path):
+    session = explorer.session
+    panel = panel_of(explorer, FINETUNE)
+    run = trained(explorer, panel)
+    label = run.found.network.label
+    network = explorer.desk.state["network"]
+    assert network["source"] == label
+    assert network["sources"][-1] == [label, "trained: fine-tuned"]
+    session.move("5", [0.4])
+    assert session.plan.trained
+    assert session.summary.relative_error > 0
+    with torch.no_grad():
+        dense = session.network.build(session.network.plan())
+        assert not torch.equal(dense[3].weight, session.sources.plain.model[3].weight)
+    session.use("weights")
+    assert not session.plan.trained
+    session.use(label)
+    assert session.plan.trained
+    folder = session.export(tmp_path / "out")
+    words = (folder / "README.md").read_text()
+    assert "`plan.json` alone does not make this network again" in words
+    again = gx.restore(folder, make())
+    x = session.measurements.data[0]
+    with torch.no_grad():
+        here = session.network.build(session.plan)(x)
+        torch.testing.assert_close(again(x), here, atol=1e-5, rtol=1e-4)
+
+
+def test_a_state_string_says_that_it_holds_no_weights(explorer, opened, data):
+    panel = panel_of(explorer, FINETUNE)
+    trained(explorer, panel)
+    explorer.session.move("5", [0.4])
+    explorer.taking._show()
+    assert "not the trained weights" in explorer.session.message
+    other = opened(state=explorer.state)
+    assert not other.plan.trained
+    assert dict(other.plan) == dict(explorer.plan)
+    assert "which a string does not hold" in other._message.value
+
+
+def test_a_trained_plan_of_another_kernel_is_refused(explorer, opened):
+    run = trained(explorer, panel_of(explorer, FINETUNE))
+    other = opened()
+    with pytest.raises(PlanError, match="factors were trained"):
+        other.session.put(run.found.plan)
+
+
+def test_it_runs_beside_the_faders_and_measurements(explorer, held):
+    reached, go = held
+    panel = panel_of(explorer, FINETUNE)
+    panel._start.click()
+    assert reached.wait(60)
+    session = explorer.session
+    assert session.trainer.running is not None
+    assert panel._start.disabled
+    assert not panel._cancel.disabled
+    with pytest.raises(DataError, match="under way"):
+        session.train(panel._task())
+    session.move("5", [0.5])
+    session.evaluate()
+    session.jobs.wait(60)
+    assert explorer.measured is not None
+    assert session.trainer.running is not None
+    go.set()
+    session.trainer.jobs.wait(60)
+    session.jobs.wait(60)
+    assert session.plan.trained
+    assert "Done" in panel._said.value
+
+
+def test_cancel_says_what_was_reached_and_continue_goes_on(explorer, held):
+    reached, go = held
+    before = explorer.plan
+    panel = panel_of(explorer, FINETUNE)
+    panel._epochs.value = 3
+    explorer.session.trainer.jobs.wait(60)
+    panel._start.click()
+    assert reached.wait(60)
+    panel._cancel.click()
+    go.set()
+    explorer.session.trainer.jobs.wait(60)
+    assert "Stopped" in panel._said.value
+    assert "after 2 of 3 epochs (epoch 1: loss" in panel._said.value
+    assert "Continue goes on" in panel._said.value
+    assert panel._start.description == "Continue"
+    assert "2 of 3 epochs are done" in panel._about.value
+    assert not explorer.plan.trained
+    run = trained(explorer, panel)
+    assert run.found is not None
+    assert len(panel._figure.data[1].x) == 3
+    assert panel._start.description == "Start", "to go on with what is trained now"
+    explorer.session.put(before)
+    assert panel._start.description == "Open result"
+    assert panel._anew.layout.display is None
+    panel._epochs.value = 4
+    assert panel._start.description == "Start"
+    assert panel._anew.layout.display == "none"
+
+
+def test_begun_anew(explorer):
+    panel = panel_of(explorer, "gdws")
+    first = trained(explorer, panel)
+    assert panel._start.description == "Open result"
+    panel._anew.click()
+    explorer.session.trainer.jobs.wait(60)
+    again = explorer.session.trainer.run
+    assert again is not first
+    assert again.found.network.label == first.found.network.label, "the same seed, the same weights"
+
+
+def test_without_a_cache_nothing_is_written(opened, tmp_path):
+    explorer = opened(cache=False)
+    panel = panel_of(explorer, FINETUNE)
+    assert "no checkpoints" in panel._about.value
+    run = trained(explorer, panel)
+    assert run.checkpoint is None
+    assert panel._start.description == "Start"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("with_images", "words"), [(False, "no images"), (True, "no labels")])
+def test_what_cannot_be_trained_on_is_said(opened, data, with_images, words):
+    explorer = opened(calibration=data[0] if with_images else None)
+    panel = panel_of(explorer)
+    assert words in panel._about.value
+    assert panel._start.disabled
+
+
+def test_settings_that_cannot_be_are_refused_in_place(explorer):
+    panel = panel_of(explorer, "tucker2")
+    panel._ratio.value = 1.0
+    assert "expected how many times fewer" in panel._about.value
+    assert panel._start.disabled
+    panel._ratio.value = 500.0
+    explorer.session.trainer.jobs.wait(60)
+    assert "cannot be reached" in panel._said.value
+    panel._ratio.value = 2.0
+    explorer.session.trainer.jobs.wait(60)
+    assert panel._said.value == ""
+    assert not panel._start.disabled
+    panel._eps.value = "much"
+    assert "expected a number such as" in panel._about.value
+    panel._eps.value, panel._lr.value = "0.1", -1.0
+    assert "a positive learning rate" in panel._about.value
+
+
+def test_a_loss_that_is_no_number_is_said_and_the_plan_stays(explorer):
+    panel = panel_of(explorer, FINETUNE)
+    before = explorer.plan
+    panel._lr.value = 1e30
+    explorer.session.trainer.jobs.wait(60)
+    trained_run = trained(explorer, panel)
+    assert trained_run.found is None
+    assert trained_run.job.status == "failed"
+    assert "smaller learning rate" in panel._said.value
+    assert "the training stopped" in explorer.session.message
+    assert explorer.plan == before
+
+
+def test_epsilon_follows_the_attack_that_is_measured_with(explorer):
+    panel = panel_of(explorer)
+    assert panel._eps.value == "0.1"
+    explorer.session.measure_with(gx.PGD(8 / 255, 3), 20)
+    assert panel._eps.value == "8/255"
+    explorer.session.measure_with(gx.PGD(0.5, 3, norm="l2"), 20)
+    assert panel._task().recipe.strike.norm == "l2"
+    panel._method.value = "standard"
+    assert panel._eps.layout.display == "none"
+    assert panel._task().recipe.judge is None
+
+
+def test_a_page_that_looks_again_finds_progress_and_curves(explorer, held):
+    reached, go = held
+    panel = panel_of(explorer, FINETUNE)
+    panel._start.click()
+    assert reached.wait(60)
+    explorer.shelf.open(None)
+    go.set()
+    explorer.session.trainer.jobs.wait(60)
+    explorer.session.jobs.wait(60)
+    explorer.shelf.open("Train")
+    assert "Done" in panel._said.value
+    state = panel._figure.get_state()
+    assert len(state["_widget_data"][1]["x"]) == 2
+
+
+def test_closing_ends_a_training(explorer, held):
+    reached, go = held
+    panel = panel_of(explorer, FINETUNE)
+    panel._start.click()
+    assert reached.wait(60)
+    run = explorer.session.trainer.run
+    run.job.cancel()
+    go.set()
+    explorer.close()
+    assert run.job.status == "cancelled"
+
+
+def test_an_opened_panel_leaves_no_widget(opened):
+    panel_of(opened()).box.close()
+    known = set(widgets._instances)
+    for kind in ("tucker2", "gdws"):
+        explorer = opened()
+        panel = panel_of(explorer, kind)
+        panel._epochs.value = 1
+        trained(explorer, panel)
+        explorer.close()
+    assert set(widgets._instances) == known
