@@ -1,4 +1,4 @@
-"""Numbers as text for people: counts, radii, durations."""
+"""Numbers and errors as text for people: counts, radii, durations, first lines."""
 
 from __future__ import annotations
 
@@ -28,3 +28,16 @@ def duration(seconds: float) -> str:
         return f"{minutes} min"
     hours, tens = divmod(round(minutes / 10), 6)
     return f"{hours} h {10 * tens} min" if tens else f"{hours} h"
+
+
+def clock(seconds: float) -> str:
+    """Formats a duration as `1:05` (minutes and seconds) or `2:03:05` (with hours)."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message, or its type's name where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
