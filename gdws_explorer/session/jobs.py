@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gdws_explorer.errors import Cancelled
+from gdws_explorer.errors import Cancelled, ExplorerError
 
 Work = Callable[[Callable[[float], None], Callable[[], bool]], object]
 
@@ -67,12 +67,12 @@ class Jobs:
         job = Job(about, work)
         with self._lock:
             if self._closed:
-                raise RuntimeError("this explorer is closed; open a new one.")
+                raise ExplorerError("this explorer is closed; open a new one.")
             self._waiting.append(job)
             if self._worker is None:
                 self._worker = threading.Thread(target=self._run, name="gdws-jobs", daemon=True)
                 self._worker.start()
-        self._changed(job)
+        self._notify(job)
         return job
 
     @property
@@ -94,10 +94,10 @@ class Jobs:
             running = self.running
         for job in dropped:
             job.status = "cancelled"
-            self._changed(job)
+            self._notify(job)
         if running is not None:
             running.cancel()
-            self._changed(running)
+            self._notify(running)
 
     def close(self, timeout: float = 10.0) -> None:
         """Cancel everything and wait for the worker to end; nothing more can be queued."""
@@ -123,8 +123,8 @@ class Jobs:
                 job = self.running = self._waiting.popleft()
             self._do(job)
 
-    def _say(self, job: Job) -> None:
-        """Tell of a change; whoever listens cannot take the queue with it."""
+    def _notify(self, job: Job) -> None:
+        """Calls the listener; an error in it is logged and never reaches the job or its caller."""
         try:
             self._changed(job)
         except Exception:
@@ -132,11 +132,11 @@ class Jobs:
 
     def _do(self, job: Job) -> None:
         job.status, job.started = "running", time.monotonic()
-        self._say(job)
+        self._notify(job)
 
         def progress(fraction: float) -> None:
             job.fraction = fraction
-            self._changed(job)
+            self._notify(job)
 
         try:
             job.work(progress, lambda: job.cancelling)
@@ -146,4 +146,4 @@ class Jobs:
         except Exception as error:  # a failed job must not take the queue with it
             job.status, job.error = "failed", error
         self.running = None
-        self._say(job)
+        self._notify(job)

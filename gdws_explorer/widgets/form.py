@@ -61,6 +61,28 @@ def refusal(error: Exception) -> str:
     return f'<span class="gx-error" role="alert">Cannot do that:</span> {text}'
 
 
+@contextmanager
+def silent(handler: Callable[[Any], object], *widgets: w.Widget) -> Iterator[None]:
+    """Inside, these inputs change without calling the handler that observes their values.
+
+    The page shows the new values all the same: only the view's own reaction is left out, which is
+    meant for the user's input.
+    """
+    for widget in widgets:
+        widget.unobserve(handler, "value")
+    try:
+        yield
+    finally:
+        for widget in widgets:
+            widget.observe(handler, "value")
+
+
+def set_value(widget: w.Widget, value: object, handler: Callable[[Any], object]) -> None:
+    """Sets an input without calling the handler that observes its value."""
+    with silent(handler, widget):
+        widget.value = value
+
+
 def inside(widget: w.Widget) -> Iterator[w.Widget]:
     """All widgets in a widget, which ipywidgets would keep for ever."""
     for child in getattr(widget, "children", ()):

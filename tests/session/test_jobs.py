@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gdws_explorer.errors import Cancelled
+from gdws_explorer.errors import Cancelled, ExplorerError
 from gdws_explorer.session.jobs import Jobs
 
 
@@ -78,7 +78,7 @@ def test_closing_ends_the_worker():
     jobs.submit(1, slow)
     jobs.close(5)
     assert not _threads()
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(ExplorerError, match="closed"):
         jobs.submit(2, slow)
 
 
@@ -99,15 +99,21 @@ def test_time_left_comes_from_what_is_done():
     assert 0.04 < seen[1] < 5
 
 
-def test_a_listener_that_fails_does_not_take_the_queue_with_it(caplog):
-    def fail(_job):
-        raise RuntimeError("cannot draw")
+def test_an_error_in_the_listener_never_fails_a_job(caplog):
+    def fail(job):
+        raise RuntimeError(f"cannot draw {job.status}")
 
-    jobs = Jobs(lambda job: job.status == "waiting" or fail(job))
-    done = []
-    for number in range(2):
-        jobs.submit(number, lambda progress, cancelled, number=number: done.append(number))
+    jobs = Jobs(fail)
+
+    def work(progress, cancelled):
+        progress(0.5)
+        progress(0.9)
+
+    first, second = jobs.submit(1, work), jobs.submit(2, work)
     jobs.wait(30)
-    assert done == [0, 1]
+    assert (first.status, second.status) == ("done", "done")
+    assert (first.error, second.error) == (None, None)
     assert jobs.running is None
-    assert "cannot draw" in caplog.text
+    jobs.cancel()
+    for status in ("waiting", "running", "done"):
+        assert f"cannot draw {status}" in caplog.text
