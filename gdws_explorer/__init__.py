@@ -1,10 +1,13 @@
-"""GDWS Explorer: compress convolutional networks by hand, and see what it costs them.
+"""GDWS Explorer: compress convolutional networks, and see what it costs their accuracy.
 
-The public names; README.md keeps one page of them. Importing this needs no notebook, no
-ipywidgets and no plotly: `explore` loads them when it is called.
+These are the public names; README.md explains each. Importing the package needs no notebook, no
+ipywidgets and no plotly: what needs them is imported at its first use.
 """
 
-from gdws_explorer.api import explore, search, sweep
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gdws_explorer.api import SearchResult, explore, search, sweep
 from gdws_explorer.bench import Bench, load
 from gdws_explorer.bench.checkpoint import load_checkpoint
 from gdws_explorer.bench.data import load_data
@@ -20,24 +23,53 @@ from gdws_explorer.errors import (
     TrainingError,
 )
 from gdws_explorer.factorize import gdws, svd, tucker
-from gdws_explorer.factorize.gdws import GDWSConv2d
-from gdws_explorer.factorize.tucker import Tucker2Conv2d
+from gdws_explorer.factorize.gdws import GDWSConv2d, GDWSSpectrum
+from gdws_explorer.factorize.svd import SpatialSVDSpectrum, SVDSpectrum
+from gdws_explorer.factorize.tucker import Tucker2Conv2d, Tucker2Spectrum
+from gdws_explorer.network.budget.solver import BudgetSolution
+from gdws_explorer.network.calibration.calibrate import Calibration
+from gdws_explorer.network.latency.latency import LatencyTable
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2
+from gdws_explorer.network.plans.cost import LayerSummary, Summary
+from gdws_explorer.network.plans.layer import Layer
 from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.robust.attack_base import Attack
 from gdws_explorer.robust.attacks import APGD, FAB, FGSM, PGD, AutoAttack, Square
 from gdws_explorer.robust.evaluation import evaluate
-from gdws_explorer.robust.gradient_masking import check_masking
+from gdws_explorer.robust.gradient_masking import MaskingReport, check_masking
 from gdws_explorer.robust.normalized import Normalized
-from gdws_explorer.robust.paired_difference import compare
-from gdws_explorer.robust.report import Report
+from gdws_explorer.robust.paired_difference import PairedDifference, compare
+from gdws_explorer.robust.report import PartialReport, Report
 from gdws_explorer.robust.sequence import AttackSequence
-from gdws_explorer.training import RankRule, Recipe, cstar, finetune, train
+from gdws_explorer.study.records import EvaluationSetting, Record
+from gdws_explorer.training.callbacks import EpochInfo, StepInfo
+from gdws_explorer.training.cstar_style.cstar_training import CstarProgress, cstar
+from gdws_explorer.training.cstar_style.rank_budget import RankRule
+from gdws_explorer.training.finetuning import CompressedModel, finetune
+from gdws_explorer.training.recipe import Recipe
+from gdws_explorer.training.train_model import train
+from gdws_explorer.typing import Progress
 
-Staged, Rule = AttackSequence, RankRule  # their names of version 0.1
+if TYPE_CHECKING:
+    from gdws_explorer import nn
+    from gdws_explorer import widgets as widgets
+    from gdws_explorer.session.session import Session
+    from gdws_explorer.widgets.explorer import Explorer as Explorer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
+# The names of version 0.1 for what has a plainer name now.
+Found, Rule, Staged = SearchResult, RankRule, AttackSequence
+
+_LAZY = {
+    "Explorer": "gdws_explorer.widgets.explorer",
+    "Session": "gdws_explorer.session.session",
+    "nn": "gdws_explorer.nn",
+    "widgets": "gdws_explorer.widgets",
+}
+
+# Without `Explorer` and `widgets`: a star import must work where there is no notebook.
 __all__ = [
     "APGD",
     "FAB",
@@ -45,30 +77,54 @@ __all__ = [
     "GDWS",
     "PGD",
     "SVD",
+    "Attack",
     "AttackSequence",
     "AutoAttack",
     "Bench",
     "BudgetError",
+    "BudgetSolution",
+    "Calibration",
     "Cancelled",
+    "CompressedModel",
+    "CstarProgress",
     "DataError",
     "Dense",
+    "EpochInfo",
+    "EvaluationSetting",
     "ExplorerError",
+    "Found",
     "GDWSConv2d",
+    "GDWSSpectrum",
+    "LatencyTable",
+    "Layer",
+    "LayerSummary",
+    "MaskingReport",
     "ModelError",
     "Network",
     "Normalized",
+    "PairedDifference",
+    "PartialReport",
     "Plan",
     "PlanError",
+    "Progress",
     "RankRule",
     "Recipe",
+    "Record",
     "Report",
     "Rule",
+    "SVDSpectrum",
+    "SearchResult",
+    "Session",
     "SpatialSVD",
+    "SpatialSVDSpectrum",
     "Square",
     "Staged",
+    "StepInfo",
+    "Summary",
     "TrainingError",
     "Tucker2",
     "Tucker2Conv2d",
+    "Tucker2Spectrum",
     "check_masking",
     "compare",
     "cstar",
@@ -81,6 +137,7 @@ __all__ = [
     "load_checkpoint",
     "load_data",
     "load_model",
+    "nn",
     "restore",
     "search",
     "svd",
@@ -88,3 +145,16 @@ __all__ = [
     "train",
     "tucker",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name that needs more than torch, at its first use."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'gdws_explorer' has no attribute {name!r}")
+    module = import_module(_LAZY[name])
+    return module if module.__name__ == f"gdws_explorer.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    """List the lazily imported names too."""
+    return sorted({*globals(), *_LAZY})
