@@ -16,6 +16,7 @@ FLOORS = [
     ["typing"],
     ["utils"],
     ["factorize"],
+    ["nn"],
     ["network.plans"],
     [
         "network.mac_counter",
