@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a forward pass, functional operations included."""
+"""Counts the multiply-accumulates of a forward pass, functional operations included."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch.utils.flop_counter import flop_registry
 
 
 class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts with torch's own formulas while it is entered; `macs` is the sum so far.
+    """A context that counts MACs with torch's own formulas; `macs` is the sum so far.
 
-    What torch.utils.flop_counter.FlopCounterMode counts, without its breakdown by module: entering
-    that one imports torch's compiler, which takes seconds.
+    Counts the same as torch.utils.flop_counter.FlopCounterMode, but without its breakdown by
+    module: entering that class imports torch's compiler, which takes seconds.
     """
 
     supports_higher_order_operators = True
@@ -23,17 +23,17 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Nothing is compiled here, so the compiler need not be told to stay away."""
+        """False: nothing is compiled here, so dynamo need not skip it."""
         return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Run the operation and add its MACs: half its FLOPs."""
+        """Runs the operation and adds its MACs, which are half its FLOPs."""
         kwargs = kwargs or {}
         formula = flop_registry.get(getattr(func, "_overloadpacket", func))
         if formula is None and hasattr(func, "decompose"):
-            with self:  # inference mode sends compound operations, such as conv2d, undivided
+            with self:  # inference mode passes compound operations, such as conv2d, as one
                 out = func.decompose(*args, **kwargs)
             if out is not NotImplemented:
                 return out

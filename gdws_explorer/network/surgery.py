@@ -1,4 +1,4 @@
-"""Plan and model to a compressed model, and back to dense kernels."""
+"""Replaces layers of a model: by factorised ones, and back by dense ones."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from gdws_explorer.utils.modules import deep_copy
 
 
 def with_layers(model: nn.Module, make: Callable[[str, nn.Module], nn.Module | None]) -> nn.Module:
-    """A deep copy of `model` in which `make(name, module)` replaces what it returns a module for.
+    """Returns a deep copy of `model` with some modules replaced.
 
-    A module that stands under two names is asked for once, and replaced under both.
+    make : called with every module's name and the module; returns its replacement, or None to
+    leave it. A module with two names is passed once and replaced under both.
     """
     mine = deep_copy(model)
     for name, module in list(mine.named_modules()):
@@ -25,15 +26,15 @@ def with_layers(model: nn.Module, make: Callable[[str, nn.Module], nn.Module | N
         if new is not None:
             new.train(module.training)
             # The object itself becomes the new module, as torch's lazy modules do: a forward
-            # that reaches it through a plain list or an alias meets the new one too.
+            # that reaches it through a plain list or an alias then finds the new module too.
             module.__class__, module.__dict__ = type(new), new.__dict__
     return mine
 
 
 def densify(model: nn.Module) -> nn.Module:
-    """A copy whose factorised layers are single ones with the rebuilt kernel.
+    """Returns a copy whose factorised layers are dense layers with the rebuilt kernel.
 
-    Same outputs up to rounding; faster to attack while G > C.
+    The outputs are equal up to rounding; with G > C attacks are faster on the copy.
     """
 
     def make(_name: str, module: nn.Module) -> nn.Module | None:
@@ -43,20 +44,21 @@ def densify(model: nn.Module) -> nn.Module:
 
 
 def check_same_architecture(model: nn.Module, dense: nn.Module) -> None:
-    """Raise ModelError unless `model` holds what `dense` holds, with other numbers."""
+    """Raises ModelError unless both models have tensors of equal names and shapes."""
     mine, theirs = ({n: t.shape for n, t in m.state_dict().items()} for m in (model, dense))
-    odd = next((n for n in [*theirs, *mine] if mine.get(n) != theirs.get(n)), None)
-    if odd is not None:
+    different = next((n for n in [*theirs, *mine] if mine.get(n) != theirs.get(n)), None)
+    if different is not None:
         raise ModelError(
-            f"{odd} is {_shape(mine.get(odd))} in the model and {_shape(theirs.get(odd))} in the "
+            f"{different} is {_shape(mine.get(different))} in the model and "
+            f"{_shape(theirs.get(different))} in the "
             "network; expected this network, trained further or compressed."
         )
 
 
 def apply_structure(model: nn.Module, plan: Plan) -> nn.Module:
-    """A copy of a dense `model` with the plan's structure, its new weights still zero.
+    """Returns a copy of a dense `model` with the plan's structure and new weights of zero.
 
-    For loading an exported state_dict: the GDWS gather index comes with it.
+    It is made for loading an exported state_dict, which also holds the GDWS gather index.
     """
     missing = [name for name, _ in plan if name not in dict(model.named_modules())]
     if missing:
@@ -77,14 +79,15 @@ def _shape(shape: torch.Size | None) -> str:
 
 
 def _structure(name: str, module: nn.Module, choice: Choice) -> nn.Module | None:
+    """Returns the factorised layer of a choice with weights of zero, None for a dense layer."""
     if isinstance(choice, Dense):
         return None
     if not isinstance(module, nn.Conv2d | nn.Linear):
         raise PlanError(
             f"{name} is a {type(module).__name__}; the plan expects an nn.Conv2d or nn.Linear."
         )
-    one = FAMILIES[family_of(choice)]
-    why = one.why_not(module)
+    family = FAMILIES[family_of(choice)]
+    why = family.why_not(module)
     if why is not None:
         raise PlanError(f"{name} cannot become {choice}: {why}.")
-    return one.empty(module, choice)
+    return family.empty(module, choice)

@@ -1,4 +1,4 @@
-"""Find the layers of a network and trace their shapes, once."""
+"""Traces the layers of a network, their shapes and MACs, in one forward pass."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ WEIGHTED = (*CONVOLUTIONS, *TRANSPOSED, nn.Linear)
 
 @dataclass(frozen=True)
 class Trace:
-    """What one forward pass showed.
+    """Layers and MACs of one forward pass.
 
     layers : in the order of their first call. macs : of the whole network, functional
-    operations included. unused : convolutions that the pass never called.
+    operations included. unused : names of convolutions that the pass did not call.
     """
 
     layers: tuple[Layer, ...]
@@ -41,7 +41,7 @@ class Trace:
 
 
 def one_example(example: Tensor, model: nn.Module) -> Tensor:
-    """The first of a batch `(N, …)`, on the model's device and in its floating type."""
+    """Returns the first of a batch `(N, …)`, on the model's device and in its floating type."""
     if not isinstance(example, Tensor):
         raise DataError(
             f"the example is a {type(example).__name__}; expected a tensor (N, C, H, W)."
@@ -57,10 +57,10 @@ def one_example(example: Tensor, model: nn.Module) -> Tensor:
 
 
 def trace(model: nn.Module, example: Tensor) -> Trace:
-    """Run the model once on `example` `(1, …)` and describe every layer it calls.
+    """Runs the model once on `example` `(1, …)` and describes every layer it calls.
 
     A module that is called twice has twice the MACs. Raises ModelError where the model has no
-    convolution, refuses the example, or holds weights that are NaN or infinite.
+    convolution, does not take the example, or has weights that are NaN or infinite.
     """
     named = {name: m for name, m in model.named_modules() if isinstance(m, WEIGHTED)}
     if not any(isinstance(m, CONVOLUTIONS + TRANSPOSED) for m in named.values()):
@@ -70,10 +70,10 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
             raise ModelError(f"{name} holds NaN or infinite values; repair the network first.")
     calls: dict[str, list[tuple[torch.Size, torch.Size]]] = {}
 
-    reading = WeightReadTracker(named)
+    tracker = WeightReadTracker(named)
 
     def note(name: str, inputs: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
-        reading.leave(name)
+        tracker.leave(name)
         taken = inputs[0] if inputs else kwargs["input"]
         calls.setdefault(name, []).append((taken.shape, output.shape))
 
@@ -84,12 +84,12 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
         )
         for name, module in named.items()
     ] + [
-        module.register_forward_pre_hook(lambda _m, _inputs, name=name: reading.enter(name))
+        module.register_forward_pre_hook(lambda _m, _inputs, name=name: tracker.enter(name))
         for name, module in named.items()
     ]
     counter = MacCounter()
     try:
-        with exclusive_rng(example.device), _countable(), torch.no_grad(), counter, reading:
+        with exclusive_rng(example.device), _countable(), torch.no_grad(), counter, tracker:
             model(example)
     except Exception as error:
         cause = str(error).strip().splitlines() or [type(error).__name__]
@@ -100,28 +100,28 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
         for hook in hooks:
             hook.remove()
 
-    shared, read = _shared(model), reading.elsewhere | _fast(model, named)
+    shared, read = _shared(model), tracker.elsewhere | _fast(model, named)
     layers = tuple(
-        _layer(name, named[name], met, _reasons(named[name], shared, name in read))
-        for name, met in calls.items()
+        _layer(name, named[name], sizes, _reasons(named[name], shared, name in read))
+        for name, sizes in calls.items()
     )
-    known = sum(layer.macs for layer in layers)
+    in_layers = sum(layer.macs for layer in layers)
     unused = tuple(n for n, m in named.items() if n not in calls and not isinstance(m, nn.Linear))
-    return Trace(layers, max(known, counter.macs), unused)
+    return Trace(layers, max(in_layers, counter.macs), unused)
 
 
 def fingerprint(model: nn.Module, layers: tuple[Layer, ...], input_shape: tuple[int, ...]) -> str:
-    """SHA-256 of the weights, the buffers and the layer shapes, as 64 hex digits."""
+    """Returns the SHA-256 of the weights, buffers and layer shapes, as 64 hex digits."""
     digest = Digest(repr(input_shape))
     for layer in layers:
         shape = (layer.name, layer.weight_shape, layer.in_positions, layer.out_positions)
-        digest.text(repr(shape) + _unusual(model.get_submodule(layer.name)))
+        digest.text(repr(shape) + _unusual_settings(model.get_submodule(layer.name)))
     # Buffers again by name for those that the state_dict leaves out.
     return digest.tensors({**model.state_dict(), **dict(model.named_buffers())}).hex
 
 
-def _unusual(module: nn.Module) -> str:
-    """What sizes do not tell of a convolution; nothing for the usual ones."""
+def _unusual_settings(module: nn.Module) -> str:
+    """Returns dilation and padding as text where they are not nn.Conv2d's defaults, else ""."""
     dilation, mode = getattr(module, "dilation", 1), getattr(module, "padding_mode", "zeros")
     steps = dilation if isinstance(dilation, tuple) else (dilation,)
     plain = mode == "zeros" and all(step == 1 for step in steps)
@@ -131,25 +131,26 @@ def _unusual(module: nn.Module) -> str:
 def _layer(
     name: str,
     module: nn.Module,
-    met: list[tuple[torch.Size, torch.Size]],
+    sizes: list[tuple[torch.Size, torch.Size]],
     reasons: Mapping[str, str],
 ) -> Layer:
+    """Describes a layer; sizes : shapes of input and output of every call."""
     weight, bias = module.weight, module.bias
     assert isinstance(weight, Tensor)
     assert bias is None or isinstance(bias, Tensor)
     spatial = 0 if isinstance(module, nn.Linear) else weight.ndim - 2
-    ins, outs = ([_positions(call[i], spatial) for call in met] for i in (0, 1))
+    ins, outs = ([_positions(call[i], spatial) for call in sizes] for i in (0, 1))
     transposed = isinstance(module, TRANSPOSED)
     numbers = [weight] if bias is None else [weight, bias]
     return Layer(
         name=name,
         kind=type(module).__name__,
         weight_shape=tuple(weight.shape),
-        in_size=tuple(met[0][0][-spatial:]) if spatial else (),
-        out_size=tuple(met[0][1][-spatial:]) if spatial else (),
-        calls=len(met),
+        in_size=tuple(sizes[0][0][-spatial:]) if spatial else (),
+        out_size=tuple(sizes[0][1][-spatial:]) if spatial else (),
+        calls=len(sizes),
         in_positions=sum(ins),
-        mid_positions=sum(_rows_by_columns(*call) for call in met) if spatial == 2 else 0,
+        mid_positions=sum(_rows_by_columns(*call) for call in sizes) if spatial == 2 else 0,
         out_positions=sum(outs),
         groups=getattr(module, "groups", 1),
         macs=weight.numel() * sum(ins if transposed else outs),
@@ -157,27 +158,31 @@ def _layer(
         bytes=sum(t.numel() * t.element_size() for t in numbers),
         itemsize=weight.element_size(),
         bias=bias is not None,
+        families=tuple(family for family in FAMILIES if family not in reasons),
         reasons=reasons,
     )
 
 
 def _positions(shape: torch.Size, spatial: int) -> int:
-    """How often the weights are used: everything but the channels, what the batch holds included.
+    """Returns how often every weight is used: the numbers of a tensor per channel.
 
-    A model may fold time or windows of its one example into the batch.
+    The batch counts too: a model may fold time or windows of its one example into it.
     """
     channels = len(shape) - spatial - 1
     return math.prod(shape[:channels]) * math.prod(shape[channels + 1 :])
 
 
 def _rows_by_columns(taken: torch.Size, given: torch.Size) -> int:
-    """Positions after a vertical convolution alone: the output's rows, the input's columns."""
+    """Returns the positions between a vertical and a horizontal convolution.
+
+    These are the output's rows times the input's columns.
+    """
     return math.prod(given[:-3]) * given[-2] * taken[-1]
 
 
 @contextmanager
 def _countable() -> Iterator[None]:
-    """Attention by plain matrix products: the flop counter does not know its fused kernels."""
+    """Computes attention by plain matrix products; torch has no FLOP formulas of fused kernels."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -188,34 +193,38 @@ def _countable() -> Iterator[None]:
 
 
 def _shared(model: nn.Module) -> frozenset[int]:
-    """The ids of parameters that stand in more than one place."""
+    """Returns the ids of parameters that are used in more than one place."""
     places = Counter(id(p) for m in model.modules() for p in m._parameters.values())
     return frozenset(p for p, times in places.items() if times > 1) - {id(None)}
 
 
 def _fast(model: nn.Module, named: Mapping[str, nn.Module]) -> frozenset[str]:
-    """Layers whose weight torch's transformer layer reads in its fast path, which is not traced."""
+    """Returns layers whose weight torch's transformer layer reads in its fast path.
+
+    That path is not taken while tracing, so the tracker cannot see it.
+    """
     encoders = [m for m in model.modules() if isinstance(m, nn.TransformerEncoderLayer)]
     read = {id(child) for encoder in encoders for child in encoder.children()}
     return frozenset(name for name, module in named.items() if id(module) in read)
 
 
 def _reasons(module: nn.Module, shared: frozenset[int], read: bool) -> dict[str, str]:
-    """Why a family cannot approximate this layer, by family; empty where all can.
+    """Returns why families cannot approximate this layer, by family; empty where all can.
 
-    read : whether something outside the layer reads its weight or bias.
+    read : whether code outside the layer reads its weight or bias.
     """
-    why = _never(module, shared)
+    why = _reason_for_all(module, shared)
     if why is None and read:
         why = "its weight or bias is also read outside of it: call the layer itself instead"
     if why is not None:
         return dict.fromkeys(FAMILIES, why)
     assert isinstance(module, nn.Conv2d | nn.Linear)
-    asked = {name: one.why_not(module) for name, one in FAMILIES.items()}
-    return {name: why for name, why in asked.items() if why is not None}
+    found = {name: family.why_not(module) for name, family in FAMILIES.items()}
+    return {name: why for name, why in found.items() if why is not None}
 
 
-def _never(module: nn.Module, shared: frozenset[int]) -> str | None:
+def _reason_for_all(module: nn.Module, shared: frozenset[int]) -> str | None:
+    """Returns why no family can approximate this layer, None where some may."""
     kind = type(module).__name__
     if isinstance(module, TRANSPOSED):
         return f"{kind}: transposed convolutions are not supported"
@@ -225,7 +234,7 @@ def _never(module: nn.Module, shared: frozenset[int]) -> str | None:
         return "its weight is parametrized: torch.nn.utils.parametrize.remove_parametrizations"
     if "weight" not in module._parameters:
         return "its weight is computed (weight or spectral norm): remove the norm first"
-    if _own_forward(module):
+    if _has_custom_forward(module):
         return f"{kind} has a forward of its own"
     if module._forward_hooks or module._forward_pre_hooks:
         return "it carries forward hooks, which a replacement would lose: remove them first"
@@ -234,11 +243,12 @@ def _never(module: nn.Module, shared: frozenset[int]) -> str | None:
     return None
 
 
-def _own_forward(module: nn.Conv2d | nn.Linear) -> bool:
+def _has_custom_forward(module: nn.Conv2d | nn.Linear) -> bool:
+    """Whether the layer computes something else than torch's own class."""
     kind = type(module)
     if "forward" in vars(module):  # patched on the object itself
         return True
     if isinstance(module, nn.Linear):
         return kind.forward is not nn.Linear.forward
-    own = kind.forward is not nn.Conv2d.forward
-    return own or getattr(kind, "_conv_forward", None) is not nn.Conv2d._conv_forward
+    changed = kind.forward is not nn.Conv2d.forward
+    return changed or getattr(kind, "_conv_forward", None) is not nn.Conv2d._conv_forward

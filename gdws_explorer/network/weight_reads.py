@@ -1,4 +1,4 @@
-"""Which layers' weights a forward pass reads outside of the layers themselves."""
+"""Finds layers whose weights a forward pass reads outside of the layers themselves."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch.overrides import TorchFunctionMode
 
 
 class WeightReadTracker(TorchFunctionMode):
-    """While it is entered, notes every operation on a layer's weight or bias that is not its own.
+    """A context that records operations on a layer's weight or bias outside of the layer.
 
-    Such a layer cannot be replaced: what reads its weight would find none. The layers' hooks call
-    `enter` and `leave`.
+    Such a layer cannot be replaced, because the code that reads its weight would not find it. The
+    layers' hooks call `enter` and `leave`.
     """
 
     def __init__(self, layers: Mapping[str, nn.Module]) -> None:
@@ -34,11 +34,11 @@ class WeightReadTracker(TorchFunctionMode):
         return frozenset(self._elsewhere)
 
     def enter(self, name: str) -> None:
-        """A layer's forward begins."""
+        """Records that a layer's forward begins."""
         self._inside[name] += 1
 
     def leave(self, name: str) -> None:
-        """A layer's forward ends."""
+        """Records that a layer's forward ends."""
         self._inside[name] -= 1
 
     def __torch_function__(
@@ -48,10 +48,10 @@ class WeightReadTracker(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run the operation and look at what it was given."""
+        """Runs the operation and checks its arguments."""
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        if _has_tensor(out):  # what gives a shape, type or device reads no number
+        if _has_tensor(out):  # operations that return a shape, type or device read no number
             for value in (*args, *kwargs.values()):
                 owner = self._owner.get(id(value))
                 if owner is not None and not self._inside[owner]:
@@ -60,5 +60,6 @@ class WeightReadTracker(TorchFunctionMode):
 
 
 def _has_tensor(out: Any) -> bool:
+    """Whether a result is, or holds, a tensor."""
     parts = out if isinstance(out, tuple | list) else (out,)
     return any(isinstance(part, Tensor) for part in parts)

@@ -91,7 +91,7 @@ class Spectra:
         """
         if self._calibration is None:
             return 1.0
-        whole = FAMILIES[one].whole(self.get(name, one))
+        whole = FAMILIES[one].total_energy(self.get(name, one))
         return self.energy(name) / whole if whole else 1.0
 
     def energy(self, name: str) -> float:

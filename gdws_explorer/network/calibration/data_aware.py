@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -90,17 +89,16 @@ def check_calibration(calibration: object, model: nn.Module) -> None:
 
 
 def restrict_families(layer: Layer, model: nn.Module, calibration: Calibration) -> Layer:
-    """The layer with the families that the calibration leaves it."""
+    """Returns the layer with only the families whose errors the calibration can measure."""
     if not layer.families:
         return layer
     if layer.name not in calibration.layers:
         missing = "the calibration holds no moments of its inputs"
-        return replace(layer, reasons={**layer.reasons, **dict.fromkeys(layer.families, missing)})
+        return layer.without(dict.fromkeys(layer.families, missing))
     module = model.get_submodule(layer.name)
     assert isinstance(module, nn.Conv2d)
-    asked = {one: FAMILIES[one].why_no_data(module) for one in layer.families}
-    new = {one: why for one, why in asked.items() if why is not None}
-    return replace(layer, reasons={**layer.reasons, **new})
+    found = {family: FAMILIES[family].why_no_data(module) for family in layer.families}
+    return layer.without({family: why for family, why in found.items() if why is not None})
 
 
 def layer_weights(calibration: Calibration, energies: Mapping[str, float]) -> dict[str, float]:

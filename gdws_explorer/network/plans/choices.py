@@ -1,4 +1,4 @@
-"""What one layer becomes: dense, or one of the families with its ranks."""
+"""The choices for one layer: dense, or a family of approximations with its ranks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gdws_explorer.errors import PlanError
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """The layer stays as it is."""
+    """The layer without any change."""
 
     def __str__(self) -> str:
         return "dense"
@@ -18,10 +18,10 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class GDWS:
-    """Generalized depthwise-separable: `G` depthwise kernels in all.
+    """Generalized depthwise-separable convolution of `G` depthwise kernels in total.
 
-    counts : the kernels of every input channel, `(C,)`, summing to G; None means the G of
-        largest energy, as MEGO with unit weights chooses them (Dbouk & Shanbhag, algorithm 1).
+    counts : number of kernels of every input channel, `(C,)`, with sum G; None for the G kernels
+        of largest energy, as MEGO with unit weights chooses them (Dbouk & Shanbhag, algorithm 1).
     """
 
     G: int
@@ -39,7 +39,7 @@ class GDWS:
 
 @dataclass(frozen=True, slots=True)
 class Tucker2:
-    """1×1 to `r_in` channels, K×K to `r_out`, 1×1 to the original outputs."""
+    """Tucker-2: 1×1 to `r_in` channels, K×K to `r_out`, 1×1 to the original outputs."""
 
     r_out: int
     r_in: int
@@ -53,7 +53,7 @@ class Tucker2:
 
 
 def _whole(name: str, value: object) -> int:
-    """A plain int, so that every plan hashes and travels; numpy's and torch's are taken too."""
+    """Converts whole numbers of numpy and torch to int, which can be hashed and saved as JSON."""
     if type(value) is int:
         return value
     try:
@@ -66,7 +66,7 @@ def _whole(name: str, value: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SVD:
-    """Channel SVD: K×K to `rank` channels (per group), then 1×1; of a linear layer, two layers."""
+    """Channel SVD: K×K to `rank` channels per group, then 1×1; for a linear layer, two of them."""
 
     rank: int
 
@@ -91,20 +91,20 @@ class SpatialSVD:
 
 
 Choice = Dense | GDWS | Tucker2 | SVD | SpatialSVD
-KINDS: dict[type[Choice], str] = {
+FAMILY_NAMES: dict[type[Choice], str] = {
     Dense: "dense",
     GDWS: "gdws",
     Tucker2: "tucker2",
     SVD: "svd",
     SpatialSVD: "spatial",
 }
-FAMILY = {name: kind for kind, name in KINDS.items()}
+CHOICE_CLASSES = {name: kind for kind, name in FAMILY_NAMES.items()}
 
 
 def family_of(choice: Choice) -> str:
-    """The short name of a choice's family: "dense", "gdws", "tucker2", "svd" or "spatial"."""
+    """Returns a choice's family: "dense", "gdws", "tucker2", "svd" or "spatial"."""
     try:
-        return KINDS[type(choice)]
+        return FAMILY_NAMES[type(choice)]
     except KeyError:
         raise PlanError(
             f"{choice!r} is not a choice for a layer; expected gx.Dense(), gx.GDWS(G), "
@@ -113,7 +113,7 @@ def family_of(choice: Choice) -> str:
 
 
 def ranks_of(choice: Choice) -> tuple[int, ...]:
-    """The numbers of a choice: (G,), (r_out, r_in), (rank,), or none of a dense layer."""
+    """Returns the ranks of a choice: (G,), (r_out, r_in), (rank,), or () for a dense layer."""
     match choice:
         case GDWS(G, _):
             return (G,)

@@ -9,19 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from gdws_explorer.network.plans.choices import GDWS, SVD, Choice, SpatialSVD, Tucker2
-
-if TYPE_CHECKING:
-    from gdws_explorer.network.plans.layer import Layer
-
+from gdws_explorer.network.plans.layer import Layer
 
 INDEX_BYTES = 8
 
 
 class Cost(NamedTuple):
-    """What a layer costs: whole numbers, or arrays of them where the ranks are arrays."""
+    """MACs, parameters and bytes of a layer: whole numbers, or arrays for arrays of ranks."""
 
     macs: Any
     params: Any
@@ -29,7 +26,7 @@ class Cost(NamedTuple):
 
 
 def cost(layer: Layer, choice: Choice) -> Cost:
-    """The cost of `layer` when it becomes `choice`."""
+    """Returns the cost of a layer under a choice."""
     match choice:
         case GDWS(G, _):
             return gdws_cost(layer, G)
@@ -43,7 +40,10 @@ def cost(layer: Layer, choice: Choice) -> Cost:
 
 
 def gdws_cost(layer: Layer, kernels: Any) -> Cost:
-    """G·(K² + M) weights, each used once at every output position (Dbouk & Shanbhag, §3)."""
+    """Returns the cost of GDWS: G·(K² + M) weights, each used once per output position.
+
+    Source: Dbouk & Shanbhag, section 3.
+    """
     out, _, *kernel = layer.weight_shape
     weights = kernels * (math.prod(kernel) + out)
     params = weights + layer.bias * out
@@ -53,7 +53,10 @@ def gdws_cost(layer: Layer, kernels: Any) -> Cost:
 
 
 def tucker2_cost(layer: Layer, r_out: Any, r_in: Any) -> Cost:
-    """C·r_in weights at every input position, K²·r_in·r_out + r_out·M at every output one."""
+    """Returns the cost of Tucker-2.
+
+    C·r_in weights are used at every input position, K²·r_in·r_out + r_out·M at every output one.
+    """
     out, channels, *kernel = layer.weight_shape
     first = channels * r_in
     rest = math.prod(kernel) * r_in * r_out + r_out * out
@@ -63,7 +66,10 @@ def tucker2_cost(layer: Layer, r_out: Any, r_in: Any) -> Cost:
 
 
 def svd_cost(layer: Layer, rank: Any) -> Cost:
-    """r·(C·K² + M) weights, each used once at every output position; r in every group."""
+    """Returns the cost of channel SVD: r·(C·K² + M) weights, r per group.
+
+    Each weight is used once per output position.
+    """
     out, per_group, *kernel = layer.weight_shape
     weights = rank * (per_group * layer.groups * math.prod(kernel) + out)
     params = weights + layer.bias * out
@@ -71,7 +77,10 @@ def svd_cost(layer: Layer, rank: Any) -> Cost:
 
 
 def spatial_cost(layer: Layer, rank: Any) -> Cost:
-    """r·C·Kh weights at every output row and input column, r·M·Kw at every output position."""
+    """Returns the cost of spatial SVD.
+
+    r·C·Kh weights are used at every output row and input column, r·M·Kw at every output position.
+    """
     out, channels, height, width = layer.weight_shape
     first, last = rank * channels * height, rank * out * width
     params = first + last + layer.bias * out
@@ -80,14 +89,17 @@ def spatial_cost(layer: Layer, rank: Any) -> Cost:
 
 
 def break_even(layer: Layer) -> int:
-    """The largest G at which GDWS still has fewer MACs than the dense layer (0 if none)."""
+    """Returns the largest G at which GDWS has fewer MACs than the dense layer, or 0."""
     unit = gdws_cost(layer, 1).macs
     return int((layer.macs - 1) // unit)
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSummary:
-    """One layer under a plan: cost for one example, squared error, and what it was dense."""
+    """One layer under a plan: its choice, costs for one example, squared error and dense costs.
+
+    energy : squared norm of the dense weight, or of the output where errors are taken there.
+    """
 
     choice: Choice
     macs: int
@@ -107,11 +119,11 @@ class LayerSummary:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A network under a plan.
+    """Costs and error of a network under a plan.
 
     macs : multiply-accumulates for one example. params : of the whole network. bytes : of its
     parameters and buffers. error : squared error of the kernels, summed over the layers.
-    relative_error : the same as a fraction of the kernels' squared norms. layers : by name.
+    relative_error : the error as a fraction of the kernels' squared norms. layers : by name.
     """
 
     macs: int

@@ -1,39 +1,48 @@
-"""The families of approximations: one object says everything the rest needs to know of each.
+"""The families of approximations, each described by one object in FAMILIES.
 
-A family turns a module into a spectrum once, lists its choices with their errors, prices them, and
-makes the layer for one of them. Another family is another entry of FAMILIES.
+A family decomposes a module into a spectrum once, lists its choices with their errors and costs,
+and builds the layer for a choice. A new family is a new entry of FAMILIES.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gdws_explorer.errors import BudgetError
+from gdws_explorer.errors import BudgetError, ExplorerError, PlanError
 from gdws_explorer.factorize import gdws, svd, tucker
 from gdws_explorer.factorize.conv import bias_of, conv2d, geometry_of, weight_of
-from gdws_explorer.network.plans.choices import GDWS, SVD, Choice, SpatialSVD, Tucker2
+from gdws_explorer.network.plans.choices import (
+    FAMILY_NAMES,
+    GDWS,
+    SVD,
+    Choice,
+    SpatialSVD,
+    Tucker2,
+)
 from gdws_explorer.network.plans.cost import Cost, gdws_cost, spatial_cost, svd_cost, tucker2_cost
+from gdws_explorer.network.plans.layer import Layer
+from gdws_explorer.network.plans.moments import Moments
+from gdws_explorer.typing import FloatArray, IntArray
 from gdws_explorer.utils.checks import checked_rank
 
-if TYPE_CHECKING:
-    from gdws_explorer.network.plans.layer import Layer
-    from gdws_explorer.network.plans.moments import Moments
+FamilyLike = str | type[GDWS] | type[Tucker2] | type[SVD] | type[SpatialSVD]
+"""A family by its name, such as "svd", or by the class of its choices, such as `gx.SVD`."""
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+ALIASES = {"spatial_svd": "spatial"}
 
 
 class Family(ABC):
     """One way to approximate a layer.
 
-    name, label : short, and for people. kind : its choices' class. ranks : what they are called.
+    name : short name, as files have it. label : name for people. kind : class of its choices.
+    ranks : names of their ranks.
     """
 
     name: str
@@ -43,64 +52,69 @@ class Family(ABC):
 
     @abstractmethod
     def why_not(self, module: nn.Conv2d | nn.Linear) -> str | None:
-        """Why it cannot approximate this module, None where it can."""
+        """Returns why it cannot approximate this module, None if it can."""
 
     def why_no_data(self, module: nn.Conv2d | nn.Linear) -> str | None:
-        """Why its errors cannot be taken in this module's output, None where they can."""
+        """Returns why it cannot measure errors in this module's output, None if it can."""
         return f"{self.label} has no form from data yet"
 
     @abstractmethod
     def decompose(self, module: Any, moments: Moments | None = None) -> Any:
-        """The module's spectrum; with moments of its inputs, in the units of its output."""
+        """Returns the module's spectrum; with moments of its inputs, errors are of its output."""
 
     def parts(self, spectrum: Any) -> dict[str, Tensor]:
-        """What `of_parts` makes the spectrum of again; empty where decomposing is as quick."""
+        """Returns the tensors that `of_parts` restores the spectrum from.
+
+        Empty where decomposing again is as quick as reading them.
+        """
         return {}
 
     def of_parts(self, module: Any, parts: dict[str, Tensor]) -> Any:
-        """The module's spectrum from its `parts`, which are not empty."""
+        """Returns the module's spectrum, restored from non-empty `parts`."""
         raise NotImplementedError
 
     @abstractmethod
     def most(self, spectrum: Any) -> tuple[int, ...]:
-        """The largest ranks, at which it is exact."""
+        """Returns the largest ranks, at which the approximation is exact."""
 
     @abstractmethod
     def cost(self, layer: Layer, *ranks: Any) -> Cost:
-        """The cost of ranks, or of arrays of them."""
+        """Returns the cost of ranks, or of arrays of ranks."""
 
     @abstractmethod
-    def table(self, spectrum: Any) -> tuple[Ints, Floats]:
-        """All ranks `(n, k)` and their squared errors `(n,)`."""
+    def table(self, spectrum: Any) -> tuple[IntArray, FloatArray]:
+        """Returns all ranks `(n, k)` and their squared errors `(n,)`."""
 
     @abstractmethod
-    def whole(self, spectrum: Any) -> float:
-        """The squared norm that its errors are parts of."""
+    def total_energy(self, spectrum: Any) -> float:
+        """Returns the squared norm of the weight or output: the error of keeping nothing."""
 
     @abstractmethod
     def error(self, spectrum: Any, choice: Any) -> float:
-        """The squared error of one choice; BudgetError for ranks out of range."""
+        """Returns the squared error of one choice. Raises BudgetError for ranks out of range."""
 
     @abstractmethod
     def build(self, spectrum: Any, choice: Any) -> nn.Module:
-        """The layer that a choice makes."""
+        """Returns the factorised layer of a choice."""
 
     @abstractmethod
     def kernel(self, spectrum: Any, choice: Any) -> Tensor:
-        """The weight of one layer with the same output, up to rounding, as what `build` makes."""
+        """Returns the dense weight whose output equals that of `build`, up to rounding."""
 
     @abstractmethod
     def empty(self, module: Any, choice: Any) -> nn.Module:
-        """The same layer with zeros for weights, to load a state_dict into."""
+        """Returns the factorised layer with weights of zero, for loading a state_dict."""
 
     def choice(self, *ranks: int) -> Choice:
-        """The choice of these ranks."""
-        kind: Any = self.kind  # each takes as many ranks as it has
+        """Returns the choice of these ranks."""
+        kind: Any = self.kind  # every class takes a different number of ranks
         made: Choice = kind(*ranks)
         return made
 
 
 class _GDWS(Family):
+    """Generalized depthwise-separable convolution, with errors of weights or of outputs."""
+
     name, label, kind, ranks = "gdws", "GDWS", GDWS, ("G",)
 
     def why_not(self, module: nn.Conv2d | nn.Linear) -> str | None:
@@ -127,10 +141,10 @@ class _GDWS(Family):
     def cost(self, layer: Layer, *ranks: Any) -> Cost:
         return gdws_cost(layer, *ranks)
 
-    def table(self, spectrum: gdws.GDWSSpectrum) -> tuple[Ints, Floats]:
+    def table(self, spectrum: gdws.GDWSSpectrum) -> tuple[IntArray, FloatArray]:
         return np.arange(1, spectrum.full + 1)[:, None], spectrum.uniform.error[1:]
 
-    def whole(self, spectrum: gdws.GDWSSpectrum) -> float:
+    def total_energy(self, spectrum: gdws.GDWSSpectrum) -> float:
         return float(spectrum.uniform.error[0])
 
     def error(self, spectrum: gdws.GDWSSpectrum, choice: GDWS) -> float:
@@ -158,6 +172,8 @@ class _GDWS(Family):
 
 
 class _Tucker2(Family):
+    """Tucker-2, with errors of weights or of outputs."""
+
     name, label, kind, ranks = "tucker2", "Tucker-2", Tucker2, ("r_out", "r_in")
 
     def why_not(self, module: nn.Conv2d | nn.Linear) -> str | None:
@@ -196,13 +212,13 @@ class _Tucker2(Family):
     def cost(self, layer: Layer, *ranks: Any) -> Cost:
         return tucker2_cost(layer, *ranks)
 
-    def table(self, spectrum: tucker.Tucker2Spectrum) -> tuple[Ints, Floats]:
+    def table(self, spectrum: tucker.Tucker2Spectrum) -> tuple[IntArray, FloatArray]:
         most_out, most_in = spectrum.full
         r_out, r_in = (axis.ravel() for axis in np.mgrid[1 : most_out + 1, 1 : most_in + 1])
         errors = spectrum.errors[:most_out, :most_in].ravel()
         return np.stack([r_out, r_in], axis=1), errors
 
-    def whole(self, spectrum: tucker.Tucker2Spectrum) -> float:
+    def total_energy(self, spectrum: tucker.Tucker2Spectrum) -> float:
         return spectrum.energy
 
     def error(self, spectrum: tucker.Tucker2Spectrum, choice: Tucker2) -> float:
@@ -224,7 +240,7 @@ class _Tucker2(Family):
 
 
 class _Matrix(Family):
-    """What the two SVDs share: one rank, and a spectrum with `full`, `errors`, `error`, `conv`."""
+    """Base of the two SVDs, whose spectrum is a MatrixSpectrum with one rank."""
 
     ranks = ("rank",)
 
@@ -234,10 +250,10 @@ class _Matrix(Family):
     def most(self, spectrum: svd.MatrixSpectrum) -> tuple[int, ...]:
         return (spectrum.full,)
 
-    def table(self, spectrum: svd.MatrixSpectrum) -> tuple[Ints, Floats]:
+    def table(self, spectrum: svd.MatrixSpectrum) -> tuple[IntArray, FloatArray]:
         return np.arange(1, spectrum.full + 1)[:, None], spectrum.errors
 
-    def whole(self, spectrum: svd.MatrixSpectrum) -> float:
+    def total_energy(self, spectrum: svd.MatrixSpectrum) -> float:
         return float(spectrum.energy.sum())
 
     def error(self, spectrum: svd.MatrixSpectrum, choice: SVD | SpatialSVD) -> float:
@@ -251,6 +267,8 @@ class _Matrix(Family):
 
 
 class _SVD(_Matrix):
+    """Channel SVD; errors of outputs only for convolutions without groups."""
+
     name, label, kind = "svd", "channel SVD", SVD
 
     def why_not(self, module: nn.Conv2d | nn.Linear) -> str | None:
@@ -296,6 +314,8 @@ class _SVD(_Matrix):
 
 
 class _SpatialSVD(_Matrix):
+    """Spatial SVD, with errors of weights only."""
+
     name, label, kind = "spatial", "spatial SVD", SpatialSVD
 
     def why_not(self, module: nn.Conv2d | nn.Linear) -> str | None:
@@ -328,7 +348,34 @@ class _SpatialSVD(_Matrix):
 
 
 FAMILIES: dict[str, Family] = {f.name: f for f in (_GDWS(), _Tucker2(), _SVD(), _SpatialSVD())}
+# Classes of the factorised layers.
 FACTORISED = (gdws.GDWSConv2d, tucker.Tucker2Conv2d, svd.FactorizedPair)
+
+
+def family_name(family: object, error: type[ExplorerError] = PlanError) -> str:
+    """Returns the name in FAMILIES of a family's name or class of choices.
+
+    "spatial_svd" is accepted for "spatial". Raises `error`.
+    """
+    name = FAMILY_NAMES.get(family) if isinstance(family, type) else family
+    name = ALIASES.get(name, name) if isinstance(name, str) else name
+    if name not in FAMILIES:
+        raise error(f"unknown family {family!r}; expected one of {', '.join(FAMILIES)}.")
+    return str(name)
+
+
+def family_names(
+    families: Collection[FamilyLike] | None, error: type[ExplorerError] = PlanError
+) -> tuple[str, ...]:
+    """Returns the names in FAMILIES of a collection of families; None for all. Raises `error`."""
+    if families is None:
+        return tuple(FAMILIES)
+    if isinstance(families, str) or not isinstance(families, Collection):
+        raise error(
+            f"families is {families!r}; expected a collection of families, such as"
+            f' ["gdws", gx.SVD], out of {", ".join(FAMILIES)}.'
+        )
+    return tuple(dict.fromkeys(family_name(family, error) for family in families))
 
 
 def _zeros(module: nn.Conv2d | nn.Linear, *shape: int) -> Tensor:
@@ -336,7 +383,7 @@ def _zeros(module: nn.Conv2d | nn.Linear, *shape: int) -> Tensor:
 
 
 def counts_of(spectrum: gdws.GDWSSpectrum, choice: GDWS) -> Tensor:
-    """The depthwise kernels of every input channel, `(C,)`."""
+    """Returns the number of depthwise kernels of every input channel, `(C,)`."""
     if choice.counts is None:
         return spectrum.mego(choice.G)
     counts = torch.tensor(choice.counts, dtype=torch.int64)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """One layer, averaged over the images; float64.
+    """Second moments of one layer, averaged over the images; float64.
 
     patches : `Σ_p u uᵀ` of every channel's patches u under the kernel, `(C, K², K²)`.
     inputs : the same of the input channels, `(C, C)`, scaled to the patches' trace.
@@ -28,12 +28,15 @@ class Moments:
 
     @property
     def sensitivity(self) -> float:
-        """Mean squared gradient of the normalised margins at one number of the output."""
+        """Mean squared gradient of the normalised margins with respect to one output number."""
         return float(self.gradients.trace()) / len(self.gradients)
 
     @property
     def kronecker(self) -> tuple[Tensor, Tensor]:
-        """Moments whose product stands for the whole patch's: `(C, C)`, `(K², K²)` of trace 1."""
+        """Moments `(C, C)` and `(K², K²)`, the latter of trace 1, in Kronecker form.
+
+        Their Kronecker product approximates the moment of the whole patch.
+        """
         space = self.patches.sum(0)
         trace = float(space.trace())
         return self.inputs, space / trace if trace else torch.eye(len(space)).double() / len(space)

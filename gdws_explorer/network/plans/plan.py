@@ -1,4 +1,4 @@
-"""What every layer becomes: an immutable, hashable plan that travels as JSON."""
+"""Plans: one choice for every layer of a network, immutable and saved as JSON."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from gdws_explorer.network.plans.plan_json import PlanFile, entry_of, plain_choi
 from gdws_explorer.utils import files
 
 SCHEMA = 1
-REFIT = "refit+"  # begins the source of plans of the weights that are refitted on images
-TRAINED = "trained+"  # begins the source of plans whose factors were trained further
+REFIT = "refit+"  # prefix of `calibration` in plans of weights that are refitted on images
+TRAINED = "trained+"  # prefix of `calibration` in plans whose factors were trained further
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What every layer of one network becomes.
+    """One choice for every layer of one network.
 
     fingerprint : SHA-256 of the network's weights and layer shapes.
-    input_shape : one example's shape, without the batch.
+    input_shape : shape of one example, without the batch.
     layers : (name, choice) for every layer that can be approximated, in call order.
-    calibration : what its factors are made from beside the weights, as `Network.calibrated`,
-        `Network.refitted` and `Network.trained` name it; None for the weights alone.
+    calibration : label of the data or training that its factors are made from, as
+        `Network.calibrated`, `Network.refitted` and `Network.trained` give it; None where the
+        factors are made from the network's weights alone.
     """
 
     fingerprint: str
@@ -54,7 +55,7 @@ class Plan:
         return len(self.layers)
 
     def __getattr__(self, name: str) -> object:
-        # Only what is not there is asked for here: the layers of a plan that came `unread`.
+        # Python calls this for missing attributes only: here the layers of an `unread` plan.
         if name != "layers" or "_unread" not in self.__dict__:
             raise AttributeError(f"a Plan has no {name!r}")
         layers = Plan.from_dict(*self.__dict__["_unread"]).layers
@@ -62,10 +63,10 @@ class Plan:
         return layers
 
     def __str__(self) -> str:
-        said: str | None = self.__dict__.get("_said")
-        return self._words() if said is None else said
+        text: str | None = self.__dict__.get("_text")
+        return self._describe() if text is None else text
 
-    def _words(self) -> str:
+    def _describe(self) -> str:
         changed = [
             f"{name} {choice}" for name, choice in self.layers if not isinstance(choice, Dense)
         ]
@@ -76,17 +77,17 @@ class Plan:
 
     @property
     def refitted(self) -> bool:
-        """Whether it is a plan of the weights, refitted on images."""
+        """Whether its last factors are refitted on images."""
         return self.calibration is not None and self.calibration.startswith(REFIT)
 
     @property
     def trained(self) -> bool:
-        """Whether its factors were trained after they were made."""
+        """Whether its factors were trained further."""
         return self.calibration is not None and self.calibration.startswith(TRAINED)
 
     @property
     def weights(self) -> str | None:
-        """Which trained weights it is of; None for the network's own."""
+        """The label of the trained weights that it belongs to; None for the network's own."""
         return self.calibration if self.trained else None
 
     @property
@@ -101,15 +102,15 @@ class Plan:
 
     @cached_property
     def hash(self) -> str:
-        """16 hex digits that name this plan: equal plans, equal hash."""
+        """16 hex digits of its checksum; equal plans have equal hashes."""
         return self._checksum()[:16]
 
     def replace(self, name: str, choice: Choice) -> Plan:
-        """The same plan with one layer changed; ranks are checked by the network that uses it."""
+        """Returns the plan with another choice for one layer; the network checks the ranks."""
         return self.update({name: choice})
 
     def update(self, choices: Mapping[str, Choice]) -> Plan:
-        """The same plan with several layers changed."""
+        """Returns the plan with other choices for some layers."""
         for name, choice in choices.items():
             self[name]
             family_of(choice)
@@ -119,20 +120,20 @@ class Plan:
     # -- files -----------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, object]:
-        """A JSON-ready description with schema version and checksum."""
+        """Returns the plan as plain values for JSON, with schema version and checksum."""
         return {"schema": SCHEMA, **self._content(), "checksum": self._checksum()}
 
     def to_json(self) -> str:
-        """`to_dict` as indented text."""
+        """Returns `to_dict` as indented JSON text."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the plan as JSON, atomically."""
+        """Writes the plan as JSON, atomically."""
         files.write_text(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Plan:
-        """Read a plan written by `save`; a damaged or edited file is refused with the reason."""
+        """Reads a plan written by `save`. Raises PlanError with the reason for a damaged file."""
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -141,7 +142,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str, where: str = "the plan") -> Plan:
-        """Read a plan from JSON text; `where` names it in errors."""
+        """Reads a plan from JSON text; `where` names it in errors. Raises PlanError."""
         try:
             raw = json.loads(text)
         except json.JSONDecodeError as error:
@@ -153,7 +154,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, raw: object, where: str = "the plan") -> Plan:
-        """Read what `to_dict` wrote."""
+        """Reads the output of `to_dict`; `where` names it in errors. Raises PlanError."""
         unchanged = _unchanged(raw)
         if unchanged is not None:
             return unchanged
@@ -184,11 +185,11 @@ class Plan:
         return plan
 
     @classmethod
-    def unread(cls, raw: dict[str, Any], where: str, said: str | None = None) -> Plan:
-        """What `to_dict` wrote, its layers checked and read only when somebody asks for them.
+    def unread(cls, raw: dict[str, Any], where: str, text: str | None = None) -> Plan:
+        """Reads the output of `to_dict`, but checks and reads its layers at their first use.
 
-        A study has ten thousand plans, and a front needs their hashes and what they say. `where`
-        names it in the PlanError that comes then; `said` : its `str`, where that is known.
+        A study has ten thousand plans, and a front needs only their hashes and texts. where : its
+        name in the PlanError that may be raised then. text : its `str`, if known.
         """
         try:
             plan = object.__new__(cls)
@@ -198,7 +199,7 @@ class Plan:
                 calibration=raw.get("calibration"),
                 hash=raw["checksum"][:16],
                 _unread=(raw, where),
-                _said=said,
+                _text=text,
             )
         except (TypeError, KeyError):
             return cls.from_dict(raw, where)
@@ -223,9 +224,9 @@ def _digest(content: dict[str, object]) -> str:
 
 
 def _unchanged(raw: object) -> Plan | None:
-    """A plan whose checksum fits, read without pydantic: a study has ten thousand of them.
+    """Reads a plan of correct checksum quickly, without pydantic: a study has ten thousand.
 
-    None where anything is odd; the strict reading then says what.
+    Returns None for any other input; the strict reader then finds the fault.
     """
     try:
         content = dict(raw)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""A plan's choices as JSON and back: strictly, and quickly for thousands."""
+"""Choices to JSON and back: a strict reader, and a quick one for thousands of plans."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gdws_explorer.network.plans.choices import (
-    FAMILY,
+    CHOICE_CLASSES,
     GDWS,
     SVD,
     Choice,
@@ -22,7 +22,7 @@ from gdws_explorer.network.plans.choices import (
 
 
 def entry_of(choice: Choice) -> dict[str, object]:
-    """A choice as JSON has it; the entries below read it."""
+    """Returns a choice as plain values for JSON."""
     match choice:
         case GDWS(G, None):
             return {"family": "gdws", "G": G}
@@ -36,7 +36,10 @@ def entry_of(choice: Choice) -> dict[str, object]:
 
 
 def plain_choice(entry: Mapping[str, object]) -> Choice:
-    """A choice of whole numbers, quickly; ValueError for any other, for `PlanFile` to name."""
+    """Reads a choice of whole numbers quickly.
+
+    Raises ValueError for any other entry; `PlanFile` then finds the fault.
+    """
     if not {str, int}.issuperset(map(type, entry.values())):
         raise ValueError
     return _made(*entry.items())
@@ -44,9 +47,9 @@ def plain_choice(entry: Mapping[str, object]) -> Choice:
 
 @lru_cache(maxsize=2**14)
 def _made(*entry: tuple[str, object]) -> Choice:
-    """Thousands of plans share a few hundred choices."""
+    """Returns the choice of an entry; cached, since thousands of plans share few choices."""
     numbers = dict(entry)
-    choice = FAMILY[str(numbers.pop("family"))](**numbers)  # type: ignore[arg-type]
+    choice = CHOICE_CLASSES[str(numbers.pop("family"))](**numbers)  # type: ignore[arg-type]
     if min(ranks_of(choice), default=1) < 1:
         raise ValueError
     return choice
@@ -104,7 +107,7 @@ _Entry = Annotated[
 
 
 class PlanFile(_Strict):
-    """A plan's JSON, strictly: what is missing, unknown or of another type is named."""
+    """Schema of a plan's JSON; missing, unknown or wrongly typed fields are errors."""
 
     schema_: Literal[1] = Field(alias="schema")
     fingerprint: str
