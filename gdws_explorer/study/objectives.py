@@ -90,6 +90,8 @@ class Objectives:
         for name, bound in self.constraints.items():
             value = self.value(record, name)
             found[name] = bound - value if name in ACCURACIES else value - bound
+            if name == "ms" and self.network.latencies is not None:
+                found[name] -= self.network.latencies.slack
         return found
 
     def holds(self, record: Record) -> bool:

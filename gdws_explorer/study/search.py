@@ -48,20 +48,19 @@ class Space:
         self._weights = [_weights(network) for network in networks]
         first = networks[0]
         self._free = [name for name in first.names if name not in first.skip]
-        # A hair above the least, which is a quotient; the budget takes it as a whole number.
-        self._least = (1 + 1e-9) * max(
-            network.least(measure, families=families) for network in networks
-        )
-        whole = 1.0
+        least = max(network.least(measure, families=families) for network in networks)
+        whole, slack = 1.0, 0.0
         if measure == "ms":
             assert first.latencies is not None
-            whole = first.latencies.total(())
+            whole, slack = first.latencies.total(()), first.latencies.slack
         self._most = whole if most is None else min(whole, most)
-        if self._most < self._least:
+        if self._most < least - slack:
             raise BudgetError(
                 f"the constraint of {self._most:.4g} on {measure} cannot be met: with these "
-                f"families the cheapest plan needs {self._least:.4g}."
+                f"families the cheapest plan needs {least:.4g}."
             )
+        # Slightly above the least where there is room, because the least is a rounded quotient.
+        self._least = min((1 + 1e-9) * least, self._most)
 
     def plan(self, trial: optuna.Trial) -> Plan:
         """The plan of a trial."""

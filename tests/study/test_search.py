@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gdws_explorer.errors import BudgetError, ExplorerError
+from gdws_explorer.network.latency.latency import LatencyCurve, LatencyTable, LayerTimes, Spread
 from gdws_explorer.network.network import Network
 from gdws_explorer.study.objectives import Objectives, parse_constraint
 from gdws_explorer.study.runner import LocalExecutor, StudyRun
@@ -80,12 +81,56 @@ def test_measured_milliseconds_can_be_aimed_at(meter, network):
     try:
         aim = Objectives(network, ("robust", "clean", "ms"))
         _, records = searched(meter, aim, evaluations=8, warm=4)
-        least = network.least("ms")
+        least, slack = network.least("ms"), network.latencies.slack
         whole = network.latencies.total(())
         assert aim.reference == [0.0, 0.0, whole]
-        assert all(least <= aim.value(r, "ms") * (1 + 1e-6) <= whole * (1 + 2e-6) for r in records)
+        assert all(least - slack <= aim.value(r, "ms") <= whole + slack for r in records)
     finally:
         network.latencies = None
+
+
+@pytest.fixture(params=[0.1, 10.0], ids=["dense is slowest", "dense is fastest"])
+def timed(network, request):
+    """The network with made-up times: its factorised layers are faster, or slower, than dense."""
+    net = Network(network.model, network.example)
+    layers = {}
+    for place, name in enumerate(net.names):
+        dense = 0.7 / (3 + place)  # no whole number of nanoseconds
+        layer = net.layer(name)
+        curves = {
+            family: LatencyCurve(
+                tuple((1,) for _ in range(2 if family == "tucker2" else 1)),
+                (request.param * dense / (1 + len(family)),),
+            )
+            for family in layer.families
+        }
+        layers[name] = LayerTimes(dense, curves)
+    total = sum(layer.dense for layer in layers.values())
+    spread = Spread(total, total, 1)
+    net.use_latencies(LatencyTable(1, 1, "cpu", {}, net.fingerprint, total + 1 / 7, spread, layers))
+    return net
+
+
+def test_the_least_milliseconds_are_accepted_as_a_bound(meter, timed):
+    least = timed.least("ms")
+    cheapest = timed.budget(ms=least)
+    measured = timed.latencies.total(cheapest)
+    assert measured == pytest.approx(least, abs=timed.latencies.slack)
+    for bound in (least, measured):
+        assert timed.latencies.total(timed.budget(ms=bound)) == measured
+        aim = Objectives(timed, ("clean", "ms"), {"ms": bound})
+        _, records = searched(replace(meter, networks=(timed,)), aim, evaluations=3, warm=2)
+        assert measured in [aim.value(record, "ms") for record in aim.front(records)]
+    with pytest.raises(BudgetError, match="cannot be met"):
+        timed.budget(ms=0.99 * least)
+    with pytest.raises(BudgetError, match="cannot be met"):
+        Search([timed], Objectives(timed, ("clean", "ms"), {"ms": 0.99 * least}))
+
+
+def test_the_least_macs_are_accepted_as_a_bound(meter, network):
+    least = network.least("macs")
+    _, records = searched(meter, Objectives(network, constraints={"macs": least}), evaluations=3)
+    assert {record.macs / network.macs for record in records} == {least}
 
 
 def test_infeasible_records_are_on_no_front(record, network):

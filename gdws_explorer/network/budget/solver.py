@@ -89,6 +89,8 @@ class BudgetSolver:
         least = rest + allocator.least_cost
         if measure == "ms":
             whole, asked = int(NANO * fraction), f"{fraction:.4g} ms"
+            # A plan's own milliseconds, as a budget, find it: layers are rounded to nanoseconds.
+            whole = least if least - self.slack <= whole < least else whole
             needed = f"{least / NANO:.4g} ms"
         else:
             total = self._totals[measure]
@@ -134,6 +136,11 @@ class BudgetSolver:
             if not 0 < weight < math.inf:
                 raise BudgetError(f"the weight of {name} is {weight}; expected a number > 0.")
         return {name: float(weights.get(name, 1.0)) for name in self._layers}
+
+    @property
+    def slack(self) -> int:
+        """The nanoseconds by which the milliseconds of a plan may differ from its layers' sum."""
+        return len(self._layers) + 2
 
     @cached_property
     def energy(self) -> float:

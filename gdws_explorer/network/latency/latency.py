@@ -160,6 +160,11 @@ class LatencyTable:
         """The ms that no plan can change: what the measured layers do not explain, ≥ 0."""
         return max(0.0, self.network - sum(layer.dense for layer in self.layers.values()))
 
+    @property
+    def slack(self) -> float:
+        """The ms by which `total` may differ from a budget's sum of layers in whole nanoseconds."""
+        return 1e-6 * (len(self.layers) + 2)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write JSON, atomically."""
         text = json.dumps({"schema": SCHEMA, "latencies": asdict(self)}, indent=1)
