@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 
@@ -26,6 +27,12 @@ class Import:
         return f"{self.source or '__init__'}:{self.line} imports {self.target} ({self.place})"
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """The syntax tree of a file, read once."""
+    return ast.parse(path.read_text())
+
+
 def modules_of(package: Path) -> dict[str, Path]:
     """The files of a package by dotted name, without the package's own name."""
     found = {}
@@ -41,7 +48,7 @@ def imports_of(package: Path) -> list[Import]:
     found = {
         Import(source, target, line, place)
         for source, path in modules.items()
-        for name, line, place in _imported(ast.parse(path.read_text()), source, path, package)
+        for name, line, place in _imported(source, path, package)
         if (target := _module_of(name, modules, package.name)) is not None and target != source
     }
     return sorted(found, key=lambda each: (each.source, each.line, each.target))
@@ -57,14 +64,12 @@ def _module_of(name: str, modules: dict[str, Path], package: str) -> str | None:
     return inner
 
 
-def _imported(
-    tree: ast.Module, source: str, path: Path, package: Path
-) -> Iterator[tuple[str, int, str]]:
+def _imported(source: str, path: Path, package: Path) -> Iterator[tuple[str, int, str]]:
     """Absolute dotted names that a module imports, with line and place."""
     parts = [package.name, *filter(None, source.split("."))]
     room = parts if path.name == "__init__.py" else parts[:-1]
 
-    waiting: list[tuple[ast.AST, str]] = [(tree, "module")]
+    waiting: list[tuple[ast.AST, str]] = [(tree_of(path), "module")]
     while waiting:
         node, place = waiting.pop()
         if isinstance(node, ast.Import):
@@ -137,8 +142,7 @@ def circles_of(imports: list[Import]) -> list[list[str]]:
 
 def docstrings_of(path: Path) -> Iterator[tuple[str, int, str]]:
     """Every docstring of a file: whose it is, its line, its text."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node)
             if text is not None:

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from source import circles_of, imports_of, modules_of
+from source import circles_of, imports_of, modules_of, tree_of
 
 PACKAGE = Path(__file__).resolve().parents[2] / "gdws_explorer"
 
@@ -233,7 +233,7 @@ ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_says_in_two_lines_what_it_is(room):
     for path in [PACKAGE / room / "__init__.py", *(PACKAGE / room).glob("*/__init__.py")]:
-        text = ast.get_docstring(ast.parse(path.read_text()))
+        text = ast.get_docstring(tree_of(path))
         assert text, path
         assert len([line for line in text.splitlines() if line.strip()]) <= 2, path
 

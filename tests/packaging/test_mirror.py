@@ -1,0 +1,193 @@
+"""The tests mirror the package: `gdws_explorer/a/b.py` is tested in `tests/a/test_b.py`."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "gdws_explorer"
+TESTS = ROOT / "tests"
+
+# Modules without a test file of their own: the file that tests them, and why it is that one.
+ELSEWHERE = {
+    "errors.py": ("tests/test_api.py", "classes without code"),
+}
+
+# Test files of no single module, and folders of them: what they test.
+OF_MANY = {
+    "browser": "the whole explorer in JupyterLab and Voila",
+    "notebooks": "the notebooks and their lessons",
+    "packaging": "the package as a whole: layers, imports, wheel, versions",
+    "test_docs.py": "the code blocks of README and docs",
+    "cli/test_studies.py": "the commands sweep, search and front together",
+    "network/test_trained_networks.py": "networks with trained plans",
+    "study/storage/test_new_database.py": "two programs that open one new file at once",
+    "study/test_hypervolume.py": "the hypervolume in study/pareto.py",
+    "test_explore.py": "gx.explore, from its arguments to the widget",
+    "training/test_side_by_side.py": "two trainings at once are as each alone",
+    "widgets/test_closing.py": "what a closed explorer gives back",
+}
+
+# Modules that still wait for their test file: this list may only become shorter.
+NOT_YET = {
+    "bench/datasets.py",
+    "bench/image_tensors.py",
+    "bench/resources.py",
+    "bench/state_dict.py",
+    "bench/torchvision_datasets.py",
+    "bundle/folder.py",
+    "bundle/readme.py",
+    "bundle/weights.py",
+    "cli/inputs.py",
+    "cli/many.py",
+    "cli/many_parser.py",
+    "cli/parser.py",
+    "factorize/gdws_joint.py",
+    "figures/correlation_scatter.py",
+    "figures/layer_costs.py",
+    "figures/layer_figure.py",
+    "figures/layer_parts.py",
+    "figures/record_charts.py",
+    "figures/theme.py",
+    "lessons.py",
+    "network/budget/planner.py",
+    "network/budget/solver.py",
+    "network/budget/table_cache.py",
+    "network/budget/tables.py",
+    "network/calibration/calibrate.py",
+    "network/calibration/joint_rankings.py",
+    "network/calibration/lockstep.py",
+    "network/calibration/margins.py",
+    "network/latency/benchmark.py",
+    "network/mac_counter.py",
+    "network/plans/choices.py",
+    "network/plans/cost.py",
+    "network/plans/families.py",
+    "network/plans/layer.py",
+    "network/plans/moments.py",
+    "network/plans/plan_json.py",
+    "network/surgery.py",
+    "network/weight_reads.py",
+    "nn.py",
+    "robust/attack_base.py",
+    "robust/attack_runner.py",
+    "robust/data_checks.py",
+    "robust/evaluation_checkpoint.py",
+    "robust/pgd.py",
+    "robust/report.py",
+    "robust/torchattacks_backend.py",
+    "robust/torchattacks_fixes.py",
+    "session/controls.py",
+    "session/presets.py",
+    "session/record_filter.py",
+    "session/state_string.py",
+    "session/training_queue.py",
+    "session/undo.py",
+    "study/budget_scale.py",
+    "study/dask_executor.py",
+    "study/network_views.py",
+    "study/objectives.py",
+    "study/seconds_per_plan.py",
+    "study/selection.py",
+    "study/storage/sql_database.py",
+    "study/storage/sqlite.py",
+    "training/amp.py",
+    "training/callbacks.py",
+    "training/cstar_style/admm.py",
+    "training/cstar_style/rank_budget.py",
+    "training/finetuning.py",
+    "training/train_state.py",
+    "training/trainer.py",
+    "training/training_progress.py",
+    "typing.py",
+    "utils/cancel.py",
+    "utils/checks.py",
+    "utils/files.py",
+    "utils/hashing.py",
+    "utils/modules.py",
+    "utils/provenance.py",
+    "widgets/desk.py",
+    "widgets/evaluate_bar.py",
+    "widgets/export_bar.py",
+    "widgets/figure.py",
+    "widgets/filter_bar.py",
+    "widgets/front_controls.py",
+    "widgets/front_view.py",
+    "widgets/job_controls.py",
+    "widgets/layer_view.py",
+    "widgets/panels/panel_bar.py",
+    "widgets/panels/record_filter_view.py",
+    "widgets/panels/sensitivity_text.py",
+    "widgets/panels/sweep_search_form.py",
+    "widgets/panels/training_text.py",
+    "widgets/startup.py",
+    "widgets/text.py",
+    "widgets/toolbar.py",
+}
+
+
+def modules(package):
+    """The files that need a test."""
+    return [
+        path.relative_to(package)
+        for path in sorted(package.rglob("*.py"))
+        if path.name not in ("__init__.py", "__main__.py")
+    ]
+
+
+def mirror(module):
+    """Where a module's tests are, from the folder of the tests."""
+    return module.parent / f"test_{module.name}"
+
+
+def untested(package, tests):
+    """Modules without a test file of their name."""
+    return [str(path) for path in modules(package) if not (tests / mirror(path)).exists()]
+
+
+def of_no_module(package, tests):
+    """Test files that no module has given its name; a room's `__init__` may give it, too."""
+    named = {mirror(path) for path in modules(package)}
+    named |= {
+        path.parent.relative_to(package) / f"test_{path.parent.name}.py"
+        for path in package.rglob("__init__.py")
+    }
+    files = [path.relative_to(tests) for path in sorted(tests.rglob("test_*.py"))]
+    return [path for path in files if path not in named]
+
+
+def test_every_module_has_a_test_file():
+    listed = NOT_YET | set(ELSEWHERE)
+    assert [path for path in untested(PACKAGE, TESTS) if path not in listed] == []
+
+
+@pytest.mark.parametrize("module", ELSEWHERE)
+def test_an_exception_is_needed_and_true(module):
+    file, reason = ELSEWHERE[module]
+    assert module in untested(PACKAGE, TESTS), "it has a test file, or is no module any more"
+    assert (ROOT / file).exists()
+    assert reason
+
+
+def test_every_test_file_mirrors_a_module():
+    listed = {Path(name) for name in OF_MANY}
+    found = of_no_module(PACKAGE, TESTS)
+    assert [str(path) for path in found if not listed & {path, *path.parents}] == []
+
+
+@pytest.mark.parametrize("name", OF_MANY)
+def test_a_file_of_many_modules_is_there(name):
+    found = of_no_module(PACKAGE, TESTS)
+    assert any(Path(name) in [path, *path.parents] for path in found), "take it from the list"
+
+
+def test_the_comparison_can_fail(tmp_path):
+    package, tests = tmp_path / "package", tmp_path / "tests"
+    for path in ["__init__.py", "a/__init__.py", "a/one.py", "a/two.py", "a/__main__.py"]:
+        (package / path).parent.mkdir(parents=True, exist_ok=True)
+        (package / path).touch()
+    for path in ["a/test_one.py", "a/test_a.py", "a/conftest.py", "test_two.py"]:
+        (tests / path).parent.mkdir(parents=True, exist_ok=True)
+        (tests / path).touch()
+    assert untested(package, tests) == ["a/two.py"]
+    assert of_no_module(package, tests) == [Path("test_two.py")]
