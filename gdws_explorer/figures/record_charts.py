@@ -39,10 +39,13 @@ def growth(volumes: npt.ArrayLike, height: int = 190) -> go.Figure:
     )
 
 
-def histogram(data: Histogram, height: int = 190) -> go.Figure:
-    """Bars of the records that hold to the filters, and on top of them those that do not.
+def histogram(
+    data: Histogram, brush: tuple[int, int] | None = None, height: int = 190
+) -> go.Figure:
+    """Bars of the records that pass the filters, and on top of them those that do not.
 
-    The bins stand side by side at 0, 1, 2 …, so that `span` is of bins whatever the metric's scale.
+    The bins are at 0, 1, 2 … on the axis, whatever the metric's scale. brush : its first and last
+    bin, drawn as a veil.
     """
     metric = METRICS[data.metric]
     scale = 100 if metric.per_cent else 1
@@ -72,6 +75,7 @@ def histogram(data: Histogram, height: int = 190) -> go.Figure:
             barmode="stack",
             bargap=0.08,
             showlegend=False,
+            shapes=brush_shapes(brush),
             dragmode="select",
             selectdirection="h",
             newselection={"line": {"color": "rgba(0,0,0,0)"}},  # the veil says it
@@ -84,12 +88,15 @@ def histogram(data: Histogram, height: int = 190) -> go.Figure:
     )
 
 
-def span(low: float, high: float) -> dict[str, Any]:
-    """A veil over the bins from `low` to `high`: what a brush would take."""
-    return {
+def brush_shapes(brush: tuple[int, int] | None) -> list[dict[str, Any]]:
+    """A veil over the bins of a brush; nothing where it is None."""
+    if brush is None:
+        return []
+    low, high = brush
+    return [{
         "type": "rect", "xref": "x", "yref": "paper", "x0": low, "x1": high, "y0": 0, "y1": 1,
         "fillcolor": theme.ORANGE, "opacity": 0.18, "line": {"width": 1, "color": theme.ORANGE},
-    }  # fmt: skip
+    }]  # fmt: skip
 
 
 def parallel(records: Sequence[Record], filters: Filters, height: int = 320) -> go.Figure:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as w
@@ -20,7 +19,16 @@ from gdws_explorer.study.attack_settings import (
 )
 from gdws_explorer.utils.format import eps_text
 from gdws_explorer.widgets import text
-from gdws_explorer.widgets.form import button, labelled, on, radius, row
+from gdws_explorer.widgets.form import (
+    button,
+    labelled,
+    on,
+    on_change,
+    radius,
+    row,
+    set_value,
+    silent,
+)
 
 GIVEN = "given"  # an attack that the inputs cannot say
 
@@ -77,14 +85,16 @@ class EvaluateBar:
         on(session, self._finetune, finetune)
         on(session, self._evaluate, self._go)
         on(session, self._cancel, session.jobs.cancel)
-        self._attack.observe(self._chosen, "value")
-        self._norm.observe(self._ball, "value")
+        on_change(self._attack, self._chosen)
+        on_change(self._norm, self._ball)
         for widget in (self._eps, self._steps, self._restarts, self._n):
-            widget.observe(self._set, "value")
-        inputs = [self._attack, self._norm, self._eps, self._steps, self._restarts, self._n]
+            on_change(widget, self._set)
+        self._inputs = (
+            self._attack, self._norm, self._eps, self._steps, self._restarts, self._n
+        )  # fmt: skip
         self.box = w.VBox(
             [
-                row(*inputs, self._evaluate, self._cancel, self._finetune),
+                row(*self._inputs, self._evaluate, self._cancel, self._finetune),
                 w.HBox([self._bar, self._text]),
             ]
         )
@@ -116,7 +126,7 @@ class EvaluateBar:
         """Show how it is measured now, where somebody else changed it."""
         measured = self._session.measurements
         self._followed, attack = measured.setting, measured.attack
-        with self._quiet():
+        with silent(*self._inputs):
             self._n.value = measured.n
             if self._wanted() == attack:
                 return
@@ -138,50 +148,29 @@ class EvaluateBar:
 
     def _chosen(self, change: dict[str, Any]) -> None:
         """Another attack: its own usual number of steps, and a norm that it has."""
-        if self._busy:
-            return
         kind = ATTACK_TYPES.get(change["new"])
         with self._session.told(), self._session.lock:
             if kind is not None:
                 before = ATTACK_TYPES.get(change["old"])
                 if kind.steps and (before is None or before.steps != kind.steps):
-                    self._quietly(self._steps, kind.steps)
+                    set_value(self._steps, kind.steps)
                 if self._norm.value not in kind.norms:
                     self._swap_eps(self._norm.value, kind.norms[0])
-                    self._quietly(self._norm, kind.norms[0])
+                    set_value(self._norm, kind.norms[0])
             self._apply()
 
     def _ball(self, change: dict[str, Any]) -> None:
         """Another norm: ε of one says nothing about ε of the other."""
-        if self._busy:
-            return
         self._swap_eps(change["old"], change["new"])
         self._set(change)
 
     def _swap_eps(self, old: str, new: str) -> None:
         self._other_eps[old] = self._eps.value
-        self._quietly(self._eps, self._other_eps[new])
-
-    def _quietly(self, widget: w.Widget, value: Any) -> None:
-        """Set an input as a part of another change, which measures anew once and at its end."""
-        with self._quiet():
-            widget.value = value
-
-    @contextmanager
-    def _quiet(self) -> Iterator[None]:
-        """Inside, inputs change without an answer."""
-        self._busy = True
-        try:
-            yield
-        finally:
-            self._busy = False
-
-    _busy = False
+        set_value(self._eps, self._other_eps[new])
 
     def _set(self, _change: Any) -> None:
-        if not self._busy:
-            with self._session.told():
-                self._apply()
+        with self._session.told():
+            self._apply()
 
     def _apply(self) -> None:
         self._session.measure_with(self._wanted(), self._n.value)
@@ -201,13 +190,12 @@ class SettingsMenu:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._busy = False
         self._menu = labelled(
             w.Dropdown, "setting", 48, 440,
             tooltip="Records of different attacks, images or seeds never share a front",
         )  # fmt: skip
         self._menu.layout.max_width = "100%"
-        self._menu.observe(self._chosen, "value")
+        on_change(self._menu, self._chosen)
         self.box = w.VBox([self._menu])
         self.refresh()
 
@@ -219,16 +207,13 @@ class SettingsMenu:
             (f"{one.label}: {one.measured} measured", one.setting)
             for one in sorted(there, key=lambda one: one.label)
         ]
-        self._busy = True
-        try:
+        with silent(self._menu):
             if tuple(options) != self._menu.options:
                 self._menu.options = options
             self._menu.value = shown
-        finally:
-            self._busy = False
         self.box.layout.display = None if len(options) > 1 else "none"
 
     def _chosen(self, change: dict[str, Any]) -> None:
-        if not self._busy and change["new"] is not None:
+        if change["new"] is not None:
             with self._session.told():
                 self._session.show(change["new"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import ipywidgets as w
 
 from gdws_explorer.session.session import Session
-from gdws_explorer.widgets.form import button, labelled, on, row, share
+from gdws_explorer.widgets.form import button, labelled, on, on_change, row, set_value, share
 from gdws_explorer.widgets.front_view import FrontView
 
 BOXES = {
@@ -31,28 +32,21 @@ class FilterBar:
             for name, (label, room, tip) in BOXES.items()
         }  # fmt: skip
         for name, box in self._boxes.items():
-            box.observe(lambda change, n=name: self._asked(n, change), "value")
+            on_change(box, partial(self._asked, name))
         knee = button("Knee", "", "The plan after which more cost buys the least accuracy", 62)
         best = button("Cheapest", "", "The cheapest plan that holds to these", 92)
         on(session, knee, lambda: session.picking.knee(view.metrics[0], view.cost))
         on(session, best, lambda: session.picking.cheapest(view.metrics[0], view.cost))
-        self._busy = False
         self.box = row(*self._boxes.values(), best, knee)
 
     def refresh(self) -> None:
         """Show the bounds that are in force."""
         bounds = {one.metric: one for one in self._session.picking.filters.bounds}
-        self._busy = True
-        try:
-            for name, box in self._boxes.items():
-                asked = bounds.get(name)
-                box.value = "" if asked is None else self._text(name, asked.low, asked.high)
-        finally:
-            self._busy = False
+        for name, box in self._boxes.items():
+            asked = bounds.get(name)
+            set_value(box, "" if asked is None else self._text(name, asked.low, asked.high))
 
     def _asked(self, name: str, change: dict[str, Any]) -> None:
-        if self._busy:
-            return
         picking = self._session.picking
         before = picking.filters
         with self._session.told():

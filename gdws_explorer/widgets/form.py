@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
@@ -46,6 +47,45 @@ def on(session: Session, clicked: w.Button, action: Callable[[], object]) -> Non
     clicked.on_click(run)
 
 
+def on_change(widget: w.Widget, handler: Callable[[dict[str, Any]], object]) -> None:
+    """Call `handler` with traitlets' change of `value`, except inside `silent(widget)`."""
+
+    def run(change: dict[str, Any]) -> None:
+        if threading.get_ident() not in _silent_threads(widget):
+            handler(change)
+
+    widget.observe(run, "value")
+
+
+@contextmanager
+def silent(*widgets: w.Widget) -> Iterator[None]:
+    """Inside, this thread changes the widgets without a call of their `on_change` handlers.
+
+    A change by another thread, such as the user's on the kernel's thread, is still handled.
+    """
+    me = threading.get_ident()
+    silenced = [threads for each in widgets if me not in (threads := _silent_threads(each))]
+    for threads in silenced:
+        threads.add(me)
+    try:
+        yield
+    finally:
+        for threads in silenced:
+            threads.discard(me)
+
+
+def set_value(widget: w.Widget, value: Any) -> None:
+    """Set a widget's value without a call of its `on_change` handlers."""
+    with silent(widget):
+        widget.value = value
+
+
+def _silent_threads(widget: w.Widget) -> set[int]:
+    """Identifiers of the threads that are inside `silent(widget)`; kept with the widget."""
+    threads: set[int] = widget.__dict__.setdefault("_silent_threads", set())
+    return threads
+
+
 @contextmanager
 def told(place: w.HTML) -> Iterator[None]:
     """Turn an error of the user's into a sentence in this place, beside what was clicked."""
@@ -59,28 +99,6 @@ def refusal(error: Exception) -> str:
     """An error as HTML, marked by a word and not by colour alone."""
     text = escape(str(error)).replace("\n", "<br>")
     return f'<span class="gx-error" role="alert">Cannot do that:</span> {text}'
-
-
-@contextmanager
-def silent(handler: Callable[[Any], object], *widgets: w.Widget) -> Iterator[None]:
-    """Inside, these inputs change without calling the handler that observes their values.
-
-    The page shows the new values all the same: only the view's own reaction is left out, which is
-    meant for the user's input.
-    """
-    for widget in widgets:
-        widget.unobserve(handler, "value")
-    try:
-        yield
-    finally:
-        for widget in widgets:
-            widget.observe(handler, "value")
-
-
-def set_value(widget: w.Widget, value: object, handler: Callable[[Any], object]) -> None:
-    """Sets an input without calling the handler that observes its value."""
-    with silent(handler, widget):
-        widget.value = value
 
 
 def inside(widget: w.Widget) -> Iterator[w.Widget]:

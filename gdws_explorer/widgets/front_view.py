@@ -37,14 +37,7 @@ class FrontView:
 
     def refresh(self) -> None:
         """Show the records of the present setting."""
-        fresh = self._draw()
-        with self.figure.batch_update():
-            for old, new in zip(self.figure.data, fresh.data, strict=True):
-                old.update(new.to_plotly_json(), overwrite=False)
-            self.figure.layout.update(
-                {k: fresh.layout[k].to_plotly_json() for k in ("xaxis", "yaxis")}
-            )
-            self.figure.layout.shapes = fresh.layout.shapes
+        self.figure.redraw(self._draw())
         self._note.value = text.records(self._session)
         self._say()
 

@@ -152,7 +152,7 @@ class _Network:
 
     def chosen(self, variables: dict[str, nn.Module]) -> nn.Module | str:
         """The variable of this name, or the name."""
-        name = self._name.value.strip()
+        name = str(self._name.value).strip()
         if not name:
             known = ", ".join(variables) or "none is one"
             raise ModelError(

@@ -23,7 +23,8 @@ class RecordFilterView:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._picking = session.picking
-        self._busy = self._late = False
+        self._late = False
+        self._shown: Filters | None = None  # by the parallel view
         self._drawn = 0.0
         self._metric = labelled(
             w.Dropdown, "histogram of", 88, 260,
@@ -74,19 +75,16 @@ class RecordFilterView:
     def refresh(self, what: str) -> None:
         """Follow the records and the filters."""
         self._data = self._counted()
-        fresh = figures.histogram(self._data)
-        with self._figure.batch_update():
-            for old, new in zip(self._figure.data, fresh.data, strict=True):
-                old.update(x=new.x, y=new.y, customdata=new.customdata)
-            self._figure.layout.xaxis.update(fresh.layout.xaxis.to_plotly_json())
+        self._figure.redraw(figures.histogram(self._data, self._brushed))
         self._say()
         history = self._picking.history
         self._undo.disabled, self._redo.disabled = not history.past, not history.future
         self._clear.disabled = self._picking.filters == Filters()
-        if self._parallel.value and not self._busy:
-            if what == "filters" or time.monotonic() - self._drawn >= RESTED:
+        if self._parallel.value:
+            rested = time.monotonic() - self._drawn >= RESTED
+            if self._shown != self._picking.filters or (what == "records" and rested):
                 self._redraw()
-            else:
+            elif what == "records":
                 self._late = True
 
     def catch_up(self) -> None:
@@ -112,11 +110,14 @@ class RecordFilterView:
             low, high = (min(BINS, max(0, round(end))) for end in sorted(ends))
             self._brush.value = (low, max(high, low + 1)) if low < BINS else (BINS - 1, BINS)
 
-    def _moved(self, _change: Any) -> None:
+    @property
+    def _brushed(self) -> tuple[int, int] | None:
+        """The bins between the ends of the brush; None where it covers all of them."""
         first, last = self._brush.value
-        whole = (first, last) == (0, BINS)
-        with self._figure.batch_update():
-            self._figure.layout.shapes = [] if whole else [figures.span(first, last)]
+        return None if (first, last) == (0, BINS) else (first, last)
+
+    def _moved(self, _change: Any) -> None:
+        self._figure.layout.shapes = figures.brush_shapes(self._brushed)
         self._say()
 
     def _say(self) -> None:
@@ -156,7 +157,8 @@ class RecordFilterView:
     def _redraw(self) -> None:
         """Draw it anew: half a second in the browser, so never while a fader moves."""
         self._drawn, self._late = time.monotonic(), False
-        drawn = Figure(figures.parallel(self._picking.records, self._picking.filters))
+        self._shown = self._picking.filters
+        drawn = Figure(figures.parallel(self._picking.records, self._shown))
         for axis in drawn.data[0].dimensions:
             axis.on_change(lambda one, ends: self._ruled(one.name, ends), "constraintrange")
         self._let_go()
@@ -169,9 +171,6 @@ class RecordFilterView:
             flat = ends[0] if isinstance(ends[0], tuple | list) else ends
             low, high = figures.from_axis(name, sorted(flat))
             filters = filters.bound(name, low, high)
-        self._busy = True  # the view shows it already, and stays under the hand
-        try:
-            with self._session.told():
-                self._picking.apply(filters)
-        finally:
-            self._busy = False
+        self._shown = filters  # the painted axis shows them already: no redrawing
+        with self._session.told():
+            self._picking.apply(filters)

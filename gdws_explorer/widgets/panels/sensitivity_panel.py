@@ -143,17 +143,8 @@ class SensitivityPanel:
 
     def _show(self) -> None:
         """Bring both figures up to date; only what changed is sent."""
-        for figure, fresh in (
-            (self._curves, self._draw_curves()), (self._scatter, self._draw_scatter())
-        ):  # fmt: skip
-            with figure.batch_update():
-                for old, new in zip(figure.data, fresh.data, strict=True):
-                    old.update(new.to_plotly_json(), overwrite=False)
-                for name in fresh.layout:
-                    if name.startswith(("xaxis", "yaxis")):
-                        figure.layout[name].update(fresh.layout[name].to_plotly_json())
-                figure.layout.shapes = fresh.layout.shapes
-                figure.layout.annotations = fresh.layout.annotations
+        self._curves.redraw(self._draw_curves())
+        self._scatter.redraw(self._draw_scatter())
         self._show_job()
         self._show_words()
 

@@ -112,9 +112,7 @@ class SweepSearchPanel:
         if self._errand is None or not self._errand.records:
             return
         self._grown.layout.display = None
-        fresh = figures.growth(self._errand.growth)
-        with self._growth.batch_update():
-            self._growth.data[0].update(x=fresh.data[0].x, y=fresh.data[0].y)
+        self._growth.redraw(figures.growth(self._errand.growth))
 
     # -- before it starts ------------------------------------------------------------------
 

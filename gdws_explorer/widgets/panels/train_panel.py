@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import ipywidgets as w
 
@@ -21,7 +21,18 @@ from gdws_explorer.training.training_progress import TrainingProgress
 from gdws_explorer.training.training_spec import FINETUNE, MEASURES, TrainingSpec, default_recipe
 from gdws_explorer.utils.format import eps_text
 from gdws_explorer.widgets.figure import Figure
-from gdws_explorer.widgets.form import button, inside, labelled, on, radius, refusal, row, told
+from gdws_explorer.widgets.form import (
+    button,
+    inside,
+    labelled,
+    on,
+    on_change,
+    radius,
+    refusal,
+    row,
+    silent,
+    told,
+)
 from gdws_explorer.widgets.panels import training_text as words
 
 KIND_LABELS = [
@@ -46,7 +57,6 @@ class TrainPanel:
         self._drawing = threading.RLock()
         self._drawn: object = None
         self._timing: Job | None = None
-        self._busy = False
         self._form()
         self._about, self._said, self._title = w.HTML(), w.HTML(), w.HTML()
         self._figure = Figure(pictures.figure(pictures.info(TrainingProgress((1, 1)))))
@@ -121,11 +131,11 @@ class TrainPanel:
         on(session, self._start, lambda: self._go(anew=False))
         on(session, self._anew, lambda: self._go(anew=True))
         on(session, self._cancel, session.trainer.cancel)
-        self._kind.observe(lambda _change: self._usual(), "value")
+        on_change(self._kind, lambda _change: self._usual())
         for widget in (
             self._ratio, self._measure, self._method, self._eps, self._epochs, self._lr
         ):  # fmt: skip
-            widget.observe(lambda _change: self._changed(), "value")
+            on_change(widget, lambda _change: self._changed())
 
     def _usual(self) -> None:
         """Fill in what is usual for this kind of training and the attack that is measured with."""
@@ -133,12 +143,9 @@ class TrainPanel:
         self._measured = self._session.measurements.attack
         self._norm = "linf" if attack is None else attack.norm
         recipe = default_recipe(kind, self._session.sources.plain, 1, "standard")
-        self._busy = True
-        try:
+        with silent(self._eps, self._epochs, self._lr):
             self._eps.value = eps_text(8 / 255 if attack is None else attack.eps)
             self._epochs.value, self._lr.value = recipe.epochs, recipe.lr
-        finally:
-            self._busy = False
         self._changed()
 
     def _task(self) -> TrainingSpec:
@@ -152,8 +159,6 @@ class TrainPanel:
 
     def _changed(self) -> None:
         """Other settings: say how long they would take, and time them."""
-        if self._busy:
-            return
         budget = None if self._kind.value != FINETUNE else "none"
         self._ratio.layout.display = self._measure.layout.display = budget
         self._eps.layout.display = "none" if self._method.value == "standard" else None
@@ -223,8 +228,7 @@ class TrainPanel:
             if run is None:
                 return
             self._title.value = words.title(run)
-            data = pictures.info(run.course)
-            _update(self._figure, pictures.traces(data), pictures.layout(data))
+            self._figure.redraw(pictures.figure(pictures.info(run.course)))
             self._draw_ranks(run.course.rounds)
             self._curves.layout.display = None
 
@@ -244,15 +248,4 @@ class TrainPanel:
                 for widget in (*inside(old[1]), old[1]):
                     widget.close()
         else:
-            _update(self._ranks[1], admm_ranks.traces(data))
-
-
-def _update(figure: Figure, traces: list[Any], layout: dict[str, Any] | None = None) -> None:
-    """Bring a figure up to date; what does not change is not sent."""
-    layout = dict(layout or {})
-    with figure.batch_update():
-        for old, new in zip(figure.data, traces, strict=True):
-            old.update(new.to_plotly_json(), overwrite=False)
-        if "shapes" in layout:
-            figure.layout.shapes = layout.pop("shapes")
-        figure.update_layout(layout)
+            self._ranks[1].redraw(admm_ranks.figure(data, pictures.HEIGHT))
