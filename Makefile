@@ -1,8 +1,10 @@
 # make lab    the explorer in JupyterLab, from nothing but Python 3.11 or later
+# make quick  ruff, mypy and the quick tests: a first answer in minutes
 # make test   everything that is tested, in the same environment
 #
 # Variables: PYTHON=…  the interpreter that makes .venv;  PIP_ARGS=…  more words for pip install;
-#            LAB_ARGS=…  more words for JupyterLab;  PYTEST_ARGS=…  more words for pytest
+#            LAB_ARGS=…  more words for JupyterLab;  PYTEST_ARGS=…  more words for pytest;
+#            WORKERS=2  processes of `make quick`
 
 VENV     := .venv
 BIN      := $(VENV)/bin
@@ -16,11 +18,14 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 # In a container one is often root, and JupyterLab then wants to be asked twice.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
+WORKERS ?= 2
+
 .DEFAULT_GOAL := help
-.PHONY: help install lab test lint format chromium postgresql clean
+.PHONY: help install lab quick test lint format chromium postgresql clean
 
 help:
 	@echo 'make lab     open the explorer in JupyterLab (installs it into $(VENV) the first time)'
+	@echo 'make quick   ruff, mypy and the quick tests, in $(WORKERS) processes: a first answer'
 	@echo 'make test    ruff, mypy and every test, notebooks and browser included'
 	@echo 'make lint    ruff and mypy only'
 	@echo 'make format  let ruff arrange the code'
@@ -31,7 +36,13 @@ install: $(VENV)/.lab
 lab: $(VENV)/.lab
 	$(BIN)/gdws-explorer lab $(AS_ROOT) $(LAB_ARGS)
 
+# The checks that need no test first, so that a wrong line is known after a minute.
 # pytest last: its summary line ends the output.
+quick: lint
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not slow and not browser' \
+	  $(PYTEST_ARGS)
+
+# In one process: browser tests want the machine for themselves. Quick tests come first.
 test: lint chromium postgresql
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 

@@ -32,6 +32,19 @@ PGD = {"name": "PGD", "eps": 0.15, "steps": 20}
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first, so that CI fails early; then the slow ones; a browser's last.
+
+    What starts a PostgreSQL server or runs a whole notebook is slow without saying it.
+    """
+    for item in items:
+        if item.path.suffix == ".ipynb" or "server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+    marks = ("browser", "slow")
+    items.sort(key=lambda item: [item.get_closest_marker(mark) is not None for mark in marks])
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

@@ -107,7 +107,15 @@ def test_readme_gives_the_two_commands(root):
     assert "-c constraints.txt" in text
 
 
-def test_ci_runs_the_readmes_test_command(root):
-    script = root / ".ci" / "run"
-    assert "make test" in script.read_text()
+@pytest.mark.parametrize(("job", "command"), [("run", "make test"), ("quick", "make quick")])
+def test_ci_runs_the_readmes_commands(root, job, command):
+    script = root / ".ci" / job
+    assert f"exec {command} <" in script.read_text()
     assert script.stat().st_mode & 0o111
+
+
+def test_lint_comes_before_the_tests(root):
+    rules = (root / "Makefile").read_text()
+    for target in ("test", "quick"):
+        needs = re.search(rf"^{target}: (.*)$", rules, re.MULTILINE)[1].split()
+        assert needs[0] == "lint"
