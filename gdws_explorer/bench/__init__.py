@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gdws_explorer.bench import cifar10
 from gdws_explorer.bench.digits import ATTACK, load_images, untrained
-from gdws_explorer.bench.resources import data_file
+from gdws_explorer.bench.resources import data_file, find_data_file
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust import PGD
 from gdws_explorer.study.record_files import read_jsonl
@@ -116,8 +116,5 @@ def _card(name: str) -> dict[str, Any]:
 
 
 def _records(name: str) -> tuple[Record, ...]:
-    try:
-        file = data_file(f"{name}.records.jsonl")
-    except FileNotFoundError:  # a fresh recipe has none yet
-        return ()
-    return read_jsonl(file)
+    file = find_data_file(f"{name}.records.jsonl")
+    return () if file is None else read_jsonl(file)  # a fresh recipe has none yet

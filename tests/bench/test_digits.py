@@ -116,7 +116,7 @@ def test_loading_needs_no_scikit_learn(root):
 
 
 def test_missing_file_is_named():
-    with pytest.raises(FileNotFoundError, match=r"letters\.npz"):
+    with pytest.raises(DataError, match=r"letters\.npz is missing; install"):
         data_file("letters.npz")
 
 

@@ -17,6 +17,8 @@ import torch
 
 import gdws_explorer as gx
 from gdws_explorer import cli
+from gdws_explorer.bench import resources
+from gdws_explorer.cli import evaluate_command, lab_command
 from gdws_explorer.robust.sequence import standard_sequence
 
 # `from gdws_explorer.bench import digits` is the function of that name.
@@ -350,7 +352,7 @@ def test_ctrl_c_ends_with_130(monkeypatch, capsys):
     def interrupted(_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.COMMANDS, "evaluate", interrupted)
+    monkeypatch.setattr(evaluate_command, "run", interrupted)
     assert cli.main(["evaluate"]) == 130
     assert capsys.readouterr().err == "gdws-explorer: stopped.\n"
 
@@ -407,7 +409,7 @@ def started(monkeypatch) -> list[list[str]]:
                 raise found
             return found
 
-    monkeypatch.setattr(cli.subprocess, "Popen", Server)
+    monkeypatch.setattr(lab_command.subprocess, "Popen", Server)
     return commands
 
 
@@ -417,9 +419,9 @@ def lessons(tmp_path, monkeypatch) -> Path:
     root = tmp_path / "checkout"
     (root / "notebooks").mkdir(parents=True)
     (root / "pyproject.toml").write_text("")
-    for name in (cli.LESSON, "02_more.ipynb"):
+    for name in (lab_command.LESSON, "02_more.ipynb"):
         (root / "notebooks" / name).write_text(name)
-    monkeypatch.setattr(cli, "PACKAGE", root / "gdws_explorer")
+    monkeypatch.setattr(resources, "PACKAGE", root / "gdws_explorer")
     return root
 
 
@@ -427,36 +429,36 @@ def test_lab_copies_the_lessons_outside_the_checkout(tmp_path, monkeypatch, star
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    (work / cli.LESSON).write_text("a student's answers")
+    (work / lab_command.LESSON).write_text("a student's answers")
     assert cli.main(["lab", "--no-browser", "--port", "8890"]) == 0
-    assert (work / cli.LESSON).read_text() == "a student's answers"
+    assert (work / lab_command.LESSON).read_text() == "a student's answers"
     assert (work / "02_more.ipynb").read_text() == "02_more.ipynb"
     (command,) = started
-    assert command[1:4] == ["-m", "jupyterlab", str(work / cli.LESSON)]
+    assert command[1:4] == ["-m", "jupyterlab", str(work / lab_command.LESSON)]
     assert command[-3:] == ["--no-browser", "--port", "8890"]
 
 
 def test_lab_opens_the_checkouts_own_lessons_inside_it(monkeypatch, started, lessons):
     monkeypatch.chdir(lessons / "notebooks")
     assert cli.main(["lab"]) == 0
-    assert started[0][3] == str(lessons / "notebooks" / cli.LESSON)
+    assert started[0][3] == str(lessons / "notebooks" / lab_command.LESSON)
     assert len(list((lessons / "notebooks").iterdir())) == 2
 
 
 def test_lab_finds_the_notebooks_of_a_wheel(tmp_path, monkeypatch, started, lessons):
     package = tmp_path / "site" / "gdws_explorer"
     shutil.copytree(lessons / "notebooks", package / "_notebooks")
-    monkeypatch.setattr(cli, "PACKAGE", package)
+    monkeypatch.setattr(resources, "PACKAGE", package)
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
     assert cli.main(["lab"]) == 0
-    assert (work / cli.LESSON).is_file()
+    assert (work / lab_command.LESSON).is_file()
 
 
 def test_lab_says_what_is_missing(tmp_path, monkeypatch, capsys, lessons):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "PACKAGE", tmp_path / "nowhere" / "gdws_explorer")
+    monkeypatch.setattr(resources, "PACKAGE", tmp_path / "nowhere" / "gdws_explorer")
     assert "notebooks are missing" in one_sentence(capsys, "lab")
     monkeypatch.setitem(sys.modules, "jupyterlab", None)
     assert 'pip install "gdws-explorer[lab]"' in one_sentence(capsys, "lab")

@@ -17,7 +17,6 @@ import pytest
 
 import gdws_explorer as gx
 from gdws_explorer import cli
-from gdws_explorer.cli import many
 from gdws_explorer.study.storage.store import Store
 
 NETS = """
@@ -151,7 +150,7 @@ def test_ctrl_c_leaves_a_consistent_study_and_says_how_to_go_on(here, workers):
     kept = len(Store("s.db"))
     last = said.strip().splitlines()[-1]
     assert last.startswith("gdws-explorer: stopped; ")
-    assert last.endswith("kept in s.db. The same command goes on from there.")
+    assert last.endswith("kept in s.db. The same command continues from there.")
     assert "Traceback" not in said
     assert 0 < kept < 100
 
@@ -230,17 +229,3 @@ def test_values_that_are_none(here, capsys, values):
     with pytest.raises(SystemExit):
         cli.main(["sweep", "--beta", values])
     assert "is not how many, values with commas" in capsys.readouterr().err
-
-
-def test_the_bar_begins_again_with_another_stage(capsys):
-    from gdws_explorer.study.runner import StudyProgress
-
-    last = []
-    with many._bar("search", last) as move:
-        for total in (3, 2):
-            for done in range(total + 1):
-                move(StudyProgress(measured=done, total=total, seconds=float(done)))
-    err = capsys.readouterr().err
-    assert "3/3 plans" in err
-    assert "2/2 plans" in err
-    assert last == [StudyProgress(measured=2, total=2, seconds=2.0)]

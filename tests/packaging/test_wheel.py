@@ -56,7 +56,12 @@ def run(*words, cwd=None):
 def test_the_wheel_holds_data_and_notebooks_and_nothing_foreign(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    for name in ("py.typed", "cli.py", "_data/README.md", "_notebooks/01_first_look.ipynb"):
+    for name in (
+        "py.typed",
+        "cli/__init__.py",
+        "_data/README.md",
+        "_notebooks/01_first_look.ipynb",
+    ):
         assert f"gdws_explorer/{name}" in names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     tops = {name.split("/")[0] for name in names}

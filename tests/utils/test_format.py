@@ -20,7 +20,8 @@ def test_radii_are_fractions_of_255_where_they_are_whole(eps, text):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.2, "1 s"), (21, "20 s"), (120, "2 min"), (4200, "70 min"), (6600, "1 h 50 min")]
+    ("seconds", "text"),
+    [(0.2, "1 s"), (21, "20 s"), (120, "2 min"), (4200, "70 min"), (6600, "1 h 50 min")],
 )
 def test_durations_are_as_exact_as_an_estimate(seconds, text):
     assert duration(seconds) == text
