@@ -23,9 +23,10 @@ from gdws_explorer.errors import (
     TrainingError,
 )
 from gdws_explorer.factorize import gdws, svd, tucker
-from gdws_explorer.factorize.gdws import GDWSConv2d, GDWSSpectrum
+from gdws_explorer.factorize.gdws import GDWSConv2d, GDWSSpectrum, TripletRanking
 from gdws_explorer.factorize.svd import SpatialSVDSpectrum, SVDSpectrum
 from gdws_explorer.factorize.tucker import Tucker2Conv2d, Tucker2Spectrum
+from gdws_explorer.network.budget.allocation import ParetoTable
 from gdws_explorer.network.budget.solver import BudgetSolution
 from gdws_explorer.network.calibration.calibrate import Calibration
 from gdws_explorer.network.latency.latency import LatencyTable
@@ -38,12 +39,13 @@ from gdws_explorer.robust.attack_base import Attack
 from gdws_explorer.robust.attacks import APGD, FAB, FGSM, PGD, AutoAttack, Square
 from gdws_explorer.robust.evaluation import evaluate
 from gdws_explorer.robust.gradient_masking import MaskingReport, check_masking
+from gdws_explorer.robust.masking_signs import MaskingSign
 from gdws_explorer.robust.normalized import Normalized
 from gdws_explorer.robust.paired_difference import PairedDifference, compare
 from gdws_explorer.robust.report import PartialReport, Report
 from gdws_explorer.robust.sequence import AttackSequence
 from gdws_explorer.study.records import EvaluationSetting, Record
-from gdws_explorer.training.callbacks import EpochInfo, StepInfo
+from gdws_explorer.training.callbacks import EpochInfo, EpochRecord, StepInfo
 from gdws_explorer.training.cstar_style.cstar_training import CstarProgress, cstar
 from gdws_explorer.training.cstar_style.rank_budget import RankRule
 from gdws_explorer.training.finetuning import CompressedModel, finetune
@@ -90,6 +92,7 @@ __all__ = [
     "DataError",
     "Dense",
     "EpochInfo",
+    "EpochRecord",
     "EvaluationSetting",
     "ExplorerError",
     "Found",
@@ -99,10 +102,12 @@ __all__ = [
     "Layer",
     "LayerSummary",
     "MaskingReport",
+    "MaskingSign",
     "ModelError",
     "Network",
     "Normalized",
     "PairedDifference",
+    "ParetoTable",
     "PartialReport",
     "Plan",
     "PlanError",
@@ -122,6 +127,7 @@ __all__ = [
     "StepInfo",
     "Summary",
     "TrainingError",
+    "TripletRanking",
     "Tucker2",
     "Tucker2Conv2d",
     "Tucker2Spectrum",

@@ -1,4 +1,4 @@
-"""Everything from factorize to export works without a notebook, widgets or plotly."""
+"""Everything from factorize to session works without a notebook, widgets or plotly."""
 
 import subprocess
 import sys
@@ -54,3 +54,11 @@ def test_the_package_itself_is_light():
     heavy += ["distributed", "sqlalchemy"]
     answer = fresh(f"import gdws_explorer, sys; print([m for m in {heavy} if m in sys.modules])")
     assert answer.stdout.strip() == "[]", answer.stderr
+
+
+@pytest.mark.slow
+def test_a_star_import_needs_no_notebook():
+    answer = fresh(BLOCKER + "from gdws_explorer import *\nprint(Session.__name__, nn.__name__)")
+    assert answer.stdout.split() == ["Session", "gdws_explorer.nn"], answer.stderr
+    answer = fresh(BLOCKER + "import gdws_explorer\nprint(gdws_explorer.Explorer)")
+    assert "is blocked" in answer.stderr
