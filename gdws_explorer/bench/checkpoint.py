@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from gdws_explorer.bench.state_dict import State, load_matching, normalize_keys
 from gdws_explorer.errors import ModelError
+from gdws_explorer.utils.format import first_line
 
 SUFFIXES = (".pt", ".pth", ".th", ".ckpt", ".bin", ".tar")
 # Under these keys training scripts keep the weights of the network; those of averaged copies, of
@@ -136,9 +137,9 @@ def _torch_file(file: Path) -> Any:
                 f"{file} is a TorchScript archive, code and weights; save the weights alone: "
                 "torch.save(torch.jit.load(path).state_dict(), new_path)."
             ) from error
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
-            f"{file} is damaged or no checkpoint of PyTorch ({reason[0]}); fetch or copy it again."
+            f"{file} is damaged or no checkpoint of PyTorch ({first_line(error)}); fetch or copy "
+            "it again."
         ) from error
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gdws_explorer.errors import ModelError
+from gdws_explorer.utils.checks import checked_whole
 
 
 def _conv3(width: int, out: int, stride: int = 1) -> nn.Conv2d:
@@ -109,8 +110,8 @@ class ResNet(nn.Module):
         width: int = 64,
     ) -> None:
         super().__init__()
-        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            raise ModelError(f"width is {width!r}; expected a whole number of channels above 0.")
+        expected = "a whole number of channels above 0"
+        width = checked_whole("width", width, error=ModelError, expected=expected)
         self.conv1 = _conv3(3, width)
         self.bn1 = nn.BatchNorm2d(width) if first else None
         base = width

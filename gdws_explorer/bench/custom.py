@@ -20,6 +20,7 @@ from gdws_explorer.network.network import Network
 from gdws_explorer.robust.evaluation import evaluate
 from gdws_explorer.robust.interval import AccuracyCounts
 from gdws_explorer.robust.normalized import Normalized
+from gdws_explorer.utils.checks import checked_whole
 from gdws_explorer.utils.modules import own_copy
 
 LOOKED_AT = 100  # images whose accuracy is told
@@ -135,8 +136,7 @@ def load_custom(
 
     made = _model(model, weights, classes)
     made = _normalized(made, normalisation).eval()
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise DataError(f"n is {n!r}; expected a whole number from 1 up.")
+    n = checked_whole("n", n)
     x, y = load_data(
         images, n=n, spare=LEARNED, size=size, root=root, download=download, model=made,
         progress=part(0, LOADING), cancel=cancel,

@@ -19,6 +19,7 @@ from gdws_explorer.robust.data_checks import balanced_sample, check_data, check_
 from gdws_explorer.typing import Cancel
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import device_of, dtype_of
+from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.modules import preserve_modes
 
 
@@ -101,7 +102,7 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor) -> None:
         except Exception as error:
             raise DataError(
                 f"the model does not take images of shape {tuple(x.shape[1:])} "
-                f"({datasets.reason(error)}); give others, or make them fit with size=."
+                f"({first_line(error)}); give others, or make them fit with size=."
             ) from error
     check_logits(logits, y[:1])  # for its words on what is no table of scores
     check_logits(logits.expand(len(y), -1), y.to(logits.device))

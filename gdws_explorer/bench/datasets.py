@@ -23,6 +23,7 @@ from gdws_explorer.bench.image_tensors import (
 )
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust.data_checks import check_data
+from gdws_explorer.utils.format import first_line
 
 MOST = 8 * 2**30  # bytes of float32 images at once
 # Under these names data sets keep all labels, or pairs of a file and its label.
@@ -85,7 +86,7 @@ def npz(path: Path, resize: Resize, layout: str | None) -> DatasetSource:
             hint = (
                 "its arrays hold Python objects: save numbers, np.savez(path, x=images, y=labels)"
             )
-        raise DataError(f"{path} cannot be read ({reason(error)}); {hint}.") from error
+        raise DataError(f"{path} cannot be read ({first_line(error)}); {hint}.") from error
     return arrays(x, y, resize, layout, str(path))
 
 
@@ -156,12 +157,6 @@ def pair(item: Any, what: str) -> tuple[Any, Any]:
     return item[0], item[1]
 
 
-def reason(error: BaseException) -> str:
-    """The first line of an error, without its full stop."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
-
-
 def _batch(x: Any, layout: str | None) -> Tensor:
     images = tensor_of(x, "the images")
     if images.ndim != 4:
@@ -180,7 +175,7 @@ def _item(
         item = found[index]
     except Exception as error:
         raise DataError(
-            f"image {index} of {title} cannot be read ({reason(error)}); repair or remove it."
+            f"image {index} of {title} cannot be read ({first_line(error)}); repair or remove it."
         ) from error
     image, label = pair(item, f"item {index} of {title}")
     return image, _whole(label, index, title)

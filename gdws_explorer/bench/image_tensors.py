@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gdws_explorer.bench.torchvision_import import torchvision
 from gdws_explorer.errors import DataError
+from gdws_explorer.utils.checks import checked_whole
 
 LAYOUTS = ("NCHW", "NHWC")
 
@@ -107,10 +108,8 @@ def resizing(size: int | None) -> Callable[[Any], Any] | None:
     """
     if size is None:
         return None
-    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-        raise DataError(f"size is {size!r}; expected a whole number of pixels, or None.")
+    side = checked_whole("size", size, expected="a whole number of pixels, or None")
     transforms = torchvision().transforms
-    side = int(size)
     return transforms.Compose(
         [transforms.Resize(side, antialias=True), transforms.CenterCrop(side)]
     )

@@ -18,6 +18,8 @@ from gdws_explorer.bench.checkpoint import load_checkpoint
 from gdws_explorer.bench.torchvision_import import torchvision
 from gdws_explorer.errors import ModelError
 from gdws_explorer.robust.normalized import Normalized
+from gdws_explorer.utils.checks import checked_whole
+from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.rng import exclusive_rng
 
 CIFAR: dict[str, Callable[[int], nn.Module]] = {
@@ -68,9 +70,9 @@ def load_model(
             f'there is no network {name!r}; expected a name such as "cifar:resnet18", '
             '"torchvision:resnet50" or "timm:resnet50".'
         )
-    whole = isinstance(classes, int) and not isinstance(classes, bool)
-    if classes is not None and not (whole and classes >= 1):
-        raise ModelError(f"classes is {classes!r}; expected a whole number above 0, or None.")
+    if classes is not None:
+        expected = "a whole number above 0, or None"
+        classes = checked_whole("classes", classes, error=ModelError, expected=expected)
     file = _file(weights)
     published = None if file is not None or not weights else weights
     with exclusive_rng(torch.device("cpu")):
@@ -189,8 +191,7 @@ def _unknown(zoo: str, name: str, known: Iterable[str]) -> ModelError:
 
 
 def _not_fetched(title: str, error: Exception) -> ModelError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     return ModelError(
-        f"the weights of {title} cannot be had ({lines[0]}); connect to the network, or give the "
-        "path of a file."
+        f"the weights of {title} cannot be had ({first_line(error)}); connect to the network, or "
+        "give the path of a file."
     )

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gdws_explorer.bench.datasets import reason
 from gdws_explorer.bench.torchvision_import import torchvision
 from gdws_explorer.errors import DataError
 from gdws_explorer.network.budget.table_cache import default_folder
+from gdws_explorer.utils.format import first_line
 
 Transform = Callable[[Any], Any] | None
 
@@ -23,7 +23,7 @@ def folder(path: Path, transform: Transform) -> Any:
         return torchvision().datasets.ImageFolder(str(path), transform=transform)
     except FileNotFoundError as error:
         raise DataError(
-            f"{path} cannot be used ({reason(error)}); expected one folder of images per class."
+            f"{path} cannot be used ({first_line(error)}); expected one folder of images per class."
         ) from error
 
 
@@ -84,10 +84,10 @@ def torchvision_dataset(
             raise _unusable(title, error) from error
         except (RuntimeError, OSError) as error:
             raise DataError(
-                f"{title} could not be fetched into {where} ({reason(error)}); try again, or put "
-                "its files there."
+                f"{title} could not be fetched into {where} ({first_line(error)}); try again, or "
+                "put its files there."
                 if download
-                else f"{title} is not whole in {where} ({reason(error)}); name the folder that "
+                else f"{title} is not whole in {where} ({first_line(error)}); name the folder that "
                 "holds it with root=, or fetch it with download=True."
             ) from error
     raise AssertionError("every part is tried")
@@ -95,8 +95,8 @@ def torchvision_dataset(
 
 def _unusable(title: str, error: Exception) -> DataError:
     return DataError(
-        f"{title} cannot be made from its name alone ({reason(error)}); make it yourself and give "
-        f"the data set: torchvision.datasets.{title}(…)."
+        f"{title} cannot be made from its name alone ({first_line(error)}); make it yourself and "
+        f"give the data set: torchvision.datasets.{title}(…)."
     )
 
 

@@ -19,6 +19,7 @@ from gdws_explorer.network.mac_counter import MacCounter
 from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.layer import Layer
 from gdws_explorer.network.weight_reads import WeightReadTracker
+from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.hashing import Digest
 from gdws_explorer.utils.rng import exclusive_rng
 
@@ -92,9 +93,9 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
         with exclusive_rng(example.device), _countable(), torch.no_grad(), counter, tracker:
             model(example)
     except Exception as error:
-        cause = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
-            f"the model does not take an example of shape {tuple(example.shape)}: {cause[0]}"
+            f"the model does not take an example of shape {tuple(example.shape)}: "
+            f"{first_line(error)}"
         ) from error
     finally:
         for hook in hooks:

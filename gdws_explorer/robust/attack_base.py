@@ -1,4 +1,4 @@
-"""What every attack's specification has: a checked radius, a label, and a way to JSON and back."""
+"""Base class of all attacks: a checked radius, a label, and conversion to JSON."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from gdws_explorer.utils.checks import checked_count, checked_radius
 from gdws_explorer.utils.format import eps_text
 
 NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}
+# A targeted attack aims at so many wrong classes: the nine with the highest scores, as in
+# AutoAttack's standard version, whether the network has ten classes or a thousand.
+TARGETS = 9
 AttackFn = Callable[[Tensor, Tensor], Tensor]
+"""An attack bound to a model: images `(B, C, H, W)` and labels `(B,)` to attacked images."""
 
 
 class Attack(ABC):
-    """An attack as a value: what is allowed, how hard it is tried. torchattacks carries it out.
+    """An attack as a value: its ball and its effort. torchattacks runs it.
 
-    A specification is a frozen dataclass whose fields are all there is to know about it.
+    A subclass is a frozen dataclass whose fields are all settings of the attack.
 
     eps : radius of the ball, for images in [0, 1]. norm : "linf" or "l2".
     """
@@ -28,46 +32,47 @@ class Attack(ABC):
     name: ClassVar[str]
     eps: float
     norm: str
-    # Left out of `to_dict` at these values: what was stored before they existed reads the same.
-    usual: ClassVar[dict[str, Any]] = {"norm": "linf", "restarts": 1}
+    # `to_dict` leaves out a field with this value. These fields were added later, and plans and
+    # records that were stored before them must stay equal to those that are stored now.
+    omitted: ClassVar[dict[str, Any]] = {"norm": "linf", "restarts": 1}
 
     @property
     @abstractmethod
     def label(self) -> str:
-        """In the field's words: "PGD-20 ℓ∞ ε 8/255, 5 restarts"."""
+        """The attack in the field's words: "PGD-20 ℓ∞ ε 8/255, 5 restarts"."""
 
     @property
     def details(self) -> str:
-        """What the label leaves out, in words; nothing for attacks without such settings."""
+        """Settings that the label leaves out, in words; empty for attacks without such settings."""
         return ""
 
     @property
     @abstractmethod
     def forwards(self) -> int:
-        """Forward passes that one batch takes at most."""
+        """The largest number of forward passes that one batch takes."""
 
     @property
     @abstractmethod
     def deterministic(self) -> bool:
-        """Whether the verdict is the same whatever the state of torch's random numbers."""
+        """Whether the result does not depend on the state of torch's random generators."""
 
     @abstractmethod
     def bind(self, model: nn.Module) -> AttackFn:
-        """The function that turns images `(B, C, H, W)` and labels `(B,)` into attacked images.
+        """Returns the attack on a model: images and labels to attacked images.
 
         model : images in [0, 1] to class scores `(B, classes)`.
         """
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `attack_from_dict` gives back an equal attack."""
+        """Returns a JSON-ready dictionary; `attack_from_dict` makes an equal attack from it."""
         settings = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
-        for name, value in self.usual.items():
+        for name, value in self.omitted.items():
             if name in settings and settings[name] == value:
                 del settings[name]
         return {"name": self.name, **settings}
 
     def _check(self) -> None:
-        """Norm, radius, and what a specification has of steps, queries and restarts."""
+        """Checks norm and radius, and steps, queries and restarts where the attack has them."""
         if self.norm not in NORMS:
             raise DataError(
                 f"{self.name} has norm={self.norm!r}; expected 'linf' (ℓ∞) or 'l2' (ℓ2)."
@@ -79,12 +84,8 @@ class Attack(ABC):
                     self, count, checked_count(self.name, count, getattr(self, count))
                 )
 
-    def _words(self, title: str) -> str:
+    def _label(self, title: str) -> str:
+        """Returns a title with norm and radius, and with the restarts if there are several."""
         restarts = getattr(self, "restarts", 1)
-        often = f", {restarts} restarts" if restarts > 1 else ""
-        return f"{title} {NORMS[self.norm]} ε {eps_text(self.eps)}{often}"
-
-
-# The wrong classes that a targeted attack aims at: the nine with the highest scores, as in
-# AutoAttack's standard version, whether the network has ten classes or a thousand.
-TARGETS = 9
+        repeated = f", {restarts} restarts" if restarts > 1 else ""
+        return f"{title} {NORMS[self.norm]} ε {eps_text(self.eps)}{repeated}"

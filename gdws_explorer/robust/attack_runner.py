@@ -13,7 +13,7 @@ from gdws_explorer.errors import ModelError
 from gdws_explorer.robust import pgd
 from gdws_explorer.robust.attack_base import Attack, AttackFn
 from gdws_explorer.robust.attacks import PGD
-from gdws_explorer.robust.data_checks import check_logits
+from gdws_explorer.robust.data_checks import is_correct
 from gdws_explorer.utils.devices import free_memory, out_of_memory
 from gdws_explorer.utils.rng import exclusive_rng
 
@@ -105,12 +105,6 @@ class AttackRunner:
                 self._most = (self._most + 1) // 2
                 self.note = f"out of memory: {self._most} images at a time instead of {self._first}"
                 free_memory()
-
-
-def is_correct(scores: Tensor, y: Tensor) -> Tensor:
-    """Which answers are right; a row with a NaN has no largest entry and counts as wrong."""
-    scores = check_logits(scores, y)
-    return (scores.argmax(1) == y) & torch.isfinite(scores).all(1)
 
 
 def _seed(seed: int, start: int, stage: int) -> int:

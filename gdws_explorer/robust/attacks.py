@@ -1,6 +1,6 @@
-"""The attacks as values, the one-step and the plain gradient one first, and how to read them back.
+"""FGSM and PGD as values, and reading any attack back from JSON.
 
-The names of `strong` and `spec` are here too, so that this is the one place to import from.
+The names of `autoattack` and `attack_base` are importable from here too.
 """
 
 from __future__ import annotations
@@ -33,9 +33,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class FGSM(Attack):
-    """One step to the corner of the ℓ∞ ball (Goodfellow et al., ICLR 2015).
+    """One step to a corner of the ℓ∞ ball (Goodfellow et al., ICLR 2015).
 
     eps : radius of the ball, in (0, 1], for images in [0, 1].
+
+    Examples
+    --------
+    >>> FGSM(8 / 255).label
+    'FGSM ℓ∞ ε 8/255'
     """
 
     eps: float
@@ -48,24 +53,25 @@ class FGSM(Attack):
 
     @property
     def label(self) -> str:
-        """In words: "FGSM ℓ∞ ε 8/255"."""
-        return self._words("FGSM")
+        """The attack in words: "FGSM ℓ∞ ε 8/255"."""
+        return self._label("FGSM")
 
     @property
     def forwards(self) -> int:
-        """Forward passes that one batch takes."""
+        """The number of forward passes that one batch takes."""
         return 1
 
     @property
     def deterministic(self) -> bool:
-        """Nothing in it is random."""
+        """True: nothing in it is random."""
         return True
 
     def bind(self, model: nn.Module) -> AttackFn:
-        """The torchattacks object that turns (images, labels) into attacked images."""
-        import torchattacks  # on demand: it takes a second, and costs need no attack
+        """Returns the attack on a model: images and labels to attacked images."""
+        # Here, because importing torchattacks takes a second.
+        from gdws_explorer.robust.torchattacks_backend import fgsm
 
-        return torchattacks.FGSM(model, eps=self.eps)
+        return fgsm(model, self.eps)
 
 
 @dataclass(frozen=True)
@@ -74,11 +80,16 @@ class PGD(Attack):
 
     eps : radius of the ball, for images in [0, 1]; at most 1 for ℓ∞.
     steps : gradient steps, at least 1.
-    step_size : length of one step; 2.5·eps/steps (Madry et al.'s rule) unless given.
-    random_start : start at a random point of the ball.
+    step_size : length of one step; 2.5·eps/steps (Madry et al.'s rule) by default.
+    random_start : whether to start at a random point of the ball.
     norm : "linf" or "l2".
-    restarts : how often it is tried, at least 1. An image keeps the first attacked twin that
-        fooled the network; the next tries run on the images that still stand.
+    restarts : number of runs, at least 1. Each run attacks the images that the runs before did not
+        fool; an image keeps the first adversarial example that fooled the network.
+
+    Examples
+    --------
+    >>> PGD(8 / 255, steps=50, restarts=5).label
+    'PGD-50 ℓ∞ ε 8/255, 5 restarts'
     """
 
     eps: float
@@ -100,13 +111,13 @@ class PGD(Attack):
         if self.restarts > 1 and not self.random_start:
             raise DataError(
                 f"PGD has restarts={self.restarts} without a random start; expected restarts=1, as"
-                " every one would be the same."
+                " all runs would be the same."
             )
 
     @property
     def label(self) -> str:
-        """In words: "PGD-20 ℓ∞ ε 8/255, 5 restarts"."""
-        return self._words(f"PGD-{self.steps}")
+        """The attack in words: "PGD-20 ℓ∞ ε 8/255, 5 restarts"."""
+        return self._label(f"PGD-{self.steps}")
 
     @property
     def details(self) -> str:
@@ -117,7 +128,7 @@ class PGD(Attack):
 
     @property
     def forwards(self) -> int:
-        """Forward passes that one batch takes at most."""
+        """The largest number of forward passes that one batch takes."""
         return self.restarts * (self.steps + 1) - 1
 
     @property
@@ -126,12 +137,14 @@ class PGD(Attack):
         return not self.random_start
 
     def bind(self, model: nn.Module) -> AttackFn:
-        """The function that turns (images, labels) into attacked images."""
-        from gdws_explorer.robust import (
-            torchattacks_backend,  # on demand: torchattacks takes a second
-        )
+        """Returns the attack on a model: images and labels to attacked images."""
+        # Here, because importing torchattacks takes a second.
+        from gdws_explorer.robust.torchattacks_backend import pgd
 
-        return torchattacks_backend.pgd(model, self)
+        assert self.step_size is not None
+        return pgd(
+            model, self.norm, self.eps, self.steps, self.step_size, self.random_start, self.restarts
+        )
 
 
 ATTACKS: dict[str, Callable[..., Attack]] = {
@@ -140,16 +153,17 @@ ATTACKS: dict[str, Callable[..., Attack]] = {
 
 
 def attack_from_dict(raw: Mapping[str, Any]) -> Attack:
-    """Read what `to_dict` wrote. Raises DataError for unknown attacks and settings."""
+    """Returns the attack that `to_dict` wrote; raises DataError for unknown names and settings."""
     settings = dict(raw)
     name = settings.pop("name", None)
     if not isinstance(name, str) or name not in ATTACKS:
-        raise DataError(f"there is no attack {name!r}; expected one of {', '.join(ATTACKS)}.")
+        raise DataError(f"unknown attack {name!r}; expected one of {', '.join(ATTACKS)}.")
     try:
         return ATTACKS[name](**settings)
     except TypeError:
         raise DataError(
-            f"{name} cannot be made of {settings!r}; expected its settings as to_dict writes them."
+            f"{name} cannot be made from {settings!r}; expected its settings as to_dict writes"
+            " them."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The AutoAttack family as values, with the settings of Croce & Hein (ICML 2020) unless said."""
+"""The attacks of AutoAttack as values, by default with the settings of Croce & Hein (ICML 2020)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from gdws_explorer.utils.checks import check_flag
 
 
 class _TorchattacksAttack(Attack):
-    """An image that could not be fooled comes back as it was."""
+    """Base class of the attacks that return an image unchanged if they cannot fool it."""
 
     @property
     def deterministic(self) -> bool:
-        """Every try starts somewhere random."""
+        """False: every run starts at a random point."""
         return False
 
 
 @dataclass(frozen=True)
 class APGD(_TorchattacksAttack):
-    """Gradient ascent that finds its own step size (Auto-PGD; Croce & Hein, ICML 2020).
+    """Gradient ascent that adapts its own step size (Auto-PGD; Croce & Hein, ICML 2020).
 
     eps : radius of the ball, for images in [0, 1]; at most 1 for ℓ∞.
-    steps : gradient steps of one try.
-    norm : "linf" or "l2". restarts : tries, each on the images that still stand.
+    steps : gradient steps of one run.
+    norm : "linf" or "l2". restarts : number of runs, each on the images not fooled so far.
     loss : "ce" (cross-entropy: APGD-CE) or "dlr" (difference of logits ratio: APGD-DLR; needs
         three classes).
     targeted : APGD-T, towards each of the nine most likely wrong classes in turn, with the
@@ -57,35 +57,35 @@ class APGD(_TorchattacksAttack):
 
     @property
     def label(self) -> str:
-        """In words: "APGD-T-100 ℓ2 ε 0.5"."""
+        """The attack in words: "APGD-T-100 ℓ2 ε 0.5"."""
         kind = "T" if self.targeted else self.loss.upper()
-        return self._words(f"APGD-{kind}-{self.steps}")
+        return self._label(f"APGD-{kind}-{self.steps}")
 
     @property
     def forwards(self) -> int:
-        """Forward passes that one batch takes at most."""
+        """The largest number of forward passes that one batch takes."""
         if self.targeted:
             return 1 + TARGETS * (1 + self.restarts * (self.steps + 2))
         return 2 + self.restarts * (self.steps + 1)
 
     def bind(self, model: nn.Module) -> AttackFn:
-        """The function that turns (images, labels) into attacked images."""
-        from gdws_explorer.robust import (
-            torchattacks_backend,  # on demand: torchattacks takes a second
-        )
+        """Returns the attack on a model: images and labels to attacked images."""
+        # Here, because importing torchattacks takes a second.
+        from gdws_explorer.robust.torchattacks_backend import apgd
 
-        return torchattacks_backend.apgd(model, self)
+        return apgd(model, self.norm, self.eps, self.steps, self.restarts, self.loss, self.targeted)
 
 
 @dataclass(frozen=True)
 class FAB(_TorchattacksAttack):
     """Steps to the nearest point of the decision boundary (Croce & Hein, ICML 2020).
 
-    FAB-T: towards each of the nine most likely wrong classes in turn.
+    This is FAB-T: towards each of the nine most likely wrong classes in turn.
 
     eps : radius of the ball, for images in [0, 1]; at most 1 for ℓ∞.
-    steps : steps of one try.
-    norm : "linf" or "l2". restarts : tries; the first starts at the image, the others at random.
+    steps : steps of one run.
+    norm : "linf" or "l2". restarts : number of runs; the first starts at the image, the others at
+        random points.
     """
 
     eps: float
@@ -101,26 +101,25 @@ class FAB(_TorchattacksAttack):
 
     @property
     def label(self) -> str:
-        """In words: "FAB-T-100 ℓ∞ ε 8/255"."""
-        return self._words(f"FAB-T-{self.steps}")
+        """The attack in words: "FAB-T-100 ℓ∞ ε 8/255"."""
+        return self._label(f"FAB-T-{self.steps}")
 
     @property
     def forwards(self) -> int:
-        """Forward passes that one batch takes at most."""
+        """The largest number of forward passes that one batch takes."""
         return 2 + TARGETS * self.restarts * (2 * self.steps + 3)
 
     @property
     def deterministic(self) -> bool:
-        """Whether there is only the try that starts at the image itself."""
+        """Whether the only run is the one that starts at the image itself."""
         return self.restarts == 1
 
     def bind(self, model: nn.Module) -> AttackFn:
-        """The function that turns (images, labels) into attacked images."""
-        from gdws_explorer.robust import (
-            torchattacks_backend,  # on demand: torchattacks takes a second
-        )
+        """Returns the attack on a model: images and labels to attacked images."""
+        # Here, because importing torchattacks takes a second.
+        from gdws_explorer.robust.torchattacks_backend import fab
 
-        return torchattacks_backend.fab(model, self)
+        return fab(model, self.norm, self.eps, self.steps, self.restarts)
 
 
 @dataclass(frozen=True)
@@ -128,9 +127,10 @@ class Square(_TorchattacksAttack):
     """Random search with square patches, without gradients (Andriushchenko et al., ECCV 2020).
 
     eps : radius of the ball, for images in [0, 1]; at most 1 for ℓ∞.
-    queries : patches that one try offers, each in one forward pass.
+    queries : patches that one run tries, each in one forward pass.
     norm : "linf" or "l2"; for ℓ2 the images must be about square, and some sizes below 25 pixels
-        do not work (the error says so). restarts : tries, each on the images that still stand.
+        do not work (the error says so). restarts : number of runs, each on the images not fooled
+        so far.
     """
 
     eps: float
@@ -146,29 +146,28 @@ class Square(_TorchattacksAttack):
 
     @property
     def label(self) -> str:
-        """In words: "Square-5000 ℓ∞ ε 8/255"."""
-        return self._words(f"Square-{self.queries}")
+        """The attack in words: "Square-5000 ℓ∞ ε 8/255"."""
+        return self._label(f"Square-{self.queries}")
 
     @property
     def forwards(self) -> int:
-        """Forward passes that one batch takes at most."""
+        """The largest number of forward passes that one batch takes."""
         return 2 + self.restarts * (self.queries + 2)
 
     def bind(self, model: nn.Module) -> AttackFn:
-        """The function that turns (images, labels) into attacked images."""
-        from gdws_explorer.robust import (
-            torchattacks_backend,  # on demand: torchattacks takes a second
-        )
+        """Returns the attack on a model: images and labels to attacked images."""
+        # Here, because importing torchattacks takes a second.
+        from gdws_explorer.robust.torchattacks_backend import square
 
-        return torchattacks_backend.square(model, self)
+        return square(model, self.norm, self.eps, self.queries, self.restarts)
 
 
 @dataclass(frozen=True)
 class AutoAttack(_TorchattacksAttack):
-    """The standard ensemble (Croce & Hein, ICML 2020); an image is robust if it survives it all.
+    """The standard ensemble (Croce & Hein, ICML 2020): an image is robust if no part fools it.
 
-    APGD-CE, APGD-T and FAB-T with 100 steps, Square with 5000 queries, one try each, each on the
-    images that still stand. Needs four classes; there is nothing to set but the ball.
+    APGD-CE, APGD-T and FAB-T with 100 steps, Square with 5000 queries, one run each, each on the
+    images that the parts before did not fool. Needs four classes; only the ball can be set.
 
     eps : radius of the ball, for images in [0, 1]; at most 1 for ℓ∞. norm : "linf" or "l2".
     """
@@ -184,7 +183,7 @@ class AutoAttack(_TorchattacksAttack):
 
     @property
     def parts(self) -> tuple[Attack, ...]:
-        """The ensemble in its order."""
+        """The attacks of the ensemble in their order."""
         return (
             APGD(self.eps, norm=self.norm),
             APGD(self.eps, norm=self.norm, targeted=True),
@@ -194,19 +193,19 @@ class AutoAttack(_TorchattacksAttack):
 
     @property
     def label(self) -> str:
-        """In words: "AutoAttack ℓ∞ ε 8/255"."""
-        return self._words("AutoAttack")
+        """The attack in words: "AutoAttack ℓ∞ ε 8/255"."""
+        return self._label("AutoAttack")
 
     @property
     def forwards(self) -> int:
-        """Forward passes that one batch takes at most."""
+        """The largest number of forward passes that one batch takes."""
         parts = self.parts
         return 1 + sum(part.forwards for part in parts) + len(parts) - 1
 
     def bind(self, model: nn.Module) -> AttackFn:
-        """The function that turns (images, labels) into attacked images."""
-        from gdws_explorer.robust import (
-            torchattacks_backend,  # on demand: torchattacks takes a second
-        )
+        """Returns the attack on a model: images and labels to attacked images."""
+        # Here, because importing torchattacks takes a second.
+        from gdws_explorer.robust.torchattacks_backend import ensemble
 
-        return torchattacks_backend.ensemble(model, self)
+        bound = [part.bind(model) for part in self.parts]
+        return ensemble(model, self.norm, bound)

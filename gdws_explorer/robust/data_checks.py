@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gdws_explorer.errors import DataError
+from gdws_explorer.utils.checks import checked_whole
 
 
 def check_data(data: Any) -> tuple[Tensor, Tensor]:
@@ -80,6 +81,16 @@ def check_logits(logits: Any, labels: Tensor) -> Tensor:
     return logits
 
 
+def is_correct(scores: Any, labels: Tensor) -> Tensor:
+    """Returns which images are classified correctly, bool `(B,)`, from their class scores.
+
+    A row with a NaN or infinite score has no largest entry and counts as wrong.
+    """
+    scores = check_logits(scores, labels)
+    right: Tensor = (scores.argmax(1) == labels) & torch.isfinite(scores).all(1)
+    return right
+
+
 def balanced_sample(labels: Tensor, n: int | None, seed: int) -> Tensor:
     """Indices `(n,)` of a seeded sample with the classes as equal as they can be.
 
@@ -89,11 +100,10 @@ def balanced_sample(labels: Tensor, n: int | None, seed: int) -> Tensor:
     total = len(labels)
     if n is None:
         n = total
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= total:
-        raise DataError(
-            f"n is {n!r}; expected a whole number from 1 to {total}, the images at hand, or None "
-            "for all."
-        )
+    n = checked_whole(
+        "n", n, 1, total,
+        expected=f"a whole number from 1 to {total}, the number of images, or None for all",
+    )  # fmt: skip
     order = np.random.default_rng(seed).permutation(total)
     shuffled = labels.cpu().numpy()[order]
     turn = np.empty(total, dtype=np.int64)

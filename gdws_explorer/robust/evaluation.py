@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,15 +20,12 @@ from gdws_explorer.robust.report import PartialReport, Report
 from gdws_explorer.robust.sequence import AttackSequence, checked_attack, stages_of
 from gdws_explorer.typing import Cancel
 from gdws_explorer.utils.cancel import CancellableModel, stop_if
+from gdws_explorer.utils.checks import checked_whole
 from gdws_explorer.utils.devices import dtype_of, resolve_device
 from gdws_explorer.utils.modules import no_parameter_grads, own_copy
-from gdws_explorer.utils.threads import torch_threads
+from gdws_explorer.utils.threads import threads_for, torch_threads
 
 BATCH = 60
-# Below this many values in a batch torch's threads wait more than they work: 360 digits under
-# PGD-20 take 1.1 s with one thread, busy neighbour or not, and with two 0.8 s on an idle machine
-# but 3 to 50 s beside another busy process (a browser, a second kernel).
-SMALL_BATCH = 2**14
 
 
 def evaluate(
@@ -142,9 +138,8 @@ def run_evaluation(
         twins = x.clone() if keep else None
         tally = _Counter(len(y), batch_size, stages, progress, saved)
         watched = CancellableModel(mine, cancel, tally.tick).eval()
-        small = x[0].numel() * batch_size <= SMALL_BATCH
-        wanted = 1 if small else torch.get_num_threads()
-        with no_parameter_grads(watched), torch_threads(wanted):
+        threads = threads_for(x[0].numel() * batch_size)
+        with no_parameter_grads(watched), torch_threads(threads):
             team = AttackRunner(watched, stages, batch_size)
             for start in range(tally.done, len(y), batch_size):
                 part = slice(start, start + batch_size)
@@ -221,6 +216,5 @@ class _Counter:
 def _check_options(through: object, batch_size: object, seed: object) -> None:
     if through not in ("dense", "layers"):
         raise DataError(f"through is {through!r}; expected 'dense' or 'layers'.")
-    for name, value, least in (("batch_size", batch_size, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise DataError(f"{name} is {value!r}; expected a whole number from {least} up.")
+    checked_whole("batch_size", batch_size)
+    checked_whole("seed", seed, 0)

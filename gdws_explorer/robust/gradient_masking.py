@@ -17,9 +17,8 @@ from gdws_explorer.errors import DataError
 from gdws_explorer.network.surgery import densify
 from gdws_explorer.robust import masking_signs
 from gdws_explorer.robust.attack_base import Attack
-from gdws_explorer.robust.attack_runner import is_correct
 from gdws_explorer.robust.attacks import FGSM, PGD, Square
-from gdws_explorer.robust.data_checks import balanced_sample, check_data
+from gdws_explorer.robust.data_checks import balanced_sample, check_data, is_correct
 from gdws_explorer.robust.evaluation import BATCH, evaluate
 from gdws_explorer.robust.masking_signs import Mask, MaskingSign
 from gdws_explorer.robust.report import Report

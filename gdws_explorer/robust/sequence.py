@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust.attack_base import Attack
-from gdws_explorer.robust.attacks import PGD, attack_from_dict, check_attack
+from gdws_explorer.robust.attacks import PGD, AutoAttack, attack_from_dict, check_attack
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,4 @@ def any_attack_from_dict(raw: Any) -> Attack | AttackSequence:
 
 def standard_sequence(eps: float) -> AttackSequence:
     """PGD-10, PGD-50 with five restarts, AutoAttack: from cheap to strong, in the ℓ∞ ball."""
-    from gdws_explorer.robust.attacks import AutoAttack
-
     return AttackSequence((PGD(eps, steps=10), PGD(eps, steps=50, restarts=5), AutoAttack(eps)))

@@ -1,21 +1,23 @@
-"""The attacks carried out by torchattacks 3.3, without a trace on the model or the random state.
+"""Attacks run by torchattacks 3.3, which leave the model and torch's random state unchanged.
 
-torchattacks is imported here and takes a second: import this module where an attack begins.
+The functions take plain numbers and return attack functions: images `(B, C, H, W)` in [0, 1] and
+labels `(B,)` to attacked images. Importing torchattacks takes a second: import this module when an
+attack begins, not before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import torch
 import torchattacks
 from torch import Tensor, nn
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.robust.attack_base import TARGETS
-from gdws_explorer.robust.data_checks import check_logits
+from gdws_explorer.robust.attack_base import TARGETS, AttackFn
+from gdws_explorer.robust.data_checks import check_logits, is_correct
 from gdws_explorer.robust.torchattacks_fixes import (
     DeterministicAPGD,
     DeterministicSquare,
@@ -25,174 +27,185 @@ from gdws_explorer.robust.torchattacks_fixes import (
 from gdws_explorer.utils.modules import no_parameter_grads, preserve_modes
 from gdws_explorer.utils.rng import exclusive_rng
 
-if TYPE_CHECKING:
-    from gdws_explorer.robust.attack_base import AttackFn
-    from gdws_explorer.robust.attacks import PGD
-    from gdws_explorer.robust.autoattack import APGD, FAB, AutoAttack, Square
-
 NORM = {"linf": "Linf", "l2": "L2"}
 
 
-def pgd(model: nn.Module, spec: PGD) -> AttackFn:
-    """PGD, point-wise worst case over its restarts."""
-    settings = {"alpha": spec.step_size, "steps": spec.steps, "random_start": spec.random_start}
-    if spec.norm == "linf":
-        strike: AttackFn = torchattacks.PGD(model, eps=spec.eps, **settings)
+def fgsm(model: nn.Module, eps: float) -> AttackFn:
+    """Returns FGSM in the ℓ∞ ball of radius `eps`."""
+    return cast(AttackFn, torchattacks.FGSM(model, eps=eps))
+
+
+def trades(model: nn.Module, eps: float, step_size: float, steps: int) -> AttackFn:
+    """Returns the attack of TRADES: it raises the divergence of the scores from the clean ones."""
+    return cast(AttackFn, torchattacks.TPGD(model, eps=eps, alpha=step_size, steps=steps))
+
+
+def pgd(
+    model: nn.Module,
+    norm: str,
+    eps: float,
+    steps: int,
+    step_size: float,
+    random_start: bool,
+    restarts: int,
+) -> AttackFn:
+    """Returns PGD: the point-wise worst case over its restarts."""
+    settings = {"alpha": step_size, "steps": steps, "random_start": random_start}
+    if norm == "linf":
+        attack_fn: AttackFn = torchattacks.PGD(model, eps=eps, **settings)
     else:
-        strike = _contiguous(
-            torchattacks.PGDL2(TorchattacksAdapter(model), eps=spec.eps, **settings)
-        )
-    return strike if spec.restarts == 1 else _worst_of(model, [strike] * spec.restarts)
+        attack_fn = _contiguous(torchattacks.PGDL2(TorchattacksAdapter(model), eps=eps, **settings))
+    return attack_fn if restarts == 1 else worst_case(model, [attack_fn] * restarts)
 
 
-def apgd(model: nn.Module, spec: APGD) -> AttackFn:
-    """APGD-CE, APGD-DLR or APGD-T."""
-    settings = {
-        "norm": NORM[spec.norm],
-        "eps": spec.eps,
-        "steps": spec.steps,
-        "n_restarts": spec.restarts,
-    }
-    if spec.targeted:
-        return _carried(TargetedAPGD(TorchattacksAdapter(model), **settings), "APGD-T", classes=4)
-    attack = DeterministicAPGD(TorchattacksAdapter(model), loss=spec.loss, **settings)
-    return _carried(attack, f"APGD-{spec.loss.upper()}", classes=3 if spec.loss == "dlr" else 2)
+def apgd(
+    model: nn.Module,
+    norm: str,
+    eps: float,
+    steps: int,
+    restarts: int,
+    loss: str,
+    targeted: bool,
+) -> AttackFn:
+    """Returns APGD-CE, APGD-DLR or, with `targeted`, APGD-T."""
+    settings = {"norm": NORM[norm], "eps": eps, "steps": steps, "n_restarts": restarts}
+    adapter = TorchattacksAdapter(model)
+    if targeted:
+        return _isolated(TargetedAPGD(adapter, **settings), "APGD-T", classes=4)
+    attack = DeterministicAPGD(adapter, loss=loss, **settings)
+    return _isolated(attack, f"APGD-{loss.upper()}", classes=3 if loss == "dlr" else 2)
 
 
-def fab(model: nn.Module, spec: FAB) -> AttackFn:
-    """FAB-T."""
+def fab(model: nn.Module, norm: str, eps: float, steps: int, restarts: int) -> AttackFn:
+    """Returns FAB-T."""
     attack = torchattacks.FAB(
         TorchattacksAdapter(model),
-        norm=NORM[spec.norm],
-        eps=spec.eps,
-        steps=spec.steps,
-        n_restarts=spec.restarts,
+        norm=NORM[norm],
+        eps=eps,
+        steps=steps,
+        n_restarts=restarts,
         multi_targeted=True,
         n_classes=TARGETS + 1,
     )
-    return _carried(attack, "FAB-T", classes=2)
+    return _isolated(attack, "FAB-T", classes=2)
 
 
-def square(model: nn.Module, spec: Square) -> AttackFn:
-    """The Square attack."""
+def square(model: nn.Module, norm: str, eps: float, queries: int, restarts: int) -> AttackFn:
+    """Returns the Square attack."""
     attack = DeterministicSquare(
         TorchattacksAdapter(model),
-        norm=NORM[spec.norm],
-        eps=spec.eps,
-        n_queries=spec.queries,
-        n_restarts=spec.restarts,
+        norm=NORM[norm],
+        eps=eps,
+        n_queries=queries,
+        n_restarts=restarts,
     )
-    carried = _carried(attack, "Square", classes=2)
+    isolated = _isolated(attack, "Square", classes=2)
 
-    def strike(x: Tensor, y: Tensor) -> Tensor:
-        _check_square(spec.norm, x)
-        return carried(x, y)
+    def attack_fn(x: Tensor, y: Tensor) -> Tensor:
+        _check_square(norm, x)
+        return isolated(x, y)
 
-    return strike
+    return attack_fn
 
 
-def ensemble(model: nn.Module, spec: AutoAttack) -> AttackFn:
-    """Point-wise worst case over the ensemble's parts.
+def ensemble(model: nn.Module, norm: str, parts: Sequence[AttackFn]) -> AttackFn:
+    """Returns the point-wise worst case over the parts of AutoAttack, bound to the same model.
 
-    torchattacks' own AutoAttack runs APGD and FAB for 10 steps instead of 100, seeds itself with
-    the time, and aims at every class of however many.
+    torchattacks' own AutoAttack runs APGD and FAB for 10 steps instead of 100, takes its seed from
+    the clock, and targets every wrong class, however many there are.
     """
-    faced = TorchattacksAdapter(model)
-    strikes = [part.bind(model) for part in spec.parts]
+    adapter = TorchattacksAdapter(model)
 
-    def strike(x: Tensor, y: Tensor) -> Tensor:
-        with torch.no_grad(), _undisturbed(faced):
-            _check_classes(faced, x, y, "AutoAttack", 4)
-        _check_square(spec.norm, x)
-        # Every part draws the seed that it would draw alone, so it fools what it would fool alone.
+    def attack_fn(x: Tensor, y: Tensor) -> Tensor:
+        with torch.no_grad(), _unchanged(adapter):
+            _check_classes(adapter, x, y, "AutoAttack", 4)
+        _check_square(norm, x)
+        # Every part draws the seed that it draws alone, so it fools the images that it fools alone.
         state = torch.get_rng_state()
-        return _worst_of(model, [_from(state, one) for one in strikes])(x, y)
+        return worst_case(model, [_from_state(state, part) for part in parts])(x, y)
 
-    return strike
-
-
-def _from(state: Tensor, one: AttackFn) -> AttackFn:
-    def strike(x: Tensor, y: Tensor) -> Tensor:
-        torch.set_rng_state(state)
-        return one(x, y)
-
-    return strike
+    return attack_fn
 
 
-def _worst_of(model: nn.Module, strikes: Sequence[AttackFn]) -> AttackFn:
-    """Every strike on what the ones before left standing; an image keeps what fooled it."""
+def worst_case(model: nn.Module, attacks: Sequence[AttackFn]) -> AttackFn:
+    """Returns several attacks as one: each runs on the images that the ones before did not fool."""
 
-    def strike(x: Tensor, y: Tensor) -> Tensor:
+    def attack_fn(x: Tensor, y: Tensor) -> Tensor:
         attacked = x.clone()
         at = torch.arange(len(x), device=x.device)
-        with _undisturbed(model):
-            for turn, one in enumerate(strikes, 1):
-                found = one(x[at], y[at]).to(attacked)
+        with _unchanged(model):
+            for turn, attack in enumerate(attacks, 1):
+                found = attack(x[at], y[at]).to(attacked)
                 attacked[at] = found
-                if turn < len(strikes):
+                if turn < len(attacks):
                     with torch.no_grad():
-                        at = at[_right(model, found, y[at])]
+                        at = at[is_correct(model(found), y[at])]
                 if not len(at):
                     break
         return attacked
 
-    return strike
+    return attack_fn
 
 
-def _right(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """As `evaluate` judges: a row with a NaN is wrong."""
-    scores = model(x)
-    return (scores.argmax(1) == y) & torch.isfinite(scores).all(1)
+def _from_state(state: Tensor, attack: AttackFn) -> AttackFn:
+    def attack_fn(x: Tensor, y: Tensor) -> Tensor:
+        torch.set_rng_state(state)
+        return attack(x, y)
+
+    return attack_fn
 
 
-def _carried(attack: Any, who: str, classes: int) -> AttackFn:
-    """`attack`, of the kind that seeds torch's generators itself, as a strike without a trace.
+def _isolated(attack: Any, name: str, classes: int) -> AttackFn:
+    """Returns an attack that seeds torch's generators itself as one that restores them.
 
-    The seed is drawn from torch's generator, which so moves on by one number and decides.
+    Its seed is drawn from torch's generator, which moves on by this one number.
     """
 
-    def strike(x: Tensor, y: Tensor) -> Tensor:
+    def attack_fn(x: Tensor, y: Tensor) -> Tensor:
         seed = int(torch.randint(2**31, ()))
-        # APGD without gradients: it asks for those it needs, and would keep a graph of all steps.
-        with torch.no_grad(), _undisturbed(attack.model), exclusive_rng(attack.device):
-            found = _check_classes(attack.model, x, y, who, classes)
+        # Without gradients: APGD switches them on where it needs them, and would otherwise store a
+        # graph of all steps.
+        with torch.no_grad(), _unchanged(attack.model), exclusive_rng(attack.device):
+            found = _check_classes(attack.model, x, y, name, classes)
             attack.seed = seed
             attack.n_target_classes = min(TARGETS, found - 1)
-            # FAB computes in single precision, whatever it is given.
-            return attack(x.float().contiguous(), y).to(x)
+            # FAB computes in single precision, whatever the precision of the images.
+            attacked: Tensor = attack(x.float().contiguous(), y)
+            return attacked.to(x)
 
-    return strike
+    return attack_fn
 
 
 def _contiguous(attack: Any) -> AttackFn:
-    def strike(x: Tensor, y: Tensor) -> Tensor:
-        with _undisturbed(attack.model):
-            return attack(x.contiguous(), y)
+    def attack_fn(x: Tensor, y: Tensor) -> Tensor:
+        with _unchanged(attack.model):
+            attacked: Tensor = attack(x.contiguous(), y)
+            return attacked
 
-    return strike
+    return attack_fn
 
 
 @contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """In eval mode, without gradients for the parameters (FAB would leave some); then as before."""
+def _unchanged(model: nn.Module) -> Iterator[None]:
+    """Puts the model in eval mode without parameter gradients (FAB would leave some), then back."""
     with preserve_modes(model), no_parameter_grads(model):
         model.eval()
         yield
 
 
-def _check_classes(model: nn.Module, x: Tensor, y: Tensor, who: str, least: int) -> int:
-    """How many classes the model scores. Raises DataError for fewer than `least`."""
+def _check_classes(model: nn.Module, x: Tensor, y: Tensor, name: str, least: int) -> int:
+    """Returns how many classes the model scores; raises DataError for fewer than `least`."""
     found = check_logits(model(x[:1]), y[:1]).shape[1]
     if found < least:
         raise DataError(
-            f"{who} needs scores of at least {least} classes, and the model has {found}; use"
+            f"{name} needs scores of at least {least} classes, and the model has {found}; use"
             " gx.PGD, gx.APGD with loss='ce', gx.FAB or gx.Square."
         )
     return found
 
 
 def _check_square(norm: str, x: Tensor) -> None:
-    """Raises DataError for images that torchattacks' ℓ2 patterns run over the edge of."""
+    """Raises DataError for images whose edge torchattacks' ℓ2 patterns would cross."""
     height, width = x.shape[2:]
     size = height // 5
     margin = (height - 5 * size) // 2

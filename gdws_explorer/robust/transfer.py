@@ -20,8 +20,8 @@ from gdws_explorer.network.dense_view import DenseView
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust.attack_base import Attack
-from gdws_explorer.robust.attack_runner import is_correct
-from gdws_explorer.robust.evaluation import BATCH, SMALL_BATCH, run_evaluation
+from gdws_explorer.robust.data_checks import is_correct
+from gdws_explorer.robust.evaluation import BATCH, run_evaluation
 from gdws_explorer.robust.interval import AccuracyCounts
 from gdws_explorer.robust.report import PartialReport, Report
 from gdws_explorer.robust.sequence import AttackSequence, stages_of
@@ -29,7 +29,7 @@ from gdws_explorer.typing import Cancel
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import device_of, dtype_of
 from gdws_explorer.utils.modules import preserve_modes
-from gdws_explorer.utils.threads import torch_threads
+from gdws_explorer.utils.threads import threads_for, torch_threads
 
 LABEL = "transfer, upper bound"
 KEPT = 4  # settings whose twins stay in memory
@@ -128,12 +128,11 @@ def estimate_transfer(
     [0, 1] to scores, on any device. cancel : looked at before every batch. Errors: Cancelled.
     """
     where, dtype = device_of(model), dtype_of(model)
-    small = twins.x[0].numel() * batch_size <= SMALL_BATCH
     clean = robust = 0
     with (
         torch.inference_mode(),
         preserve_modes(model),
-        torch_threads(1 if small else torch.get_num_threads()),
+        torch_threads(threads_for(twins.x[0].numel() * batch_size)),
     ):
         model.eval()
         for part in torch.arange(len(twins.y)).split(batch_size):

@@ -8,21 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from gdws_explorer.errors import DataError
 from gdws_explorer.network.budget.table_cache import default_folder
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust.data_checks import check_data
-from gdws_explorer.robust.evaluation import SMALL_BATCH
 from gdws_explorer.session.jobs import Job, Jobs
 from gdws_explorer.study.network_views import NetworkViews
 from gdws_explorer.training.finetuning import CompressedModel
 from gdws_explorer.training.training_progress import TrainingProgress
 from gdws_explorer.training.training_spec import FINETUNE, TrainingSpec
 from gdws_explorer.training.training_time import TrainingTime, guess_time, time_steps
-from gdws_explorer.utils.threads import torch_threads
+from gdws_explorer.utils.threads import threads_for, torch_threads
 
 FOLDER = "trainings"
 OFTEN = 0.25  # seconds between two words of progress
@@ -207,5 +205,4 @@ def _alike(task: TrainingSpec) -> TrainingSpec:
 
 def _threads(task: TrainingSpec, data: Pair) -> int:
     """As many as torch has; one for batches that are too small to be shared, as `evaluate` does."""
-    small = data[0][0].numel() * task.recipe.batch_size <= SMALL_BATCH
-    return 1 if small else torch.get_num_threads()
+    return threads_for(data[0][0].numel() * task.recipe.batch_size)

@@ -22,6 +22,7 @@ from gdws_explorer.network.plans.cost import Summary
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.study.plan_evaluator import PlanEvaluator
 from gdws_explorer.study.records import Record
+from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.provenance import library_versions
 
 PATIENCE = 10  # seconds for a scheduler to answer
@@ -41,8 +42,8 @@ def processes(count: int) -> Iterator[distributed.Client]:
         )
     except RuntimeError as error:
         raise ExplorerError(
-            f"the worker processes do not start ({_first(error)}); a script must keep what it does "
-            'under `if __name__ == "__main__":`, for every process reads it again.'
+            f"the worker processes do not start ({first_line(error)}); a script must keep what it "
+            'does under `if __name__ == "__main__":`, for every process reads it again.'
         ) from error
     with cluster, distributed.Client(cluster, set_as_default=False) as client:
         client.register_plugin(_IgnoreInterrupt())
@@ -56,8 +57,8 @@ def connected(address: str) -> Iterator[distributed.Client]:
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ExplorerError(
-            f"the scheduler {address} cannot be reached ({_first(error)}); start one with `dask "
-            "scheduler`, and give the address that it prints, such as tcp://host:8786."
+            f"the scheduler {address} cannot be reached ({first_line(error)}); start one with "
+            "`dask scheduler`, and give the address that it prints, such as tcp://host:8786."
         ) from error
     with client:
         yield client
@@ -85,7 +86,7 @@ class DaskExecutor:
             client.register_plugin(_EvaluatorActor(meter), name=self._name)
         except Exception as error:
             raise ExplorerError(
-                f"the workers cannot load the network ({_first(error)}); its code must be "
+                f"the workers cannot load the network ({first_line(error)}); its code must be "
                 "installed where they run, or sent with client.upload_file."
             ) from error
 
@@ -156,7 +157,7 @@ class DaskExecutor:
         for address, facts in found.items():
             if isinstance(facts, BaseException):
                 raise ExplorerError(
-                    f"the worker {address} cannot measure ({_first(facts)}); install "
+                    f"the worker {address} cannot measure ({first_line(facts)}); install "
                     "gdws-explorer where it runs, in the version that is used here."
                 )
             if facts["python"] != _facts()["python"]:
@@ -173,7 +174,7 @@ class DaskExecutor:
             yield
         except (OSError, CancelledError, RuntimeError) as error:
             raise ExplorerError(
-                f"the scheduler {self._address} is gone ({_first(error)}); {LOST}."
+                f"the scheduler {self._address} is gone ({first_line(error)}); {LOST}."
             ) from error
 
 
@@ -224,8 +225,3 @@ def _check_versions(who: str, theirs: dict[str, str]) -> None:
                 f"{ours.get(name, 'not installed')}; install the same, as measurements of "
                 "different versions do not belong together."
             )
-
-
-def _first(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -9,6 +9,7 @@ from typing import Any
 from gdws_explorer.errors import ExplorerError
 from gdws_explorer.study.plan_evaluator import PlanEvaluator
 from gdws_explorer.study.runner import Executor, LocalExecutor
+from gdws_explorer.utils.checks import checked_whole
 
 
 @contextmanager
@@ -33,8 +34,9 @@ def executor_for(
     if not named:
         yield LocalExecutor(meter)
         return
-    if workers is not None and (isinstance(workers, bool) or workers < 1):
-        raise ExplorerError(f"workers is {workers!r}; expected a whole number from 1 up, or None.")
+    if workers is not None:
+        expected = "a whole number from 1 up, or None"
+        checked_whole("workers", workers, error=ExplorerError, expected=expected)
     try:
         from gdws_explorer.study import dask_executor
     except ModuleNotFoundError as error:

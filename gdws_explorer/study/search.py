@@ -21,6 +21,7 @@ from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.study.objectives import ACCURACIES, Objectives
 from gdws_explorer.study.records import Record
 from gdws_explorer.study.storage.store import quiet
+from gdws_explorer.utils.checks import checked_whole
 
 SAMPLERS = ("nsga2", "tpe")
 SPAN = 3.0  # octaves by which a layer's weight may rise or fall
@@ -115,10 +116,7 @@ class Search:
         seed: int = 0,
         warm: int = 30,
     ) -> None:
-        if isinstance(evaluations, bool) or evaluations < 1:
-            raise ExplorerError(
-                f"evaluations is {evaluations!r}; expected a whole number from 1 up."
-            )
+        checked_whole("evaluations", evaluations, error=ExplorerError)
         self.aim = aim
         self.evaluations = evaluations
         cost = next((name for name in aim.objectives if name not in ACCURACIES), "macs")

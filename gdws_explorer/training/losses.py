@@ -62,12 +62,13 @@ def _trades(model: nn.Module, recipe: Recipe) -> Loss:
 
     Zhang et al., ICML 2019, eq. 5: the attack raises that divergence, the network in eval mode.
     """
-    import torchattacks  # on demand: it takes a second
+    # Here, because importing torchattacks takes a second.
+    from gdws_explorer.robust.torchattacks_backend import trades
 
     assert recipe.eps is not None
     eps, steps = recipe.eps, recipe.steps or 10
     size = recipe.step_size or 2.5 * eps / steps
-    strike = torchattacks.TPGD(model, eps=eps, alpha=size, steps=steps)
+    strike = trades(model, eps, size, steps)
 
     def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         with preserve_modes(model), no_parameter_grads(model):

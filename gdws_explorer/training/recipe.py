@@ -10,7 +10,13 @@ from typing import Any
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust.attack_base import Attack
 from gdws_explorer.robust.attacks import PGD, attack_from_dict, check_attack
-from gdws_explorer.utils.checks import check_flag, checked_radius, is_number
+from gdws_explorer.utils.checks import (
+    check_flag,
+    checked_choice,
+    checked_number,
+    checked_radius,
+    checked_whole,
+)
 
 METHODS = ("standard", "pgd", "trades", "fast")
 SCHEDULES = ("onecycle", "cosine")
@@ -72,16 +78,16 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _among("method", self.method, METHODS)
-        _among("schedule", self.schedule, SCHEDULES)
-        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
-            _whole(name, getattr(self, name), least)
-        for name in ("steps", "patience"):
-            if getattr(self, name) is not None:
-                _whole(name, getattr(self, name), 1)
+        checked_choice("method", self.method, METHODS)
+        checked_choice("schedule", self.schedule, SCHEDULES)
+        for name in ("epochs", "batch_size", "steps", "patience", "seed"):
+            value = getattr(self, name)
+            if value is not None or name not in ("steps", "patience"):
+                whole = checked_whole(name, value, 0 if name == "seed" else 1)
+                object.__setattr__(self, name, whole)
         for name in ("augment", "amp"):
             check_flag("the recipe", name, getattr(self, name))
-        _numbers(self)
+        _check_numbers(self)
         self._check_attack()
 
     @property
@@ -114,7 +120,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Recipe:
-        """Read what `to_dict` wrote. Raises DataError for unknown settings."""
+        """Reads what `to_dict` wrote. Raises DataError for unknown settings."""
         settings = dict(raw)
         unknown = sorted(settings.keys() - {each.name for each in fields(cls)})
         if unknown:
@@ -145,35 +151,23 @@ class Recipe:
             )
 
 
-def _numbers(recipe: Recipe) -> None:
-    """Raises DataError for a number outside of what its field allows."""
-    bounds = {
-        "lr": (lambda v: v > 0, "a positive learning rate"),
-        "momentum": (lambda v: 0 <= v < 1, "a number from 0, below 1"),
-        "weight_decay": (lambda v: v >= 0, "a number from 0 up"),
-        "beta": (lambda v: v > 0, "a positive number"),
-        "clean_weight": (lambda v: 0 <= v <= 1, "a share from 0 to 1"),
-        "label_smoothing": (lambda v: 0 <= v < 1, "a number from 0, below 1"),
-        "validation": (lambda v: 0 <= v <= 0.5, "a share of the images from 0 to 0.5"),
-        "average": (lambda v: 0 < v < 1, "a decay between 0 and 1, or None"),
-        "step_size": (lambda v: v > 0, "a positive number, or None"),
-    }
-    for name, (allowed, words) in bounds.items():
-        value = getattr(recipe, name)
-        if value is None and name in ("average", "step_size"):
-            continue
-        if not is_number(value) or not allowed(value):
-            raise DataError(f"{name} is {value!r}; expected {words}.")
-
-
-def _among(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise DataError(f"{name} is {value!r}; expected one of {', '.join(allowed)}.")
-
-
-def _whole(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise DataError(f"{name} is {value!r}; expected a whole number from {least} up.")
+def _check_numbers(recipe: Recipe) -> None:
+    """Raises DataError for a number outside the limits of its field."""
+    checked_number("lr", recipe.lr, "a positive learning rate", above=0)
+    checked_number("momentum", recipe.momentum, "a number from 0, below 1", least=0, below=1)
+    checked_number("weight_decay", recipe.weight_decay, "a number from 0 up", least=0)
+    checked_number("beta", recipe.beta, "a positive number", above=0)
+    share = "a fraction from 0 to 1"
+    checked_number("clean_weight", recipe.clean_weight, share, least=0, most=1)
+    smoothing = recipe.label_smoothing
+    checked_number("label_smoothing", smoothing, "a number from 0, below 1", least=0, below=1)
+    share = "a fraction of the images from 0 to 0.5"
+    checked_number("validation", recipe.validation, share, least=0, most=0.5)
+    if recipe.average is not None:
+        decay = "a decay between 0 and 1, or None"
+        checked_number("average", recipe.average, decay, above=0, below=1)
+    if recipe.step_size is not None:
+        checked_number("step_size", recipe.step_size, "a positive number, or None", above=0)
 
 
 RISE = 0.2  # share of the steps in which one cycle goes up

@@ -1,16 +1,114 @@
-"""Checks of numbers that users pass, with errors that name them."""
+"""Checks of numbers that users give, with errors that name them."""
 
 from __future__ import annotations
 
 from math import isfinite
 from numbers import Integral, Real
-from typing import SupportsFloat
+from typing import Any, SupportsFloat, TypeGuard
 
-from gdws_explorer.errors import BudgetError, DataError
+from gdws_explorer.errors import BudgetError, DataError, ExplorerError
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether `value` is a finite real number; True and False are not numbers here."""
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+
+
+def is_whole(value: object, least: int | None = None, most: int | None = None) -> TypeGuard[int]:
+    """Whether `value` is a whole number, numpy's included, from `least` to `most`.
+
+    True, False, and floats such as 2.0 are not whole numbers here.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        return False
+    number = int(value)
+    return (least is None or number >= least) and (most is None or number <= most)
+
+
+def checked_whole(
+    name: str,
+    value: object,
+    least: int = 1,
+    most: int | None = None,
+    *,
+    error: type[ExplorerError] = DataError,
+    expected: str = "",
+) -> int:
+    """Returns `value` as an int if it is a whole number from `least` to `most`.
+
+    Parameters
+    ----------
+    name : str
+        What the value is called in the error.
+    value : object
+        The value that the user gave.
+    least, most : int
+        The limits, both allowed; without `most` there is no upper limit.
+    error : type
+        The error to raise.
+    expected : str
+        What the error says was expected, in place of the limits.
+
+    Examples
+    --------
+    >>> checked_whole("n", 0)
+    Traceback (most recent call last):
+    ...
+    gdws_explorer.errors.DataError: n is 0; expected a whole number from 1 up.
+    """
+    if not is_whole(value, least, most):
+        limits = f"from {least} up" if most is None else f"from {least} to {most}"
+        words = expected or f"a whole number {limits}"
+        raise error(f"{name} is {value!r}; expected {words}.")
+    return int(value)
+
+
+def checked_number(
+    name: str,
+    value: object,
+    expected: str,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
+    error: type[ExplorerError] = DataError,
+) -> float:
+    """Returns `value` as a float if it is a finite number within the given limits.
+
+    above, below : limits that are not allowed themselves. least, most : limits that are allowed.
+    expected : what the error says was expected.
+
+    Examples
+    --------
+    >>> checked_number("lr", -1, "a positive number", above=0)
+    Traceback (most recent call last):
+    ...
+    gdws_explorer.errors.DataError: lr is -1; expected a positive number.
+    """
+    if not (
+        is_number(value)
+        and (above is None or value > above)
+        and (least is None or value >= least)
+        and (below is None or value < below)
+        and (most is None or value <= most)
+    ):
+        raise error(f"{name} is {value!r}; expected {expected}.")
+    return float(value)
+
+
+def checked_fraction(
+    name: str, value: object, expected: str, *, error: type[ExplorerError] = DataError
+) -> float:
+    """Returns `value` as a float if it lies in (0, 1]; `expected` is what the error asks for."""
+    return checked_number(name, value, expected, above=0, most=1, error=error)
 
 
 def checked_rank(name: str, value: object, most: int) -> int:
-    """`value` as a whole number from 1 to `most`; BudgetError names it otherwise."""
+    """Returns `value` as a whole number from 1 to `most`; raises BudgetError otherwise.
+
+    Other numbers with a whole value, such as 2.0 or a tensor of one element, are taken too.
+    """
     try:
         whole = int(value)  # type: ignore[call-overload]
         good = whole == value and not isinstance(value, bool) and 1 <= whole <= most
@@ -22,7 +120,7 @@ def checked_rank(name: str, value: object, most: int) -> int:
 
 
 def checked_bound(name: str, value: SupportsFloat) -> float:
-    """`value` as a number ≥ 0, infinity allowed; BudgetError names it otherwise."""
+    """Returns `value` as a number ≥ 0, infinity allowed; raises BudgetError otherwise."""
     try:
         number = float("nan") if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
@@ -32,35 +130,40 @@ def checked_bound(name: str, value: SupportsFloat) -> float:
     return number
 
 
-def is_number(value: object) -> bool:
-    """Whether it is a finite real number, True and False not among them."""
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
-
-
 def checked_radius(name: str, value: object, norm: str = "linf") -> float:
-    """A ball's radius: in (0, 1] for ℓ∞, any positive number for ℓ2. Raises DataError."""
+    """Returns the radius of a ball: in (0, 1] for ℓ∞, any positive number for ℓ2.
+
+    Raises DataError.
+    """
     if norm == "l2":
-        if not is_number(value) or not value > 0:  # type: ignore[operator]
-            raise DataError(
-                f"{name} is {value!r}; expected a number above 0, the ℓ2 distance of images in"
-                " [0, 1] (usually 128/255 or 0.5)."
-            )
-    elif not is_number(value) or not 0 < value <= 1:  # type: ignore[operator]
-        raise DataError(
-            f"{name} is {value!r}; expected a number above 0 and at most 1, as images are in [0, 1]"
-            " (write 8/255, not 8)."
-        )
-    return float(value)  # type: ignore[arg-type]
+        return checked_number(
+            name, value,
+            "a number above 0, the ℓ2 distance of images in [0, 1] (usually 128/255 or 0.5)",
+            above=0,
+        )  # fmt: skip
+    return checked_fraction(
+        name, value,
+        "a number above 0 and at most 1, as images are in [0, 1] (write 8/255, not 8)",
+    )  # fmt: skip
+
+
+def checked_choice(
+    name: str, value: Any, allowed: tuple[str, ...], *, error: type[ExplorerError] = DataError
+) -> str:
+    """Returns `value` if it is one of the `allowed` words; raises `error` otherwise."""
+    if not isinstance(value, str) or value not in allowed:
+        raise error(f"{name} is {value!r}; expected one of {', '.join(allowed)}.")
+    return value
 
 
 def checked_count(owner: str, name: str, value: object) -> int:
-    """A count, at least 1. Raises DataError."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+    """Returns a setting of `owner` as an int if it is a whole number from 1 up; else DataError."""
+    if not is_whole(value, 1):
         raise DataError(f"{owner} has {name}={value!r}; expected a whole number from 1 up.")
     return int(value)
 
 
 def check_flag(owner: str, name: str, value: object) -> None:
-    """Raises DataError unless it is True or False."""
+    """Raises DataError unless `value` is True or False."""
     if not isinstance(value, bool):
         raise DataError(f"{owner} has {name}={value!r}; expected True or False.")

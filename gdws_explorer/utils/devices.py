@@ -1,4 +1,4 @@
-"""What differs between devices: cpu, cuda, and mps, which has no double precision."""
+"""Differences between devices: cpu, cuda, and mps, which has no double precision."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import ModelError
+from gdws_explorer.utils.format import first_line
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the model's first parameter or buffer lies; the CPU where it has none."""
+    """Returns the device of the model's first parameter or buffer; the CPU if it has none."""
+    values: Tensor
     for values in model.state_dict().values():
         return values.device
     return torch.device("cpu")
 
 
 def dtype_of(model: nn.Module) -> torch.dtype:
-    """The floating-point type of the model's weights; float32 where it has none."""
+    """Returns the floating-point type of the model's weights; float32 if it has none."""
+    values: Tensor
     for values in model.state_dict().values():
         if values.is_floating_point():
             return values.dtype
@@ -24,32 +27,38 @@ def dtype_of(model: nn.Module) -> torch.dtype:
 
 
 def resolve_device(device: str | torch.device | None, model: nn.Module) -> torch.device:
-    """The device that is meant, None being the model's own. Raises ModelError.
+    """Returns the device that `device` names; None means the model's own.
 
-    Refused are devices that this torch does not have, and MPS for a model in double precision.
+    Raises ModelError for a device that this torch does not have, and for MPS if the model is in
+    double precision.
     """
     if device is None:
         return device_of(model)
     try:
-        where = torch.empty(0, device=device).device
+        resolved = torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"device {device!r} cannot be used ({reason}); try 'cpu'.") from None
-    if where.type == "mps" and any(v.dtype == torch.float64 for v in model.state_dict().values()):
+        raise ModelError(
+            f"device {device!r} cannot be used ({first_line(error)}); try 'cpu'."
+        ) from None
+    doubles = any(values.dtype == torch.float64 for values in model.state_dict().values())
+    if resolved.type == "mps" and doubles:
         raise ModelError(
             "the model holds float64 numbers, which MPS does not have; convert it with "
             "model.float(), or compute on 'cpu'."
         )
-    return where
+    return resolved
 
 
 def to_float64(x: Tensor) -> Tensor:
-    """The numbers in float64, where they are, or on the CPU where their device has none (MPS)."""
+    """Returns the numbers in float64, on the CPU if their device has no float64 (MPS)."""
     return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def cast_like(like: Tensor, x: Tensor) -> Tensor:
-    """`x` in the type of `like` and on its device; in this order, for the sake of MPS."""
+    """Returns `x` in the type of `like` and on its device.
+
+    The type is changed first, because MPS has no float64.
+    """
     return x.to(like.dtype).to(like.device)
 
 
@@ -60,15 +69,15 @@ def out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    said = str(error)
+    message = str(error)
     return isinstance(error, RuntimeError) and any(
-        words in said
+        words in message
         for words in ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
     )
 
 
 def free_memory() -> None:
-    """Give back what the accelerators' allocators hold but do not use."""
+    """Returns the unused memory of the accelerators' allocators to the system."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():

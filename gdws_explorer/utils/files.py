@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Atomic writing of files: a reader finds the whole old file or the whole new one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from gdws_explorer.errors import ExplorerError
 
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, renamed onto it when the block succeeds.
+    """Yields a temporary path in the folder of `path`, and renames it to `path` after the block.
 
-    Raises ExplorerError, naming the folder, where it cannot be written.
+    A block that raises leaves `path` as it was. Raises ExplorerError, which names the folder, if
+    the folder cannot be written.
     """
     target = Path(path)
     try:
@@ -38,7 +39,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` as UTF-8, atomically; ExplorerError where there is no room for it."""
+    """Writes `text` as UTF-8, atomically; raises ExplorerError if the disk is full."""
     with atomic(path) as temporary:
         try:
             temporary.write_bytes(text.encode())

@@ -1,24 +1,30 @@
-"""Numbers and errors as text for people: counts, radii, durations, first lines."""
+"""Numbers, durations and errors as text for people."""
 
 from __future__ import annotations
 
 
 def millions(number: float) -> str:
-    """`2.4 M`, `288 k`, `17`: three digits and a unit."""
+    """Returns a number with three digits and a unit: `2.4 M`, `288 k`, `17`."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(number) >= size:
             return f"{number / size:.3g} {unit}"
     return f"{number:.3g}"
 
 
+def with_interval(fraction: float, interval: tuple[float, float], digits: int = 1) -> str:
+    """Returns a fraction and its interval in per cent: `93.1% (90.1% to 95.2%)`."""
+    low, high = interval
+    return f"{fraction:.{digits}%} ({low:.{digits}%} to {high:.{digits}%})"
+
+
 def eps_text(eps: float) -> str:
-    """`k/255` for the usual integers of 8-bit images, else the number."""
+    """Returns a radius as `k/255` for the usual integers of 8-bit images, else as a number."""
     k = round(eps * 255)
     return f"{k}/255" if abs(eps * 255 - k) < 1e-9 and k < 255 else f"{eps:.4g}"
 
 
 def duration(seconds: float) -> str:
-    """`20 s`, `2 min`, `1 h 10 min`: as exact as an estimate is."""
+    """Returns a duration, as exact as an estimate is: `20 s`, `2 min`, `1 h 10 min`."""
     if seconds < 10:
         return f"{max(1, round(seconds))} s"
     if seconds < 90:
@@ -31,13 +37,16 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Formats a duration as `1:05` (minutes and seconds) or `2:03:05` (with hours)."""
+    """Returns a duration as `1:05` (minutes and seconds) or `2:03:05` (with hours)."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's message, or its type's name where it has none."""
+    """Returns the first line of an error's message without its full stop.
+
+    An error without a message gives the name of its class.
+    """
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0].rstrip(".") if lines else type(error).__name__

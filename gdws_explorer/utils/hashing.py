@@ -1,4 +1,4 @@
-"""Tensors in a fingerprint, everywhere in the same way."""
+"""Fingerprints of tensors and text, computed everywhere in the same way."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor
 
 
 class Digest:
-    """A SHA-256 that takes text and named tensors.
+    """A SHA-256 of text and named tensors.
 
-    begin : text, hashed first.
+    begin : text that is hashed first.
     """
 
     def __init__(self, begin: str = "") -> None:
         self._hash = hashlib.sha256(begin.encode())
 
     def text(self, text: str) -> None:
-        """Add text."""
+        """Adds text."""
         self._hash.update(text.encode())
 
     def tensors(self, named: Mapping[str, object] | Iterable[tuple[str, object]]) -> Digest:
-        """Add tensors by name, type, shape and values; what is no tensor is left out."""
+        """Adds tensors by name, type, shape and values; other objects are left out."""
         for name, tensor in named.items() if isinstance(named, Mapping) else named:
             if isinstance(tensor, Tensor):
                 self.text(f"{name}{tensor.dtype}{tuple(tensor.shape)}")
@@ -33,5 +33,5 @@ class Digest:
 
     @property
     def hex(self) -> str:
-        """64 hex digits."""
+        """The hash as 64 hexadecimal digits."""
         return self._hash.hexdigest()

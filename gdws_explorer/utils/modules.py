@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import ModelError
+from gdws_explorer.utils.format import first_line
 
 
 def own_copy(model: object, *, trainable: bool = False) -> nn.Module:
-    """A deep copy; the user's model stays as it is.
+    """Returns a deep copy of a model; the user's model stays as it is.
 
-    The copy is in eval mode and needs no gradients. With `trainable`, modes and gradients stay as
-    they are in the model, and the weights are checked to be finite. Raises ModelError.
+    The copy is in eval mode and needs no gradients. With `trainable`, modes and gradients are as in
+    the model, and the weights are checked to be finite. Raises ModelError.
     """
     if not isinstance(model, nn.Module):
         raise ModelError(
@@ -28,11 +29,10 @@ def own_copy(model: object, *, trainable: bool = False) -> nn.Module:
         if not trainable:
             return mine.eval().requires_grad_(False)
     except Exception as error:
-        cause = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
-            f"the model cannot be copied ({cause[0]}); expected a module that copy.deepcopy "
-            "takes, initialised by a first forward pass where it is lazy. Detach tensors that it "
-            "stores as attributes."
+            f"the model cannot be copied ({first_line(error)}); expected a module that "
+            "copy.deepcopy takes, initialised by a first forward pass where it is lazy. Detach "
+            "tensors that it stores as attributes."
         ) from error
     for name, values in mine.state_dict().items():
         if values.is_floating_point() and not torch.isfinite(values).all():
@@ -45,7 +45,7 @@ def own_copy(model: object, *, trainable: bool = False) -> nn.Module:
 
 @contextmanager
 def preserve_modes(model: nn.Module) -> Iterator[None]:
-    """Put back train/eval of every submodule; torchattacks knows only the top one's."""
+    """Restores train or eval mode of every submodule; torchattacks restores the top one's."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         yield
@@ -56,22 +56,28 @@ def preserve_modes(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def no_parameter_grads(model: nn.Module) -> Iterator[None]:
-    """No gradients for the parameters: attacks need the input's only, half the work."""
-    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    """Computes no gradients for the parameters: attacks need the input's only, half the work."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
-        for parameter, _ in wanted:
+        for parameter, _ in before:
             parameter.requires_grad_(False)
         yield
     finally:
-        for parameter, on in wanted:
+        for parameter, on in before:
             parameter.requires_grad_(on)
 
 
 def deep_copy(model: nn.Module) -> nn.Module:
-    """A deep copy, also of modules whose weight is computed (pruning, the older weight norm).
+    """Returns a deep copy, also of modules whose weight is computed (pruning, old weight norm).
 
-    They keep it as an attribute that is no leaf of the graph, which copy.deepcopy refuses.
+    Such a module stores the weight as an attribute that is not a leaf of the graph, and
+    copy.deepcopy refuses those.
     """
-    kept = [vars(module).values() for module in model.modules()]
-    computed = [t for values in kept for t in values if isinstance(t, Tensor) and not t.is_leaf]
-    return copy.deepcopy(model, {id(t): t.detach().clone() for t in computed})
+    attributes = [vars(module).values() for module in model.modules()]
+    computed = [
+        value
+        for values in attributes
+        for value in values
+        if isinstance(value, Tensor) and not value.is_leaf
+    ]
+    return copy.deepcopy(model, {id(value): value.detach().clone() for value in computed})

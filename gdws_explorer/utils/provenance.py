@@ -1,4 +1,4 @@
-"""Versions and machine that a measurement was made with."""
+"""Library versions and the machine of a measurement."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ MEASURED_WITH = ("gdws-explorer", "torch", "numpy", "torchattacks")
 
 
 def library_versions() -> dict[str, str]:
-    """The versions that a measurement depends on; a package that is not installed is left out."""
-    found = {}
+    """Returns the versions that a measurement depends on; a missing package is left out."""
+    versions = {}
     for name in MEASURED_WITH:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def machine() -> str:
-    """System, processor type and cores of this machine, without its name."""
+    """Returns system, processor type and number of cores of this machine, without its name."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"

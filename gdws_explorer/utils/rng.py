@@ -1,4 +1,7 @@
-"""torch's random numbers are one for all threads: whoever needs them has them alone for a while."""
+"""Exclusive use of torch's random generators, which all threads of a process share.
+
+The lock below is a module variable because the generators are: there is one per process.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,15 @@ from torch import Tensor
 
 
 class _FairLock:
-    """A lock that goes to whoever has waited longest, and may be taken again by its owner.
+    """A lock for the thread that has waited longest; its owner may take it again.
 
-    A training draws thousands of times an hour; an ordinary lock would come back to it each time.
+    A training draws thousands of times an hour. With an ordinary lock it could take the lock again
+    and again before a waiting thread wakes up.
     """
 
     def __init__(self) -> None:
-        self._moved = threading.Condition()
-        self._line: deque[object] = deque()
+        self._changed = threading.Condition()
+        self._queue: deque[object] = deque()
         self._owner: int | None = None
         self._depth = 0
 
@@ -29,35 +33,35 @@ class _FairLock:
             self._depth += 1
             return
         ticket = object()
-        with self._moved:
-            self._line.append(ticket)
+        with self._changed:
+            self._queue.append(ticket)
             try:
-                while self._line[0] is not ticket:
-                    self._moved.wait()
-            except BaseException:  # Ctrl-C: nobody may wait behind one who has gone
-                self._line.remove(ticket)
-                self._moved.notify_all()
+                while self._queue[0] is not ticket:
+                    self._changed.wait()
+            except BaseException:  # Ctrl-C: a ticket without a thread would block all behind it
+                self._queue.remove(ticket)
+                self._changed.notify_all()
                 raise
             self._owner, self._depth = me, 1
 
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
         if self._depth == 0:
-            with self._moved:
+            with self._changed:
                 self._owner = None
-                self._line.popleft()
-                self._moved.notify_all()
+                self._queue.popleft()
+                self._changed.notify_all()
 
 
-_RNG_LOCK = _FairLock()  # as global as the generators that it is for
+_RNG_LOCK = _FairLock()  # one per process, as the generators that it protects
 
 
 @contextmanager
 def exclusive_rng(device: torch.device) -> Iterator[None]:
-    """Have torch's generators alone, and put them back as they were, on the CPU and on `device`.
+    """Uses torch's generators alone; afterwards they are as before, on the CPU and on `device`.
 
-    Seed inside: what is drawn then depends on nothing that other threads do. Others wait, so keep
-    it short: one batch, one step.
+    Seed inside the block: the numbers then depend on no other thread. Other threads wait for the
+    block to end, so keep it short: one batch, one step.
     """
     with _RNG_LOCK:
         mps = torch.mps.get_rng_state() if device.type == "mps" else None
@@ -70,24 +74,24 @@ def exclusive_rng(device: torch.device) -> Iterator[None]:
 
 
 class RngStream:
-    """Random numbers of one piece of work that goes on for long, a little at a time.
+    """Random numbers for long work that draws a few at a time, between the draws of other work.
 
-        stream = Stream(device, seed)
-        with stream.drawing():  # torch's own generators, where this stream left off
+        stream = RngStream(device, seed)
+        with stream.drawing():  # torch's own generators, in the state where this stream left them
             ...
 
-    state : where it is, by the generator's name, as tensors; may be set.
+    state : the state of each generator, by its name, as a tensor; may be set.
     """
 
     def __init__(self, device: torch.device, seed: int) -> None:
         self._device = device
         with exclusive_rng(device):
             torch.manual_seed(seed)
-            self.state = self._now()
+            self.state = self._current_state()
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
-        """Draw from this stream until the block ends; not within itself."""
+        """Draws from this stream inside the block; blocks of one stream cannot be nested."""
         with exclusive_rng(self._device):
             torch.set_rng_state(self.state["cpu"].cpu())
             if "cuda" in self.state:
@@ -97,12 +101,12 @@ class RngStream:
             try:
                 yield
             finally:
-                self.state = self._now()
+                self.state = self._current_state()
 
-    def _now(self) -> dict[str, Tensor]:
-        found = {"cpu": torch.get_rng_state()}
+    def _current_state(self) -> dict[str, Tensor]:
+        state = {"cpu": torch.get_rng_state()}
         if self._device.type == "cuda":
-            found["cuda"] = torch.cuda.get_rng_state(self._device)
+            state["cuda"] = torch.cuda.get_rng_state(self._device)
         if self._device.type == "mps":
-            found["mps"] = torch.mps.get_rng_state()
-        return found
+            state["mps"] = torch.mps.get_rng_state()
+        return state

@@ -49,7 +49,6 @@ PARTED = "network"  # the room whose modules have floors of their own
 CIRCLES = [
     ["cli.many_parser", "cli.parser"],
     ["network.plans.cost", "network.plans.families", "network.plans.layer"],
-    ["robust.attacks", "robust.autoattack", "robust.torchattacks_backend"],
     ["session.record_filter", "session.session"],
 ]
 UPWARD = {("network.latency.benchmark", "network.calibration.margins")}
@@ -63,7 +62,6 @@ ROOMS_IN_WORK = {
     "session",
     "study",
     "training",
-    "utils",
     "widgets",
 }
 

@@ -64,7 +64,7 @@ def test_who_is_interrupted_while_waiting_keeps_nobody_waiting(monkeypatch):
     holder.start()
     assert inside.wait(30)
     with monkeypatch.context() as patch:
-        patch.setattr(line._moved, "wait", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(line._changed, "wait", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt), line:
             raise AssertionError("nobody else has it")
     out.set()

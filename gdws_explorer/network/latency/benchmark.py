@@ -7,8 +7,8 @@ import math
 import platform
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gdws_explorer.errors import DataError, ModelError, PlanError
+from gdws_explorer.errors import ModelError, PlanError
 from gdws_explorer.factorize.conv import geometry_of
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.network.calibration.margins import Progress
@@ -31,8 +31,11 @@ from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.layer import Layer
 from gdws_explorer.typing import Cancel
 from gdws_explorer.utils.cancel import stop_if
+from gdws_explorer.utils.checks import checked_whole
+from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.modules import own_copy
 from gdws_explorer.utils.rng import exclusive_rng
+from gdws_explorer.utils.threads import torch_threads
 
 PAST = 1.5  # times the dense layer's MACs: where a grid of one rank ends
 WARM_UP = 2  # untimed runs of everything that is timed
@@ -93,15 +96,14 @@ def measure_layers(
     numbers |= {"repeats": (repeats, 1), "step": (1 if step is None else step, 1)}
     numbers["threads"] = (1 if threads is None else threads, 1)
     for what, (value, least) in numbers.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise DataError(f"{what} is {value!r}; expected a whole number ≥ {least}.")
+        checked_whole(what, value, least)
     allowed = tuple(FAMILIES) if families is None else tuple(families)
     if isinstance(families, str) or not set(allowed) <= set(FAMILIES):
         raise PlanError(f"families is {families!r}; expected names out of {tuple(FAMILIES)}.")
     mine, images = own_copy(model), torch.cat([example] * batch)
     clock, step = _Clock(progress, cancel), step or _step(images.device)
     times: dict[str, LayerTimes] = {}
-    with _threads(threads), exclusive_rng(images.device), torch.inference_mode():
+    with torch_threads(threads), exclusive_rng(images.device), torch.inference_mode():
         works = _works(mine, images, layers, allowed)
         clock.steps += 2 * sum(len(work.families) for work, _ in works)
         network = clock.rounds([mine], [images], repeats)[:, 0].tolist()
@@ -204,9 +206,9 @@ def _inputs(model: nn.Module, images: Tensor, names: Iterable[str]) -> dict[str,
     try:
         model(images)
     except Exception as error:
-        cause = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
-            f"the model does not take a batch of {len(images)} ({cause[0]}); measure with batch=1."
+            f"the model does not take a batch of {len(images)} ({first_line(error)}); measure with "
+            "batch=1."
         ) from error
     finally:
         for hook in hooks:
@@ -279,16 +281,6 @@ def _times(met: Mapping[str, tuple[Grid, Floats]], calls: int, step: int) -> Lay
             ms = np.maximum.accumulate(ms, axis)  # more ranks are never reckoned faster
         curves[one] = LatencyCurve(grid, tuple(ms.ravel().tolist()), step)
     return LayerTimes(calls * dense, curves)
-
-
-@contextmanager
-def _threads(wanted: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(before if wanted is None else wanted)
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _machine(device: torch.device) -> dict[str, str]:

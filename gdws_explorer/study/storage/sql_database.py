@@ -16,6 +16,7 @@ import sqlalchemy
 import sqlalchemy.exc
 
 from gdws_explorer.errors import ExplorerError
+from gdws_explorer.utils.format import first_line
 
 COMPLETE = (optuna.trial.TrialState.COMPLETE,)
 OWN = ("studies", "trials", "version_info")  # tables of every database of Optuna's
@@ -92,7 +93,7 @@ class Database(ABC):
             yield
         except FAILURES as error:
             cause = error.__cause__ or error
-            reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
+            reason = first_line(getattr(cause, "orig", None) or cause)
             raise ExplorerError(self.sentence(reason)) from error
         except RuntimeError as error:  # so Optuna says that the tables are of another version
             raise ExplorerError(

@@ -16,6 +16,7 @@ from gdws_explorer.network.plans.choices import Choice, Dense
 from gdws_explorer.network.plans.cost import cost
 from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.layer import Layer
+from gdws_explorer.utils.checks import checked_whole
 
 VALUES = ("raw", "squared", "relative")
 
@@ -44,9 +45,8 @@ class RankRule:
             raise BudgetError('the least error is one of squares; with pooled=False, give "squared"'
                               ' or "relative" values.')  # fmt: skip
         for name, least in (("floor", 1), ("sweeps", 0)):
-            value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise BudgetError(f"{name} is {value!r}; expected a whole number from {least} up.")
+            value = checked_whole(name, getattr(self, name), least, error=BudgetError)
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from gdws_explorer.study.objectives import parse_constraint
 from gdws_explorer.study.search import SAMPLERS
 from gdws_explorer.study.study_job import SearchSpec, StudySpec, SweepSpec
 from gdws_explorer.study.sweep import Grid
+from gdws_explorer.utils.checks import checked_whole
 from gdws_explorer.widgets.form import labelled, row
 
 SWEEP, SEARCH = "Sweep", "Search"
@@ -130,8 +131,7 @@ class SweepSearchForm:
 
     def _sweep(self, sources: tuple[str, ...]) -> SweepSpec:
         line, points = self._line.value, self._points.value
-        if points < 1:
-            raise DataError(f"points is {points}; expected a whole number from 1 up.")
+        checked_whole("points", points)
         beta = line in ("beta", "alpha")
         network = self._session.sources.plain
         able = [name for name in network.names if name not in self._session.desk.skipped]

@@ -298,7 +298,7 @@ class Single(nn.Module):
 @pytest.mark.usefixtures("runs")
 def test_what_cannot_be_measured_is_named(net):
     for what, value in {"batch": 0, "repeats": 1.5, "threads": 0, "points": 1, "step": 0}.items():
-        with pytest.raises(DataError, match=f"{what} is {value}; expected a whole number ≥"):
+        with pytest.raises(DataError, match=f"{what} is {value}; expected a whole number from"):
             measured(net, **{what: value})
     for families in ("gdws", ["gdws", "cp"]):
         with pytest.raises(PlanError, match="expected names out of"):
