@@ -93,8 +93,8 @@ def opening(path: Path) -> tuple[float, float, float, float]:
     store = Store(path)
     records = store.records(store.settings()[0])
     read = time.perf_counter() - start
-    said = figures.words(records)
-    infos = [figures.info(records, metric, said=said) for metric in figures.ACCURACIES]
+    texts = figures.hover_texts(records)
+    infos = [figures.info(records, metric, texts=texts) for metric in figures.ACCURACIES]
     fronts = time.perf_counter() - start
     figures.figure(infos)
     drawn, own = time.perf_counter() - start, time.thread_time() - busy

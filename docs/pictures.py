@@ -93,7 +93,7 @@ def channel_svd(case: Case) -> Sheet:
     choice = case.best("svd")
     (rank,) = ranks_of(choice)
     caption = f"{LAYER}: error and MACs at every rank. Rings: r = {rank}, {case.share(choice)}"
-    return {caption: layer_figure.figure(case.net, LAYER, choice)}
+    return {caption: layer_figure.figure(layer_figure.info(case.net, LAYER, choice))}
 
 
 def spatial_svd(case: Case) -> Sheet:

@@ -1,4 +1,4 @@
-"""How the ranks of a CSTAR-style training settle: a heatmap over the epochs, and the residuals."""
+"""Ranks and residuals of a CSTAR-style training, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ KEPT_COLOURS = [  # share of a layer's full rank, from 0 to 1
 ]  # fmt: skip
 LINES = [theme.BLUE, theme.ORANGE, theme.GREEN, theme.VERMILION, theme.PURPLE, theme.SKY]
 DASHES = ["solid", "dash", "dot", "dashdot"]
-NAMED = 12  # layers with a line of their own; of more, the mean and the largest are drawn
+NAMED = 12  # most layers with one line each; of more, only the mean and the largest are drawn
 
 
 class RanksInfo(NamedTuple):
-    """Ranks and residuals, epoch by epoch; epoch 0 is the network that was given.
+    """Ranks and residuals by epoch; epoch 0 is the network before the training.
 
-    epochs : `(E,)`. rows : one name per rank, "conv2 r_out". share : of the full rank, 1 where the
-    layer is dense, `(rows, E)`. text : the same in words. layers : names; residual : per cent of
-    `‖W‖` that W is away from its projection, `(L, E)`.
+    epochs : `(E,)`. rows : one name per rank, such as "conv2 r_out". share : rank divided by the
+    full rank, 1 for a dense layer, `(rows, E)`. text : the ranks as text, `(rows, E)`.
+    layers : their names. residual : distance of W to its projection in per cent of `‖W‖`, `(L, E)`.
     """
 
     epochs: list[int]
@@ -36,7 +36,10 @@ class RanksInfo(NamedTuple):
 
 
 def info(rounds: AdmmHistory) -> RanksInfo:
-    """What the figure shows; `Compressed.rounds`, or those of a training under way."""
+    """Returns the arrays of the figure.
+
+    rounds : `CompressedModel.rounds`, or the history of a training that still runs.
+    """
     epochs, _, axes = rounds.ranks.shape
     kinds = ("r_out", "r_in") if axes == 2 else ("G",)
     dense = (rounds.ranks == 0).all(axis=2)
@@ -61,9 +64,9 @@ def info(rounds: AdmmHistory) -> RanksInfo:
 
 
 def figure(data: RanksInfo, height: int = 420) -> go.Figure:
-    """Above: what share of its full rank every layer keeps. Below: how far it still has to go."""
-    fig = go.Figure(traces(data), theme.layout(height, legend={"orientation": "h", "y": -0.16}))
-    return fig.update_layout(
+    """Returns two subplots: ranks as shares of the full rank above, residuals below."""
+    drawn = go.Figure(traces(data), theme.layout(height, legend={"orientation": "h", "y": -0.16}))
+    return drawn.update_layout(
         xaxis={"visible": False, "anchor": "y", "matches": "x2"},
         yaxis=theme.axis("", domain=[0.42, 1.0], autorange="reversed", showgrid=False),
         xaxis2=theme.axis("epoch (0: as given)", anchor="y2"),
@@ -73,7 +76,7 @@ def figure(data: RanksInfo, height: int = 420) -> go.Figure:
 
 
 def traces(data: RanksInfo) -> list[Any]:
-    """The heatmap, and one line per layer."""
+    """Returns the heatmap of ranks, and the lines of residuals."""
     heat = go.Heatmap(
         x=data.epochs, y=data.rows, z=data.share, text=data.text, zmin=0, zmax=1,
         colorscale=KEPT_COLOURS, xgap=1, ygap=1,

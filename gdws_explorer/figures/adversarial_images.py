@@ -1,4 +1,4 @@
-"""Images in rows, each with what a network takes it for: originals above, attacked ones below."""
+"""Rows of images with a network's predictions: originals, and attacked images below them."""
 
 from __future__ import annotations
 
@@ -11,30 +11,40 @@ from numpy.typing import ArrayLike, NDArray
 
 from gdws_explorer.figures import theme
 
-GAP = 3  # pixels of the images between two of them; the answers stand in it
+GAP = 3  # image pixels between two images, with room for the predictions
 
 
 class ImagesInfo(NamedTuple):
-    """Rows of images and answers.
+    """Images and predictions in rows.
 
-    rows : the rows' names. canvas : all images on one sheet, NaN between them, `(height, width)`.
-    answers : `(rows, n)`. right : which answers are the label, `(rows, n)`. size : (H, W).
+    rows : names of the rows. canvas : all images as one, NaN between them, `(height, width)`.
+    predictions : classes `(rows, n)`. correct : True where the prediction is the label,
+    `(rows, n)`. size : (H, W) of one image.
     """
 
     rows: list[str]
     canvas: NDArray[np.float64]
-    answers: NDArray[np.int64]
-    right: NDArray[np.bool_]
+    predictions: NDArray[np.int64]
+    correct: NDArray[np.bool_]
     size: tuple[int, int]
 
 
 def info(rows: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: ArrayLike) -> ImagesInfo:
-    """The sheet of `{name: (images, answers)}`.
+    """Returns the arrays of the figure.
 
-    images : `(n, 1, H, W)` or `(n, H, W)` in [0, 1]. answers, labels : classes `(n,)`.
+    Parameters
+    ----------
+    rows : mapping of str to (images, predictions)
+        images `(n, channels, H, W)` or `(n, H, W)` in [0, 1], predicted classes `(n,)`.
+    labels : array
+        Classes `(n,)`.
+
+    Returns
+    -------
+    ImagesInfo
     """
     pictures = [_grey(images) for images, _ in rows.values()]
-    answers = np.array([np.asarray(a, dtype=np.int64) for _, a in rows.values()])
+    predictions = np.array([np.asarray(a, dtype=np.int64) for _, a in rows.values()])
     count, height, width = pictures[0].shape
     step_down, step_right = height + GAP, width + GAP
     canvas = np.full((len(pictures) * step_down, count * step_right - GAP), np.nan)
@@ -42,12 +52,15 @@ def info(rows: Mapping[str, tuple[ArrayLike, ArrayLike]], labels: ArrayLike) -> 
         for j, picture in enumerate(row):
             top, left = i * step_down, j * step_right
             canvas[top : top + height, left : left + width] = np.round(picture, 2)
-    right = answers == np.asarray(labels, dtype=np.int64)
-    return ImagesInfo(list(rows), canvas, answers, right, (height, width))
+    correct = predictions == np.asarray(labels, dtype=np.int64)
+    return ImagesInfo(list(rows), canvas, predictions, correct, (height, width))
 
 
 def figure(data: ImagesInfo, height: int = 280) -> go.Figure:
-    """The sheet; under each image the answer, a wrong one crossed and in another colour."""
+    """Returns the images with the prediction under each.
+
+    A wrong prediction has a cross and another colour.
+    """
     tall, wide = data.size
     sheet = go.Heatmap(
         z=data.canvas, zmin=0, zmax=1, colorscale=[[0, "#101010"], [1, "#f4f4f4"]],
@@ -59,16 +72,16 @@ def figure(data: ImagesInfo, height: int = 280) -> go.Figure:
         drawn.add_annotation(
             x=-2, y=top + tall / 2 - 0.5, text=name, xanchor="right", align="right", showarrow=False
         )
-        for j, answer in enumerate(data.answers[i]):
-            good = data.right[i, j]
+        for j, predicted in enumerate(data.predictions[i]):
+            correct = data.correct[i, j]
             drawn.add_annotation(
                 x=j * (wide + GAP) + wide / 2 - 0.5,
                 y=top + tall + GAP / 2 - 0.5,
-                text=f"{answer} ✓" if good else f"<b>{answer} ✗</b>",
-                font={"color": theme.GREY if good else theme.VERMILION},
+                text=f"{predicted} ✓" if correct else f"<b>{predicted} ✗</b>",
+                font={"color": theme.GREY if correct else theme.VERMILION},
                 showarrow=False,
             )
-    room = 0.2 * data.canvas.shape[1]  # left of the sheet, for the rows' names
+    room = 0.2 * data.canvas.shape[1]  # left of the images, for the names of the rows
     return drawn.update_layout(
         xaxis={"visible": False, "range": [-room, data.canvas.shape[1] + 1], "fixedrange": True},
         yaxis={
@@ -79,6 +92,6 @@ def figure(data: ImagesInfo, height: int = 280) -> go.Figure:
 
 
 def _grey(images: ArrayLike) -> NDArray[np.float64]:
-    """One channel `(n, H, W)`; of colour images their mean."""
+    """Returns grey images `(n, H, W)`: the mean of the channels."""
     array = np.asarray(images, dtype=np.float64)
     return array.mean(axis=1) if array.ndim == 4 else array

@@ -1,4 +1,4 @@
-"""One kernel beside its approximations: the original, each rebuilt one, and what was lost."""
+"""A kernel, its approximations, and their differences."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from torch import Tensor
 
 from gdws_explorer.figures import theme
 
-SHOWN = 6  # output and input channels that are drawn
-FULL = 0.6  # of the largest weight has full colour, so that the many small ones are seen
+SHOWN = 6  # drawn output and input channels
+FULL = 0.6  # fraction of the largest weight with full colour, so that small weights are visible
 COLOURS = [[0.0, theme.VERMILION], [0.5, "rgba(128,128,128,0.10)"], [1.0, theme.BLUE]]
 
 
 class KernelComparisonInfo(NamedTuple):
-    """Panels side by side.
+    """Kernels in one row.
 
-    titles : one per panel. canvas : the panels on one sheet, weights relative to the largest of
-    the original, NaN between them, `(height, width)`. centres : of the panels, `(n,)`.
+    titles : of the n kernels. canvas : all kernels as one image `(height, width)`, weights divided
+    by the largest one of the original, NaN between two kernels. centres : x of their centres,
+    `(n,)`.
     """
 
     titles: list[str]
@@ -30,9 +31,20 @@ class KernelComparisonInfo(NamedTuple):
 
 
 def info(weight: Tensor, rebuilt: Mapping[str, Tensor]) -> KernelComparisonInfo:
-    """The first channels of a kernel `(M, C, Kh, Kw)` and of its approximations, by name.
+    """Returns the arrays of the figure, of the first channels only.
 
-    The errors in the titles are of the whole kernel: ‖W − Q‖² / ‖W‖².
+    The errors in the titles are those of the whole kernel: ‖W − Q‖² / ‖W‖².
+
+    Parameters
+    ----------
+    weight : Tensor
+        The kernel W, `(M, C, Kh, Kw)`.
+    rebuilt : mapping of str to Tensor
+        Its approximations Q by name, of the same shape.
+
+    Returns
+    -------
+    KernelComparisonInfo
     """
     original = weight.detach().double().cpu()
     energy = float(original.square().sum()) or 1.0
@@ -53,11 +65,14 @@ def info(weight: Tensor, rebuilt: Mapping[str, Tensor]) -> KernelComparisonInfo:
 
 
 def figure(data: KernelComparisonInfo, height: int = 250) -> go.Figure:
-    """Rows are output channels, columns input channels, small squares the K×K weights."""
-    sheet = go.Heatmap(
+    """Returns the kernels in one row.
+
+    Rows are output channels, columns input channels, small squares the K×K weights.
+    """
+    heatmap = go.Heatmap(
         z=data.canvas, zmin=-FULL, zmax=FULL, colorscale=COLOURS, showscale=False, hoverinfo="skip"
     )
-    drawn = go.Figure(sheet, theme.layout(height, margin={"l": 8, "r": 8, "t": 8, "b": 8}))
+    drawn = go.Figure(heatmap, theme.layout(height, margin={"l": 8, "r": 8, "t": 8, "b": 8}))
     for title, centre in zip(data.titles, data.centres, strict=True):
         drawn.add_annotation(x=centre, y=-2.2, text=title, showarrow=False)
     rows, columns = data.canvas.shape
@@ -70,8 +85,11 @@ def figure(data: KernelComparisonInfo, height: int = 250) -> go.Figure:
 
 
 def _mosaic(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`(M, C, Kh, Kw)` as one sheet: a row per output channel, one empty line between."""
+    """Returns kernels `(M, C, Kh, Kw)` as one image with an empty line between two of them.
+
+    There is one row per output channel.
+    """
     rows, columns, height, width = kernels.shape
-    sheet = np.full((rows, height + 1, columns, width + 1), np.nan)
-    sheet[:, :height, :, :width] = kernels.transpose(0, 2, 1, 3)
-    return sheet.reshape(rows * (height + 1), -1)[:-1, :-1]
+    image = np.full((rows, height + 1, columns, width + 1), np.nan)
+    image[:, :height, :, :width] = kernels.transpose(0, 2, 1, 3)
+    return image.reshape(rows * (height + 1), -1)[:-1, :-1]

@@ -1,4 +1,4 @@
-"""Every layer's cost: dense against chosen, and where GDWS breaks even."""
+"""MACs of every layer: chosen and dense."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from gdws_explorer.network.plans.choices import family_of
 from gdws_explorer.network.plans.plan import Plan
 
 
-class LayersInfo(NamedTuple):
-    """One entry per layer that can be approximated, in call order. macs : for one example."""
+class LayerCostsInfo(NamedTuple):
+    """The layers that can be approximated, in the order of the forward pass.
+
+    names : of the layers. dense_macs, macs : per image, dense and chosen. families : of the
+    choices. choices : as text.
+    """
 
     names: list[str]
     dense_macs: list[int]
@@ -22,10 +26,10 @@ class LayersInfo(NamedTuple):
     choices: list[str]
 
 
-def info(network: Network, plan: Plan) -> LayersInfo:
-    """What the figure shows, as plain lists."""
+def info(network: Network, plan: Plan) -> LayerCostsInfo:
+    """Returns the arrays of the figure for a plan."""
     layers = network.summary(plan).layers
-    return LayersInfo(
+    return LayerCostsInfo(
         names=list(layers),
         dense_macs=[s.dense_macs for s in layers.values()],
         macs=[s.macs for s in layers.values()],
@@ -34,17 +38,20 @@ def info(network: Network, plan: Plan) -> LayersInfo:
     )
 
 
-def figure(data: LayersInfo) -> go.Figure:
-    """Bars of the chosen MACs before an outline of the dense ones: above it is dearer."""
-    dearer = [m > d for m, d in zip(data.macs, data.dense_macs, strict=True)]
+def figure(data: LayerCostsInfo) -> go.Figure:
+    """Returns bars of the chosen MACs with a line at the dense MACs of every layer.
+
+    A layer that costs more than dense is hatched, with a red outline.
+    """
+    larger = [m > d for m, d in zip(data.macs, data.dense_macs, strict=True)]
     chosen = go.Bar(
         x=data.names,
         y=data.macs,
         name="chosen",
         marker={
             "color": [FAMILY_COLOURS[f] for f in data.families],
-            "line": {"color": [VERMILION if d else FAINT for d in dearer], "width": 1.5},
-            "pattern": {"shape": ["/" if d else "" for d in dearer]},
+            "line": {"color": [VERMILION if d else FAINT for d in larger], "width": 1.5},
+            "pattern": {"shape": ["/" if d else "" for d in larger]},
         },
         customdata=data.choices,
         hovertemplate="%{x}<br>%{customdata}<br>%{y:.4s} MACs<extra></extra>",

@@ -1,70 +1,121 @@
-"""One layer under one choice: the picture that suits its family, all in one figure.
+"""One layer under one choice, drawn in the way that suits its family.
 
-A live view keeps one figure and shows the picture it needs: the triplets of GDWS ("cells"), the
-error table of Tucker-2 ("grid"), or the errors of an SVD by rank ("curve").
+The views are "cells" (the triplets of GDWS), "grid" (the error table of Tucker-2) and "curve" (the
+errors of an SVD by rank). One figure holds the traces of all three and shows one of them, so that
+a live figure changes its view without new traces.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 
 from gdws_explorer.figures import layer_parts, theme
+from gdws_explorer.figures.layer_parts import CurveInfo, GridInfo, SpectrumInfo
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.choices import GDWS, Choice, Dense, family_of, ranks_of
 from gdws_explorer.network.plans.families import FAMILIES
 
-# Where each picture's traces stand in the figure, and the axes they are drawn on.
+# The indices of each view's traces in the figure, and the axes of its shapes.
 TRACES = {"cells": (0, 1), "grid": (2, 3), "curve": (4, 5)}
 AXES = {"cells": ("x", "y"), "grid": ("x3", "y3"), "curve": ("x4", "y4")}
 
 
+class LayerInfo(NamedTuple):
+    """One layer's approximations in one family, and the chosen ranks.
+
+    family : whose view is shown. arrays : what is drawn; its type is that of the view.
+    """
+
+    family: str
+    arrays: SpectrumInfo | GridInfo | CurveInfo
+
+    @property
+    def view(self) -> str:
+        """The name of the view: "cells", "grid" or "curve"."""
+        return view_of(self.family)
+
+
+def view_of(family: str) -> str:
+    """Returns the view of a family: "cells", "grid" or "curve"."""
+    return {"gdws": "cells", "tucker2": "grid"}.get(family, "curve")
+
+
 def shown_family(network: Network, name: str, choice: Choice) -> str:
-    """The family whose picture is shown: a dense layer has that of its first family, all kept."""
+    """Returns the family whose view is shown: of a dense layer, the first one that it has."""
     return network.layer(name).families[0] if isinstance(choice, Dense) else family_of(choice)
 
 
-def picture(one: str) -> str:
-    """The picture of a family: "cells", "grid" or "curve"."""
-    return {"gdws": "cells", "tucker2": "grid"}.get(one, "curve")
+def info(network: Network, name: str, choice: Choice) -> LayerInfo:
+    """Returns the arrays of the figure.
 
+    Parameters
+    ----------
+    network : Network
+        Whose spectra are used.
+    name : str
+        The layer.
+    choice : Choice
+        Its approximation. A dense layer is drawn with all ranks of its first family.
 
-def traces(network: Network, name: str, one: str) -> list[Any]:
-    """The traces of a layer's picture in a family, in the order of TRACES."""
-    spectrum = network.spectrum(name, one)
-    most = FAMILIES[one].most(spectrum)
-    return [*_DRAWN[picture(one)][0](_info(network, name, FAMILIES[one].choice(*most)))]
-
-
-def shapes(network: Network, name: str, choice: Choice) -> list[dict[str, Any]]:
-    """What the choice is, above the traces."""
-    one = shown_family(network, name, choice)
+    Returns
+    -------
+    LayerInfo
+    """
+    family = shown_family(network, name, choice)
+    spectrum = network.spectrum(name, family)
     if isinstance(choice, Dense):
-        choice = FAMILIES[one].choice(*FAMILIES[one].most(network.spectrum(name, one)))
-    x, y = AXES[picture(one)]
-    place = {"xref": x, "yref": y}
-    return [place | shape for shape in _DRAWN[picture(one)][1](_info(network, name, choice))]
+        choice = FAMILIES[family].choice(*FAMILIES[family].most(spectrum))
+    layer = network.layer(name)
+    if isinstance(choice, GDWS):
+        counts = network.counts(name, choice).numpy()
+        return LayerInfo(family, layer_parts.spectrum_info(spectrum, counts))
+    if family == "tucker2":
+        return LayerInfo(family, layer_parts.grid_info(layer, spectrum, *ranks_of(choice)))
+    return LayerInfo(family, layer_parts.curve_info(layer, family, spectrum, *ranks_of(choice)))
 
 
-def figure(network: Network, name: str, choice: Choice, height: int = 300) -> go.Figure:
-    """All pictures in one figure, of which the layer's own is shown; the others wait, empty."""
-    one = shown_family(network, name, choice)
-    wanted = picture(one)
-    filled = {**_waiting(), wanted: traces(network, name, one)}
-    places = [("x", "y"), ("x2", "y2"), *[AXES["grid"]] * 2, *[AXES["curve"]] * 2]
-    made = [trace for each in TRACES for trace in filled[each]]
-    for i, (trace, (x, y)) in enumerate(zip(made, places, strict=True)):
-        trace.update(xaxis=x, yaxis=y, visible=i in TRACES[wanted])
+def traces(data: LayerInfo) -> list[Any]:
+    """Returns the two traces of the layer's view; they do not depend on the chosen ranks."""
+    match data.arrays:
+        case SpectrumInfo():
+            return [*layer_parts.spectrum_traces(data.arrays)]
+        case GridInfo():
+            return [*layer_parts.grid_traces(data.arrays)]
+        case CurveInfo():
+            return [*layer_parts.curve_traces(data.arrays)]
+
+
+def shapes(data: LayerInfo) -> list[dict[str, Any]]:
+    """Returns the shapes that show the chosen ranks, on the axes of the view."""
+    match data.arrays:
+        case SpectrumInfo():
+            found = layer_parts.spectrum_shapes(data.arrays)
+        case GridInfo():
+            found = layer_parts.grid_shapes(data.arrays)
+        case CurveInfo():
+            found = layer_parts.curve_shapes(data.arrays)
+    x, y = AXES[data.view]
+    return [{"xref": x, "yref": y} | shape for shape in found]
+
+
+def figure(data: LayerInfo, height: int = 300) -> go.Figure:
+    """Returns a figure with the traces of all views; only those of the layer's view are visible."""
+    filled = {**_empty_traces(), data.view: traces(data)}
+    axes_of = [("x", "y"), ("x2", "y2"), *[AXES["grid"]] * 2, *[AXES["curve"]] * 2]
+    made = [trace for view in TRACES for trace in filled[view]]
+    for i, (trace, (x, y)) in enumerate(zip(made, axes_of, strict=True)):
+        trace.update(xaxis=x, yaxis=y, visible=i in TRACES[data.view])
     legend = {"orientation": "h", "y": 1.15}
     drawn = go.Figure(made, theme.layout(height, legend=legend))
-    return drawn.update_layout(axes(wanted), shapes=shapes(network, name, choice))
+    return drawn.update_layout(axes(data.view), shapes=shapes(data))
 
 
-def axes(wanted: str) -> dict[str, Any]:
-    """The layout when a picture is shown: the other pictures' axes are hidden."""
-    cells, grid, curve = (wanted == each for each in TRACES)
+def axes(view: str) -> dict[str, Any]:
+    """Returns the layout of a view: the axes of the other views are hidden."""
+    cells, grid, curve = (view == each for each in TRACES)
     return {
         "showlegend": curve,
         "xaxis": theme.axis("input channel c", domain=[0.0, 0.58], visible=cells),
@@ -81,33 +132,13 @@ def axes(wanted: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_DRAWN: dict[str, tuple[Any, Any]] = {
-    "cells": (layer_parts.spectrum_traces, layer_parts.spectrum_shapes),
-    "grid": (layer_parts.grid_traces, layer_parts.grid_shapes),
-    "curve": (layer_parts.curve_traces, layer_parts.curve_shapes),
-}
-
-
-def _info(network: Network, name: str, choice: Choice) -> Any:
-    """The arrays of a choice's picture."""
-    one = family_of(choice)
-    spectrum = network.spectrum(name, one)
-    if isinstance(choice, GDWS):
-        return layer_parts.spectrum_info(spectrum, network.counts(name, choice).numpy())
-    layer = network.layer(name)
-    if one == "tucker2":
-        return layer_parts.grid_info(layer, spectrum, *ranks_of(choice))
-    return layer_parts.curve_info(layer, one, spectrum, *ranks_of(choice))
-
-
-def _waiting() -> dict[str, list[Any]]:
-    """The traces of every picture, styled, with next to nothing in them."""
+def _empty_traces() -> dict[str, list[Any]]:
+    """Returns the traces of every view, styled, with a single value each."""
     cell, rank = np.zeros((1, 1)), np.ones(1, dtype=np.int64)
     kept = np.ones((1, 1), dtype=bool)
-    return {
-        "cells": layer_parts.spectrum_traces(
-            layer_parts.SpectrumInfo(cell, kept, cell[None], kept[0])
-        ),
-        "grid": layer_parts.grid_traces(layer_parts.GridInfo(cell, cell, rank, rank, 1, 1)),
-        "curve": layer_parts.curve_traces(layer_parts.CurveInfo(cell[0], cell[0], 1)),
-    }
+    empty = (
+        LayerInfo("gdws", SpectrumInfo(cell, kept, cell[None], kept[0])),
+        LayerInfo("tucker2", GridInfo(cell, cell, rank, rank, 1, 1)),
+        LayerInfo("svd", CurveInfo(cell[0], cell[0], 1)),
+    )
+    return {data.view: traces(data) for data in empty}

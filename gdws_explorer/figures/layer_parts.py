@@ -1,7 +1,7 @@
-"""One layer's approximations as pictures: its GDWS spectrum and kernels, its Tucker-2 errors.
+"""Figures of one layer: its GDWS triplets and kernels, its Tucker-2 errors, its SVD errors.
 
-What a layer can be is drawn once, as traces; what it is under a choice, as shapes above them:
-plotly moves a shape in a few milliseconds, where a changed trace draws the whole figure again.
+The traces show all ranks and are drawn once. The shapes above them show the chosen ranks, because
+plotly moves a shape in a few milliseconds and draws a figure with a changed trace anew.
 """
 
 from __future__ import annotations
@@ -20,44 +20,46 @@ from gdws_explorer.figures import theme
 from gdws_explorer.network.plans.cost import tucker2_cost
 from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.layer import Layer
+from gdws_explorer.typing import FloatArray
 
-Floats = NDArray[np.floating[Any]]
-TILES = 40  # depthwise kernels shown as small images, the strongest first
+TILES = 40  # depthwise kernels drawn as small images, the strongest first
 TILE_COLUMNS = 10
-_NONE = "rgba(128,128,128,0)"
-VEIL = {"layer": "above", "line": {"width": 0}, "fillcolor": "rgba(150,150,150,0.8)"}
-CELL_COLOURS = [  # the strength of a triplet, from -4 to 0
+_TRANSPARENT = "rgba(128,128,128,0)"
+DROPPED = {"layer": "above", "line": {"width": 0}, "fillcolor": "rgba(150,150,150,0.8)"}
+CELL_COLOURS = [  # strength of a triplet, from -4 to 0
     [0.0, "rgba(86,180,233,0.35)"], [0.5, "rgb(44,147,206)"], [1.0, theme.BLUE],
 ]  # fmt: skip
-KERNEL_COLOURS = [  # weights from -1 to 1, and nothing at 1.5; see `mosaic`
+KERNEL_COLOURS = [  # weights from -1 to 1, transparent at 1.5; see `mosaic`
     [0.0, theme.VERMILION], [0.4, "rgba(128,128,128,0.10)"], [0.8, theme.BLUE],
-    [0.8, _NONE], [1.0, _NONE],
+    [0.8, _TRANSPARENT], [1.0, _TRANSPARENT],
 ]  # fmt: skip
 
 
 class SpectrumInfo(NamedTuple):
-    """A GDWS spectrum as pictures.
+    """A layer's singular triplets and strongest depthwise kernels.
 
-    strength : log10 of σ² relative to the largest, rank by channel `(R, C)`, cut at -4.
-    kept : which triplets are kept, `(R, C)`.
-    kernels : the strongest depthwise kernels, unit norm, `(n, Kh, Kw)`; kernels_kept : `(n,)`.
+    strength : log10 of σ² relative to the largest, `(R, C)` for rank and channel, at least -4.
+    kept : True for the triplets that are kept, `(R, C)`.
+    kernels : the strongest depthwise kernels with unit norm, `(n, Kh, Kw)`. kernels_kept : True
+    for those that are kept, `(n,)`.
     """
 
-    strength: Floats
+    strength: FloatArray
     kept: NDArray[np.bool_]
-    kernels: Floats
+    kernels: FloatArray
     kernels_kept: NDArray[np.bool_]
 
 
 class GridInfo(NamedTuple):
-    """A Tucker-2 error table as a picture.
+    """A layer's Tucker-2 errors for a grid of rank pairs.
 
-    error : log10 of the relative squared error, `(r_out, r_in)`. macs : as fractions of the dense
-    layer's. r_out, r_in : the chosen pair. step : ranks between two rows and two columns.
+    error : log10 of the relative squared error, `(rows, columns)`. macs : fraction of the dense
+    MACs, `(rows, columns)`. rows, columns : values of r_out and of r_in. r_out, r_in : the chosen
+    pair.
     """
 
-    error: Floats
-    macs: Floats
+    error: FloatArray
+    macs: FloatArray
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
     r_out: int
@@ -65,23 +67,27 @@ class GridInfo(NamedTuple):
 
 
 class CurveInfo(NamedTuple):
-    """An SVD's errors: relative squared error `(R,)` at rank 1 … R, MACs share, the chosen rank."""
+    """A layer's SVD errors and costs by rank.
 
-    error: Floats
-    macs: Floats
+    error : relative squared error at rank 1 … R, `(R,)`. macs : fraction of the dense MACs,
+    `(R,)`. rank : the chosen one.
+    """
+
+    error: FloatArray
+    macs: FloatArray
     rank: int
 
 
-def curve_info(layer: Layer, one: str, spectrum: MatrixSpectrum, rank: int) -> CurveInfo:
-    """The arrays of the SVD picture of family `one` for a rank."""
+def curve_info(layer: Layer, family: str, spectrum: MatrixSpectrum, rank: int) -> CurveInfo:
+    """Returns the arrays of `curve_figure`. family : "svd" or "spatial". rank : the chosen one."""
     ranks = np.arange(1, spectrum.full + 1)
     energy = float(spectrum.energy.sum()) or 1.0
-    macs = np.asarray(FAMILIES[one].cost(layer, ranks).macs) / layer.macs
+    macs = np.asarray(FAMILIES[family].cost(layer, ranks).macs) / layer.macs
     return CurveInfo(np.round(spectrum.errors / energy, 5), np.round(macs, 4), rank)
 
 
 def curve_traces(data: CurveInfo) -> list[go.Scatter]:
-    """Error and MACs against the rank."""
+    """Returns relative error and MACs by rank."""
     ranks = np.arange(1, len(data.error) + 1)
     line = {"mode": "lines", "hovertemplate": "rank %{x}: %{y:.1%}<extra>%{fullData.name}</extra>"}
     return [
@@ -96,45 +102,57 @@ def curve_traces(data: CurveInfo) -> list[go.Scatter]:
 
 
 def curve_shapes(data: CurveInfo) -> list[dict[str, Any]]:
-    """Rings at the chosen rank."""
-    ends = (data.error[data.rank - 1], data.macs[data.rank - 1])
-    return [_ring(data.rank, float(y), 6, theme.GREY) for y in ends]
+    """Returns rings at the chosen rank, one on each line."""
+    heights = (data.error[data.rank - 1], data.macs[data.rank - 1])
+    return [_ring(data.rank, float(y), 6, theme.GREY) for y in heights]
+
+
+def curve_figure(data: CurveInfo, height: int = 300) -> go.Figure:
+    """Returns relative error and MACs by rank, with rings at the chosen rank."""
+    legend = {"orientation": "h", "y": 1.15}
+    return go.Figure(
+        curve_traces(data),
+        theme.layout(
+            height,
+            legend=legend,
+            xaxis=theme.axis("rank"),
+            yaxis=theme.axis("share", tickformat=".0%", rangemode="tozero"),
+            shapes=curve_shapes(data),
+        ),
+    )
 
 
 def spectrum_info(spectrum: GDWSSpectrum, counts: NDArray[np.int64]) -> SpectrumInfo:
-    """The arrays of the GDWS picture for a channel distribution `(C,)`."""
+    """Returns the arrays of `spectrum_figure`. counts : triplets kept of every channel `(C,)`."""
     top = spectrum.energy.max() or 1.0
     strength = np.log10(np.maximum(spectrum.energy / top, 1e-4)).T
     kept = np.arange(spectrum.energy.shape[1])[:, None] < counts[None, :]
     strongest = spectrum.uniform.channel[:TILES]
     rank = _occurrence(strongest)
     flat = spectrum.basis[strongest, rank]
-    # A singular vector's sign means nothing: the largest weight is shown positive.
+    # The sign of a singular vector is arbitrary: the largest weight is drawn positive.
     flat = flat * np.sign(np.take_along_axis(flat, np.abs(flat).argmax(1)[:, None], axis=1))
     kernels = flat.reshape(-1, *spectrum.weight.shape[2:])
     return SpectrumInfo(strength, kept, kernels, rank < counts[strongest])
 
 
 def grid_info(layer: Layer, spectrum: Tucker2Spectrum, r_out: int, r_in: int) -> GridInfo:
-    """The arrays of the Tucker-2 picture for a pair of ranks; at most 64 by 64 cells."""
+    """Returns the arrays of `grid_figure` for a pair of ranks; at most 64 by 64 cells."""
     most_out, most_in = spectrum.full
     rows = np.unique(np.linspace(1, most_out, min(64, most_out)).round().astype(np.int64))
     columns = np.unique(np.linspace(1, most_in, min(64, most_in)).round().astype(np.int64))
     energy = spectrum.energy or 1.0
-    errors = spectrum.errors[np.ix_(rows - 1, columns - 1)] / energy
+    errors = np.asarray(spectrum.errors[np.ix_(rows - 1, columns - 1)], np.float64) / energy
     macs = tucker2_cost(layer, rows[:, None], columns[None, :]).macs / layer.macs
-    return GridInfo(
-        np.round(np.log10(np.maximum(errors, 1e-6)), 3),
-        np.round(macs, 4),
-        rows,
-        columns,
-        r_out,
-        r_in,
-    )
+    log_errors: FloatArray = np.round(np.log10(errors.clip(1e-6)), 3)
+    return GridInfo(log_errors, np.round(macs, 4), rows, columns, r_out, r_in)
 
 
 def spectrum_figure(data: SpectrumInfo, height: int = 300) -> go.Figure:
-    """Left: every triplet of every channel, the kept ones lit. Right: the strongest kernels."""
+    """Returns all triplets of all channels (left) and the strongest kernels (right).
+
+    What is dropped is covered in grey.
+    """
     figure = go.Figure(spectrum_traces(data), theme.layout(height, showlegend=False))
     figure.update_layout(
         shapes=spectrum_shapes(data),
@@ -147,7 +165,7 @@ def spectrum_figure(data: SpectrumInfo, height: int = 300) -> go.Figure:
 
 
 def grid_figure(data: GridInfo, height: int = 300) -> go.Figure:
-    """The error of every rank pair as colour, lines of equal MACs, and the chosen pair."""
+    """Returns the error of every rank pair as colour, lines of equal MACs, the chosen pair."""
     figure = go.Figure(grid_traces(data), theme.layout(height, showlegend=False))
     figure.update_layout(
         xaxis=theme.axis("r_in: input rank"),
@@ -158,7 +176,7 @@ def grid_figure(data: GridInfo, height: int = 300) -> go.Figure:
 
 
 def spectrum_traces(data: SpectrumInfo) -> list[go.Heatmap]:
-    """All triplets by their strength; the strongest kernels."""
+    """Returns all triplets by strength, and the strongest kernels."""
     return [
         go.Heatmap(
             z=np.round(data.strength, 2), y0=1, zmin=-4, zmax=0, colorscale=CELL_COLOURS,
@@ -173,7 +191,7 @@ def spectrum_traces(data: SpectrumInfo) -> list[go.Heatmap]:
 
 
 def spectrum_shapes(data: SpectrumInfo) -> list[dict[str, Any]]:
-    """Veils over what is dropped: the triplets below each channel's last, and their kernels."""
+    """Returns grey areas over the dropped triplets and their kernels."""
     rank, channels = data.kept.shape
     counts = data.kept.sum(0)
     edges = np.flatnonzero(np.diff(counts, prepend=-1, append=-1))
@@ -189,13 +207,13 @@ def spectrum_shapes(data: SpectrumInfo) -> list[dict[str, Any]]:
         if not kept
     )
     return [
-        {"type": "path", "path": cells, "xref": "x", "yref": "y", **VEIL},
-        {"type": "path", "path": tiles or "M0,0 Z", "xref": "x2", "yref": "y2", **VEIL},
+        {"type": "path", "path": cells, "xref": "x", "yref": "y", **DROPPED},
+        {"type": "path", "path": tiles or "M0,0 Z", "xref": "x2", "yref": "y2", **DROPPED},
     ]
 
 
-def mosaic(data: SpectrumInfo) -> Floats:
-    """Small images side by side: weights from -1 to 1, 1.5 between them."""
+def mosaic(data: SpectrumInfo) -> FloatArray:
+    """Returns all kernels as one image: weights from -1 to 1, and 1.5 between two kernels."""
     _, height, width = data.kernels.shape
     corners = _corners(data)
     bottom, right = corners[-1][0] + height, max(left for _, left in corners) + width
@@ -206,7 +224,7 @@ def mosaic(data: SpectrumInfo) -> Floats:
 
 
 def _corners(data: SpectrumInfo) -> list[tuple[int, int]]:
-    """Top and left of every small image."""
+    """Returns the top row and left column of every kernel in the image."""
     count, height, width = data.kernels.shape
     return [
         (i // TILE_COLUMNS * (height + 1), i % TILE_COLUMNS * (width + 1)) for i in range(count)
@@ -214,7 +232,7 @@ def _corners(data: SpectrumInfo) -> list[tuple[int, int]]:
 
 
 def grid_traces(data: GridInfo) -> list[go.Heatmap | go.Contour]:
-    """The errors, and the lines of equal MACs."""
+    """Returns the errors, and the lines of equal MACs."""
     errors = go.Heatmap(
         x=data.columns, y=data.rows, z=data.error, zmin=-2.5, zmax=0, colorscale=theme.ERROR,
         customdata=data.macs,
@@ -237,12 +255,12 @@ def grid_traces(data: GridInfo) -> list[go.Heatmap | go.Contour]:
 
 
 def grid_shapes(data: GridInfo) -> list[dict[str, Any]]:
-    """A ring at the chosen pair."""
+    """Returns a ring at the chosen pair."""
     return [_ring(data.r_in, data.r_out, 8, "white")]
 
 
 def _ring(x: float, y: float, radius: int, colour: str) -> dict[str, Any]:
-    """A circle of `radius` pixels."""
+    """Returns a circle of `radius` pixels."""
     return {
         "type": "circle", "xsizemode": "pixel", "ysizemode": "pixel", "xanchor": x, "yanchor": y,
         "x0": -radius, "x1": radius, "y0": -radius, "y1": radius,
@@ -251,7 +269,7 @@ def _ring(x: float, y: float, radius: int, colour: str) -> dict[str, Any]:
 
 
 def _occurrence(channels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How often each entry's channel came before it: its rank within the channel."""
+    """Returns how often each entry's channel occurred before: the rank within its channel."""
     seen: dict[int, int] = {}
     ranks = []
     for channel in channels.tolist():

@@ -1,7 +1,7 @@
-"""One layer compressed at a time: accuracy and error against its budget, and error against loss.
+"""Layer-wise sensitivity: accuracy and analytic error by the budget of one compressed layer.
 
-With six layers as with forty, all are grey lines, the most sensitive ones carry their names, and
-one is chosen.
+All layers are grey lines, the most sensitive ones have labels, and the chosen one is coloured. So
+the figure is readable for six layers and for forty.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from plotly.subplots import make_subplots
 
 from gdws_explorer.figures import theme
 from gdws_explorer.figures.pareto_front import STYLE, describe
-from gdws_explorer.robust.sequence import any_attack_from_dict as attack_from_dict
+from gdws_explorer.robust.sequence import any_attack_from_dict
 from gdws_explorer.study.layerwise import LayerCurve, LayerStep
 from gdws_explorer.study.records import Record
 
-NAMED = 3  # of the most sensitive layers
-LONGEST = 16  # letters of a name in the picture
-LETTER = 2.1  # of the axis of shares, in its units
-FLOOR = 1e-6  # of an error on a logarithmic axis
-AXES = {"relative": "relative error", "squared": "squared error"}
+LABELLED = 3  # most sensitive layers with a label
+LONGEST = 16  # characters of a layer's name in the figure
+LETTER = 2.1  # width of a character in units of the axis of shares
+FLOOR = 1e-6  # smallest error on a logarithmic axis
+ERROR_NAMES = {"relative": "relative error", "squared": "squared error"}
 METRICS = ("clean", "robust")
 
 
 class LayerLine(NamedTuple):
-    """One layer, `(k,)` lists from the largest budget down; NaN where nothing is measured.
+    """One layer's values at its k budgets, from the largest down; NaN where not measured.
 
-    share : MACs kept of its own, %. error : analytic. accuracy, low, high : by metric, % with the
-    95 % Wilson interval. loss, loss_low, loss_high : by metric, points against the dense network,
-    with the paired 95 % interval. text : each step in words.
+    name : of the layer. share : its MACs in per cent of its dense MACs. error : analytic error.
+    accuracy, low, high : by metric, per cent with the 95 % Wilson interval.
+    loss, loss_low, loss_high : by metric, percentage points below the dense network, with the
+    paired 95 % interval. text : hover texts.
     """
 
     name: str
@@ -48,10 +49,11 @@ class LayerLine(NamedTuple):
 
 
 class LayerwiseInfo(NamedTuple):
-    """All layers' lines.
+    """The lines of all layers.
 
-    kind, of : which analytic error, of the "kernel" or of the "output". dense : accuracy by
-    metric, %, or NaN; dense_text : its record in words.
+    kind : "relative" or "squared" error. of : "kernel" or "output", on which the error is defined.
+    lines : one per layer. dense : the dense network's accuracy by metric, per cent, or NaN.
+    dense_text : its hover text.
     """
 
     kind: str
@@ -62,17 +64,34 @@ class LayerwiseInfo(NamedTuple):
 
     @property
     def axis(self) -> str:
-        """What the error is called, in full."""
-        return f"{AXES[self.kind]} of the {self.of}"
+        """The name of the error, for axes."""
+        return f"{ERROR_NAMES[self.kind]} of the {self.of}"
 
-    def worst(self, metric: str) -> list[LayerLine]:
-        """The layers that lose accuracy beyond chance at some budget, the worst first."""
+    def sensitive(self, metric: str) -> list[LayerLine]:
+        """Returns the layers with a significant loss at some budget, the largest loss first.
+
+        A loss is significant if its 95 % interval is above 0.
+        """
         losing = [line for line in self.lines if any(low > 0 for low in line.loss_low[metric])]
         return sorted(losing, key=lambda line: -np.nanmax(line.loss[metric]))
 
 
 def info(curves: Sequence[LayerCurve], kind: str = "relative", of: str = "kernel") -> LayerwiseInfo:
-    """The arrays of both pictures. of : what errors are of; a calibrated network's "output"."""
+    """Returns the arrays of this figure and of `correlation_scatter`.
+
+    Parameters
+    ----------
+    curves : sequence of LayerCurve
+        One per layer, from `study.layerwise.curves`.
+    kind : str
+        "relative" or "squared" error.
+    of : str
+        "kernel", or "output" for a calibrated network.
+
+    Returns
+    -------
+    LayerwiseInfo
+    """
     dense = next((curve.dense for curve in curves), None)
     known = {m: None if dense is None else dense.accuracy(m) for m in METRICS}
     levels = {m: np.nan if value is None else 100 * value for m, value in known.items()}
@@ -85,7 +104,7 @@ def _line(curve: LayerCurve, kind: str) -> LayerLine:
         return [100 * float(value) for value in values]
 
     intervals = {m: curve.interval(m) for m in METRICS}
-    lost = {m: curve.loss_interval(m) for m in METRICS}
+    loss_intervals = {m: curve.loss_interval(m) for m in METRICS}
     steps = zip(curve.steps, curve.records, range(len(curve.steps)), strict=True)
     return LayerLine(
         name=curve.name,
@@ -95,14 +114,14 @@ def _line(curve: LayerCurve, kind: str) -> LayerLine:
         low={m: per_cent(intervals[m][:, 0]) for m in METRICS},
         high={m: per_cent(intervals[m][:, 1]) for m in METRICS},
         loss={m: per_cent(curve.loss(m)) for m in METRICS},
-        loss_low={m: per_cent(lost[m][:, 0]) for m in METRICS},
-        loss_high={m: per_cent(lost[m][:, 1]) for m in METRICS},
+        loss_low={m: per_cent(loss_intervals[m][:, 0]) for m in METRICS},
+        loss_high={m: per_cent(loss_intervals[m][:, 1]) for m in METRICS},
         text=[_describe(curve, step, record, i) for step, record, i in steps],
     )
 
 
-def _describe(curve: LayerCurve, step: LayerStep, record: Record | None, place: int) -> str:
-    """One step in words, for hovers."""
+def _describe(curve: LayerCurve, step: LayerStep, record: Record | None, index: int) -> str:
+    """Returns the hover text of one step."""
     lines = [
         f"<b>{step.layer}</b> alone: {step.choice}, {step.share:.0%} of its MACs",
         f"relative error {step.relative:.3g} · squared error {step.squared:.3g}",
@@ -115,14 +134,14 @@ def _describe(curve: LayerCurve, step: LayerStep, record: Record | None, place: 
             continue
         low, high = interval
         lines.append(f"{metric} {accuracy:.1%} (95 %: {low:.1%} to {high:.1%})")
-        pair = curve.paired[metric][place]
+        pair = curve.paired[metric][index]
         if pair is not None:
             least, most = sorted(-100 * end for end in pair.interval)
             lines.append(
-                f"   lost {-100 * pair.difference:.1f} points ({least:.1f} to {most:.1f}, in "
-                f"pairs), p {pair.p:.1g}"
+                f"   lost {-100 * pair.difference:.1f} points ({least:.1f} to {most:.1f}, "
+                f"paired), p {pair.p:.1g}"
             )
-    attack = "not attacked" if record.attack is None else attack_from_dict(record.attack).label
+    attack = "not attacked" if record.attack is None else any_attack_from_dict(record.attack).label
     return "<br>".join([*lines, f"{attack} · n {record.n} · seed {record.seed}"])
 
 
@@ -132,9 +151,10 @@ def _describe(curve: LayerCurve, step: LayerStep, record: Record | None, place: 
 def figure(
     data: LayerwiseInfo, chosen: str | None = None, metric: str = "robust", height: int = 470
 ) -> go.Figure:
-    """Accuracy of every layer's steps, and below it their error, over the same budgets.
+    """Returns two subplots with a common x axis: accuracy above, analytic error below.
 
-    chosen : the layer in colour, with intervals and both accuracies. metric : of the grey ones.
+    chosen : name of the layer in colour, with both accuracies and intervals. metric : the accuracy
+    of the grey lines. height : pixels.
     """
     drawn = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.05, row_heights=[3, 2])
     for trace in traces(data, chosen, metric):
@@ -144,9 +164,13 @@ def figure(
 
 
 def traces(data: LayerwiseInfo, chosen: str | None, metric: str) -> list[go.Scatter]:
-    """The other layers' accuracies, the chosen one's, clean and robust; the same of errors."""
+    """Returns five traces, always in this order.
+
+    The other layers' accuracies, the chosen layer's clean and robust accuracy, the other layers'
+    errors, the chosen layer's error.
+    """
     others = [line for line in data.lines if line.name != chosen]
-    mine = [line for line in data.lines if line.name == chosen]
+    own = [line for line in data.lines if line.name == chosen]
     grey = {
         "mode": "lines+markers", "line": {"color": theme.FAINT, "width": 1.5},
         "marker": {"size": 4, "color": theme.GREY}, "name": "other layers",
@@ -159,34 +183,34 @@ def traces(data: LayerwiseInfo, chosen: str | None, metric: str) -> list[go.Scat
     below = _error_start(data)
     return [
         go.Scatter(**_points(data, others, [x.accuracy[metric] for x in others], start), **grey),
-        *(_accuracies(data, mine, one, short(chosen)) for one in METRICS),
+        *(_accuracies(data, own, name, short(chosen)) for name in METRICS),
         go.Scatter(
-            **_points(data, others, [drawn_errors(data, x) for x in others], below),
+            **_points(data, others, [axis_errors(data, x) for x in others], below),
             **grey, showlegend=False, xaxis="x2", yaxis="y2",
         ),
         go.Scatter(
-            **_points(data, mine, [drawn_errors(data, x) for x in mine], below),
+            **_points(data, own, [axis_errors(data, x) for x in own], below),
             **vermilion, xaxis="x2", yaxis="y2",
         ),
     ]  # fmt: skip
 
 
-def _accuracies(data: LayerwiseInfo, mine: list[LayerLine], metric: str, name: str) -> go.Scatter:
-    """The chosen layer's accuracy with intervals."""
+def _accuracies(data: LayerwiseInfo, own: list[LayerLine], metric: str, name: str) -> go.Scatter:
+    """Returns the chosen layer's accuracy with intervals."""
     colour, symbol, dash = STYLE[metric]
     start = None if np.isnan(data.dense[metric]) else data.dense[metric]
     lead = [] if start is None else [(0.0, 0.0)]
     ends = [
         (high - y, y - low)
-        for line in mine
+        for line in own
         for low, y, high in zip(
             line.low[metric], line.accuracy[metric], line.high[metric], strict=True
         )
         if not np.isnan(y)
     ]
-    up, down = zip(*lead, *ends, strict=True) if mine and (lead or ends) else ((), ())
+    up, down = zip(*lead, *ends, strict=True) if own and (lead or ends) else ((), ())
     return go.Scatter(
-        **_points(data, mine, [line.accuracy[metric] for line in mine], start),
+        **_points(data, own, [line.accuracy[metric] for line in own], start),
         error_y=bars(up, down, colour),
         mode="lines+markers",
         name=f"{name}: {metric}",
@@ -196,7 +220,7 @@ def _accuracies(data: LayerwiseInfo, mine: list[LayerLine], metric: str, name: s
 
 
 def layout(data: LayerwiseInfo, chosen: str | None, metric: str) -> dict[str, Any]:
-    """Axes, the dense network's accuracy as a line, and the worst layers' names."""
+    """Returns axes, a line at the dense accuracy, and the labels of the most sensitive layers."""
     lows = [y for line in data.lines for y in line.accuracy[metric]]
     lows += [y for line in data.lines if line.name == chosen for m in METRICS for y in line.low[m]]
     bottom = min([y for y in lows if not np.isnan(y)], default=0.0)
@@ -208,24 +232,24 @@ def layout(data: LayerwiseInfo, chosen: str | None, metric: str) -> dict[str, An
         "xaxis": {**theme.axis("", **across), "showticklabels": False, "matches": "x2"},
         "xaxis2": theme.axis("MACs kept of the one compressed layer (%)", **across, anchor="y2"),
         "yaxis": theme.axis("accuracy (%)", range=[max(-2.0, bottom - 5), 102]),
-        "yaxis2": theme.axis(AXES[data.kind], **scale(data)),
+        "yaxis2": theme.axis(ERROR_NAMES[data.kind], **scale(data)),
         "shapes": [] if np.isnan(dense) else [level(dense, "dense")],
-        "annotations": [nothing_yet()] if empty else _names(data, metric, bottom),
+        "annotations": [empty_note()] if empty else _labels(data, metric, bottom),
     }
 
 
-def _names(data: LayerwiseInfo, metric: str, bottom: float) -> list[dict[str, Any]]:
-    """The worst layers' names at the left ends of their lines, none above another."""
+def _labels(data: LayerwiseInfo, metric: str, bottom: float) -> list[dict[str, Any]]:
+    """Returns the labels at the left ends of the most sensitive lines, without overlap."""
     ends = []
-    for line in data.worst(metric)[:NAMED]:
+    for line in data.sensitive(metric)[:LABELLED]:
         last = max(i for i, y in enumerate(line.accuracy[metric]) if not np.isnan(y))
         ends.append((line.accuracy[metric][last], line.share[last], short(line.name)))
-    apart = (102 - bottom) / 14  # a line of text
+    distance = (102 - bottom) / 14  # height of a line of text
     found: list[dict[str, Any]] = []
     for y, x, name in sorted(ends, reverse=True):
-        place = min(y, found[-1]["y"] - apart) if found else y
+        label_y = min(y, found[-1]["y"] - distance) if found else y
         found.append({
-            "x": x, "y": place, "xref": "x", "yref": "y", "text": name, "showarrow": False,
+            "x": x, "y": label_y, "xref": "x", "yref": "y", "text": name, "showarrow": False,
             "xanchor": "right", "xshift": -8, "font": {"size": 10},
         })  # fmt: skip
     return found
@@ -237,14 +261,15 @@ def _names(data: LayerwiseInfo, metric: str, bottom: float) -> list[dict[str, An
 def _points(
     data: LayerwiseInfo, lines: list[LayerLine], values: list[list[float]], start: float | None
 ) -> dict[str, Any]:
-    """Several layers as one trace with gaps between them; each begins at the dense network.
+    """Returns several layers as one trace with gaps between them.
 
-    start : what the dense network has; None where that is not known or cannot be drawn.
+    values : y of every line. start : y of the dense network, where every line begins; None if it
+    is not known or cannot be drawn.
     """
     first = [] if start is None else [(100.0, start, data.dense_text)]
     rows: list[tuple[float | None, float | None, str | None, str | None]] = []
-    for line, own in zip(lines, values, strict=True):
-        steps = zip(line.share, own, line.text, strict=True)
+    for line, heights in zip(lines, values, strict=True):
+        steps = zip(line.share, heights, line.text, strict=True)
         known = first + [step for step in steps if not np.isnan(step[1])]
         rows += [(x, y, line.name, text) for x, y, text in known]
         rows.append((None, None, None, None))
@@ -256,7 +281,7 @@ def _points(
 
 
 def base(height: int) -> go.Layout:
-    """What both pictures share, so that they stand level beside each other."""
+    """Returns the layout of both figures: equal margins, so that the plots are level."""
     return theme.layout(
         height, hovermode="closest", margin={"l": 60, "r": 16, "t": 54, "b": 48},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
@@ -264,12 +289,12 @@ def base(height: int) -> go.Layout:
 
 
 def gaps(values: Sequence[float]) -> list[float | None]:
-    """NaN as what plotly leaves out."""
+    """Returns the values with None for NaN: plotly leaves out None."""
     return [None if np.isnan(value) else value for value in values]
 
 
-def drawn_errors(data: LayerwiseInfo, line: LayerLine) -> list[float]:
-    """Errors as the axis can show them: a logarithm has no zero."""
+def axis_errors(data: LayerwiseInfo, line: LayerLine) -> list[float]:
+    """Returns a line's errors; on a logarithmic axis, at least `FLOOR`."""
     return [max(e, FLOOR) for e in line.error] if data.kind == "squared" else line.error
 
 
@@ -278,16 +303,19 @@ def _error_start(data: LayerwiseInfo) -> float | None:
 
 
 def scale(data: LayerwiseInfo) -> dict[str, Any]:
-    """A logarithm for squared errors, which differ from layer to layer by decades."""
+    """Returns the scale of the error axis: logarithmic for squared errors, else linear.
+
+    Squared errors differ from layer to layer by decades.
+    """
     if data.kind != "squared":
         return {"type": "linear", "rangemode": "tozero", "tickmode": "auto"}
-    errors = [e for line in data.lines for e in drawn_errors(data, line)] or [1.0]
-    few = max(errors) < 300 * min(errors)  # then 1, 2 and 5 of each decade have room
+    errors = [e for line in data.lines for e in axis_errors(data, line)] or [1.0]
+    few = max(errors) < 300 * min(errors)  # decades: there is room for ticks at 1, 2 and 5 of each
     return {"type": "log", "tickmode": "linear", "dtick": "D2" if few else 1}
 
 
 def bars(up: Sequence[float], down: Sequence[float], colour: str) -> dict[str, Any]:
-    """Error bars."""
+    """Returns error bars of the given lengths."""
     return {
         "type": "data", "symmetric": False, "array": gaps(up), "arrayminus": gaps(down),
         "thickness": 1, "width": 0, "color": colour,
@@ -295,7 +323,7 @@ def bars(up: Sequence[float], down: Sequence[float], colour: str) -> dict[str, A
 
 
 def level(y: float, name: str = "") -> dict[str, Any]:
-    """A dashed line across at a height, its name at the left end."""
+    """Returns a dashed horizontal line with its name at the left end."""
     return {
         "type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1, "y0": y, "y1": y,
         "line": {"color": theme.GREY, "width": 1, "dash": "dash"},
@@ -304,15 +332,15 @@ def level(y: float, name: str = "") -> dict[str, Any]:
 
 
 def note(text: str) -> dict[str, Any]:
-    """A line of text in the upper left."""
+    """Returns a text in the upper left corner."""
     return {
         "text": text, "xref": "paper", "yref": "paper", "x": 0.02, "y": 0.99, "xanchor": "left",
         "yanchor": "top", "align": "left", "showarrow": False, "font": {"size": 12},
     }  # fmt: skip
 
 
-def nothing_yet() -> dict[str, Any]:
-    """What stands in a picture without points."""
+def empty_note() -> dict[str, Any]:
+    """Returns the text of a figure without points."""
     return {
         **note("nothing is measured yet"),
         "x": 0.5, "y": 0.75, "xanchor": "center", "yanchor": "middle",
@@ -320,6 +348,6 @@ def nothing_yet() -> dict[str, Any]:
 
 
 def short(name: str | None) -> str:
-    """A long name's end, where it differs from others."""
+    """Returns a layer's name, or the end of a long one, because names differ at their ends."""
     text = name or ""
     return text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}"

@@ -1,4 +1,4 @@
-"""Measured plans in the plane of cost and accuracy, with intervals and the front through them."""
+"""The Pareto front: measured plans by cost and accuracy, with intervals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 
 from gdws_explorer.figures import theme
-from gdws_explorer.robust.sequence import any_attack_from_dict as attack_from_dict
+from gdws_explorer.robust.sequence import any_attack_from_dict
 from gdws_explorer.study.pareto import front_indices
 from gdws_explorer.study.records import Record
 from gdws_explorer.utils.format import millions
@@ -24,12 +24,13 @@ ACCURACIES = ("robust", "clean")
 
 
 class FrontInfo(NamedTuple):
-    """One accuracy over one cost.
+    """The records by one accuracy and one cost.
 
-    metric, cost : what is drawn. x : cost `(n,)`. y, low, high : per cent, with the 95 % Wilson
-    interval. on_front : indices of the non-dominated records, by rising cost. text : each plan
-    in words. records : the record behind every point. out : indices of the records that are
-    greyed out; they take no part in the front.
+    metric, cost : names of the accuracy and the cost. x : costs `(n,)`. y, low, high : accuracies
+    in per cent with the 95 % Wilson interval, `(n,)` each. on_front : indices of the
+    non-dominated records, by rising cost. text : hover texts. records : the record of every
+    point. filtered_out : indices of the records that fail the filters; they are drawn in grey and
+    are not part of the front.
     """
 
     metric: str
@@ -41,50 +42,68 @@ class FrontInfo(NamedTuple):
     on_front: list[int]
     text: list[str]
     records: list[Record]
-    out: Sequence[int] = ()
+    filtered_out: Sequence[int] = ()
 
 
-def words(records: Sequence[Record], dense: Record | None = None) -> list[str]:
-    """Every record in words, as `describe` gives them. dense : to compare them with."""
-    # Records of one setting share its words: they are made once, not ten thousand times.
+def hover_texts(records: Sequence[Record], dense: Record | None = None) -> list[str]:
+    """Returns `describe(record)` of all records. dense : the record to compare them with."""
+    # Records of one setting share its text, which is made once and not ten thousand times.
     examples = {(str(r.attack), r.n, r.seed): r for r in records}
-    said = {key: _attack(r) for key, r in examples.items()}
-    return [describe(r, said[str(r.attack), r.n, r.seed], dense) for r in records]
+    settings = {key: _setting_text(r) for key, r in examples.items()}
+    return [describe(r, settings[str(r.attack), r.n, r.seed], dense) for r in records]
 
 
 def info(
     records: Sequence[Record],
     metric: str = "robust",
     cost: str = "macs",
-    said: Sequence[str] | None = None,
-    broken: Callable[[Record], object | None] = lambda record: None,
+    texts: Sequence[str] | None = None,
+    failed_filter: Callable[[Record], object | None] = lambda record: None,
 ) -> FrontInfo:
-    """The points of one accuracy; records without it are left out.
+    """Returns the arrays of the front of one accuracy.
 
-    said : `words(records)`, where the caller has them. broken : what a record does not hold to,
-    in words; None where it stands out.
+    Parameters
+    ----------
+    records : sequence of Record
+        The measured plans. Records without this accuracy are left out.
+    metric : str
+        "robust" or "clean".
+    cost : str
+        A key of `COSTS`.
+    texts : sequence of str, optional
+        `hover_texts(records)`, if they are made already.
+    failed_filter : callable, optional
+        Returns the first filter that a record fails, or None if it passes all. A record that
+        fails is drawn in grey.
+
+    Returns
+    -------
+    FrontInfo
     """
-    known = words(records) if said is None else said
+    all_texts = hover_texts(records) if texts is None else texts
     kept = [r for r in records if r.accuracy(metric) is not None]
-    text = [t for r, t in zip(records, known, strict=True) if r.accuracy(metric) is not None]
-    why = {i: reason for i, r in enumerate(kept) if (reason := broken(r)) is not None}
-    able = [i for i in range(len(kept)) if i not in why]
+    text = [t for r, t in zip(records, all_texts, strict=True) if r.accuracy(metric) is not None]
+    failed = {i: reason for i, r in enumerate(kept) if (reason := failed_filter(r)) is not None}
+    passing = [i for i in range(len(kept)) if i not in failed]
     x = [float(getattr(r, cost)) for r in kept]
     y = [100 * float(r.accuracy(metric) or 0.0) for r in kept]
     intervals = [r.clean_interval if metric == "clean" else r.robust_interval for r in kept]
     low = [100 * i[0] if i else 0.0 for i in intervals]
     high = [100 * i[1] if i else 0.0 for i in intervals]
-    best = [able[i] for i in front_indices([kept[i] for i in able], metric, cost)]
-    for i, reason in why.items():
+    best = [passing[i] for i in front_indices([kept[i] for i in passing], metric, cost)]
+    for i, reason in failed.items():
         text[i] += f"<br>greyed out: not {reason}"
-    return FrontInfo(metric, cost, x, y, low, high, best, text, kept, tuple(why))
+    return FrontInfo(metric, cost, x, y, low, high, best, text, kept, tuple(failed))
 
 
 def figure(infos: Sequence[FrontInfo], *, dominated: bool = True, height: int = 360) -> go.Figure:
-    """The fronts of one or two accuracies over one cost."""
+    """Returns the fronts of one or two accuracies by the same cost.
+
+    infos : one per accuracy. dominated : False leaves out the dominated records. height : pixels.
+    """
     cost = infos[0].cost if infos else "macs"
     shown = " and ".join(i.metric for i in infos)
-    fig = go.Figure(
+    drawn = go.Figure(
         layout=theme.layout(
             height,
             xaxis=theme.axis(COSTS[cost], exponentformat="SI", rangemode="tozero"),
@@ -95,22 +114,20 @@ def figure(infos: Sequence[FrontInfo], *, dominated: bool = True, height: int = 
     )
     for data in infos:
         for trace in traces(data, dominated=dominated):
-            fig.add_trace(trace)
+            drawn.add_trace(trace)
     for data in infos:
-        fig.add_trace(greyed(data))
-    return fig
+        drawn.add_trace(filtered_trace(data))
+    return drawn
 
 
 def traces(data: FrontInfo, *, dominated: bool = True) -> list[go.Scatter]:
-    """Two traces for one accuracy: the dominated records, and the front."""
+    """Returns two traces of one accuracy: the dominated records, and the front."""
     colour, symbol, dash = STYLE[data.metric]
-    aside = {*data.on_front, *data.out}
-    rest = [i for i in range(len(data.x)) if i not in aside] if dominated else []
-    beside = points(data, rest)
-    along = points(data, data.on_front)
+    excluded = {*data.on_front, *data.filtered_out}
+    others = [i for i in range(len(data.x)) if i not in excluded] if dominated else []
     return [
         go.Scatter(
-            **beside,
+            **points(data, others),
             mode="markers",
             name=f"{data.metric}, dominated",
             showlegend=False,
@@ -118,7 +135,7 @@ def traces(data: FrontInfo, *, dominated: bool = True) -> list[go.Scatter]:
             marker={"symbol": f"{symbol}-open", "size": 7, "color": colour},
         ),
         go.Scatter(
-            **along,
+            **points(data, data.on_front),
             mode="lines+markers",
             name=f"{data.metric} accuracy",
             line={"color": colour, "dash": dash, "width": 1.5},
@@ -127,20 +144,23 @@ def traces(data: FrontInfo, *, dominated: bool = True) -> list[go.Scatter]:
     ]
 
 
-def greyed(data: FrontInfo) -> go.Scatter:
-    """The records that do not hold to what is asked for: small grey crosses without intervals."""
-    given = {**points(data, data.out), "error_y": {"type": "data", "array": [], "visible": False}}
+def filtered_trace(data: FrontInfo) -> go.Scatter:
+    """Returns the records that fail the filters: small grey crosses without intervals."""
+    arrays = {
+        **points(data, data.filtered_out),
+        "error_y": {"type": "data", "array": [], "visible": False},
+    }
     return go.Scatter(
-        **given,
+        **arrays,
         mode="markers",
         name=f"{data.metric}, greyed out",
         showlegend=False,
         opacity=0.45,
-        marker={"symbol": GREYED[data.metric], "size": 6, "color": theme.GREY},
+        marker={"symbol": FILTERED_SYMBOLS[data.metric], "size": 6, "color": theme.GREY},
     )
 
 
-GREYED = {"robust": "x-thin-open", "clean": "cross-thin-open"}
+FILTERED_SYMBOLS = {"robust": "x-thin-open", "clean": "cross-thin-open"}
 STYLE = {
     "robust": (theme.BLUE, "circle", "solid"),
     "clean": (theme.GREEN, "diamond", "dot"),
@@ -148,36 +168,41 @@ STYLE = {
 
 
 def prediction_mark(cost: float, percent: float, *, outwards: str = "right") -> dict[str, Any]:
-    """Where a plan that is not measured yet should land: a ring, labelled as predicted.
+    """Returns a ring at the predicted accuracy of a plan that is not measured yet, with a label.
 
-    A shape like the cursor: a trace would draw all records again at every move.
-    outwards : on which side of the ring its label stands.
+    It is a shape, because a moved trace would draw all records again.
+    cost : x. percent : the predicted accuracy. outwards : the side of the label, "left" or
+    "right".
     """
     return {
         "type": "circle", "x0": -7, "x1": 7, "y0": -7, "y1": 7,
         "line": {"color": theme.PURPLE, "width": 2.5},
-        **_placed(cost, percent), "label": _beside(f"predicted {percent:.0f} %", outwards),
+        **_anchor(cost, percent), "label": _side_label(f"predicted {percent:.0f} %", outwards),
     }  # fmt: skip
 
 
 def upper_bound_mark(cost: float, percent: float, *, outwards: str = "right") -> dict[str, Any]:
-    """The transfer estimate, an upper bound: a triangle that points down, dashed and labelled."""
+    """Returns a dashed triangle that points down: the transfer estimate, an upper bound.
+
+    cost, percent, outwards : as in `prediction_mark`.
+    """
     return {
         "type": "path", "path": "M -8 6 L 8 6 L 0 -8 Z",
         "line": {"color": theme.VERMILION, "width": 2, "dash": "dot"},
-        **_placed(cost, percent), "label": _beside(f"at most {percent:.0f} % (transfer)", outwards),
+        **_anchor(cost, percent),
+        "label": _side_label(f"at most {percent:.0f} % (transfer)", outwards),
     }  # fmt: skip
 
 
-def _placed(cost: float, percent: float) -> dict[str, Any]:
-    """A shape of fixed size in pixels at a point of the plane."""
+def _anchor(cost: float, percent: float) -> dict[str, Any]:
+    """Returns the position of a shape whose size is given in pixels."""
     return {"xsizemode": "pixel", "ysizemode": "pixel", "xanchor": cost, "yanchor": percent}
 
 
-def _beside(text: str, outwards: str) -> dict[str, Any]:
-    """A label on one side of a shape."""
+def _side_label(text: str, outwards: str) -> dict[str, Any]:
+    """Returns a label on one side of a shape."""
     other = "left" if outwards == "right" else "right"
-    room = "\u2002"  # beside the shape; plotly's own padding goes the other way
+    room = "\u2002"  # keeps the label off the shape: plotly's padding moves it towards the shape
     return {
         "text": room + text if outwards == "right" else text + room,
         "textposition": f"middle {outwards}", "xanchor": other, "yanchor": "top",
@@ -186,15 +211,15 @@ def _beside(text: str, outwards: str) -> dict[str, Any]:
 
 
 def estimate_mark(cost: float, percent: float) -> dict[str, Any]:
-    """The clean accuracy that was measured beside the estimate: a diamond, as the clean front's."""
+    """Returns a diamond at the clean accuracy that was measured together with the estimate."""
     return {
         "type": "path", "path": "M 0 7 L 7 0 L 0 -7 L -7 0 Z",
-        "line": {"color": theme.GREEN, "width": 2}, **_placed(cost, percent),
+        "line": {"color": theme.GREEN, "width": 2}, **_anchor(cost, percent),
     }  # fmt: skip
 
 
 def cursor(cost: float) -> dict[str, Any]:
-    """A line at the cost of the plan on the faders; as a shape it moves in a millisecond."""
+    """Returns a vertical line at the cost of the present plan; a shape moves in a millisecond."""
     return {
         "type": "line", "xref": "x", "yref": "paper", "x0": cost, "x1": cost, "y0": 0, "y1": 1,
         "line": {"color": theme.PURPLE, "width": 1.5, "dash": "dash"},
@@ -202,7 +227,11 @@ def cursor(cost: float) -> dict[str, Any]:
 
 
 def ranges(infos: Sequence[FrontInfo], dense: float) -> dict[str, Any]:
-    """Axes that stay put while the plan moves: from 0 to the dense network, and all intervals."""
+    """Returns the ranges of both axes, which do not change while the plan moves.
+
+    infos : the accuracies that are drawn. dense : the dense network's cost. x goes from 0 to the
+    largest cost, y includes all intervals.
+    """
     right = max([dense, *(x for i in infos for x in i.x)], default=1.0)
     low = min([y for i in infos for y in i.low], default=0.0)
     return {
@@ -211,52 +240,53 @@ def ranges(infos: Sequence[FrontInfo], dense: float) -> dict[str, Any]:
     }
 
 
-def points(data: FrontInfo, which: Sequence[int]) -> dict[str, Any]:
-    """What a trace needs of some of the records; `customdata` is the record's place."""
+def points(data: FrontInfo, chosen: Sequence[int]) -> dict[str, Any]:
+    """Returns a trace's arrays for some of the records; `customdata` holds their indices."""
     colour = STYLE[data.metric][0]
     return {
-        "x": [data.x[i] for i in which],
-        "y": [data.y[i] for i in which],
+        "x": [data.x[i] for i in chosen],
+        "y": [data.y[i] for i in chosen],
         "error_y": {
             "type": "data",
             "symmetric": False,
-            "array": [data.high[i] - data.y[i] for i in which],
-            "arrayminus": [data.y[i] - data.low[i] for i in which],
+            "array": [data.high[i] - data.y[i] for i in chosen],
+            "arrayminus": [data.y[i] - data.low[i] for i in chosen],
             "thickness": 1,
             "width": 0,
             "color": colour,
         },
-        "customdata": list(which),
-        "text": [data.text[i] for i in which],
+        "customdata": list(chosen),
+        "text": [data.text[i] for i in chosen],
         "hovertemplate": "%{text}<extra></extra>",
     }
 
 
-def describe(record: Record, attack: str | None = None, dense: Record | None = None) -> str:
-    """A record in words, for hovers: plan, costs, accuracies with n, interval and attack.
+def describe(record: Record, setting: str | None = None, dense: Record | None = None) -> str:
+    """Returns a record's hover text: plan, costs, accuracies with interval, attack, n and seed.
 
-    attack : its attack, n and seed in words, where the caller knows them. dense : what was measured
-    of the dense network on the same images, to compare with.
+    setting : the text of its attack, n and seed, if it is made already. dense : the record of the
+    dense network on the same images, for the paired difference.
     """
     low, high = record.clean_interval
     lines = [
-        f"<b>{_wrapped(str(record.plan))}</b>",
+        f"<b>{_wrapped_plan(str(record.plan))}</b>",
         f"{millions(record.macs)} MACs · {millions(record.params)} parameters"
         f" · relative error {record.relative_error:.3g}",
-        f"clean {record.clean:.1%} (95 %: {low:.1%} to {high:.1%})" + _than(dense, record, "clean"),
+        f"clean {record.clean:.1%} (95 %: {low:.1%} to {high:.1%})"
+        + _difference_text(dense, record, "clean"),
     ]
     if record.robust is not None and record.robust_interval and record.attack:
         low, high = record.robust_interval
         text = f"robust {record.robust:.1%} (95 %: {low:.1%} to {high:.1%})"
-        lines.append(text + _than(dense, record, "robust"))
-        lines.append(attack or _attack(record))
+        lines.append(text + _difference_text(dense, record, "robust"))
+        lines.append(setting or _setting_text(record))
     else:
         lines.append(f"n {record.n} · seed {record.seed}, not attacked")
     return "<br>".join(lines)
 
 
-def _than(dense: Record | None, record: Record, metric: str) -> str:
-    """The paired difference to the dense network, with its interval."""
+def _difference_text(dense: Record | None, record: Record, metric: str) -> str:
+    """Returns the paired difference to the dense network with its interval, or nothing."""
     if dense is None or dense.plan.hash == record.plan.hash:
         return ""
     found = record.paired(dense, metric)
@@ -269,17 +299,20 @@ def _than(dense: Record | None, record: Record, metric: str) -> str:
     )
 
 
-def _attack(record: Record) -> str:
-    """The attack with all its settings, n and seed; nothing where nothing attacked."""
+def _setting_text(record: Record) -> str:
+    """Returns the attack with all its parameters, n and seed; nothing without an attack."""
     if record.attack is None:
         return ""
-    attack = attack_from_dict(record.attack)
+    attack = any_attack_from_dict(record.attack)
     text = f"{attack.label} · n {record.n} · seed {record.seed}"
     return "<br>".join([*textwrap.wrap(text, 70), *textwrap.wrap(attack.details, 70)])
 
 
-def _wrapped(plan: str, width: int = 60, most: int = 6) -> str:
-    """A plan in lines of at most `width`, broken where a layer ends: textwrap takes ten times."""
+def _wrapped_plan(plan: str, width: int = 60, most: int = 6) -> str:
+    """Breaks a plan's text into lines of at most `width` characters, between layers.
+
+    `textwrap` takes ten times as long.
+    """
     lines = [""]
     for part in plan.split(", "):
         if len(lines[-1]) + len(part) < width:

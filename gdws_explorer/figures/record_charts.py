@@ -1,9 +1,10 @@
-"""Many records at once: how a search grows, one metric's histogram, all metrics in parallel."""
+"""Charts of many records: growth of the hypervolume, a histogram, parallel coordinates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,19 +13,39 @@ import plotly.graph_objects as go
 from gdws_explorer.figures import theme
 from gdws_explorer.study.filters import METRICS, Filters, Histogram
 from gdws_explorer.study.records import Record
+from gdws_explorer.typing import FloatArray
 from gdws_explorer.utils.format import millions
 
-AXES = {  # of parallel coordinates, with names that fit beside each other
+AXES = {  # of parallel coordinates, with names short enough for neighbouring axes
     "macs": "MACs", "params": "parameters", "relative_error": "log₁₀ error", "clean": "clean (%)",
     "robust": "robust (%)",
 }  # fmt: skip
+TICKS = 5  # on the axis of a histogram
 
 
-def growth(volumes: npt.ArrayLike, height: int = 190) -> go.Figure:
-    """The hypervolume after every evaluation; a flat end says that more of them find little."""
+# -- the hypervolume ----------------------------------------------------------------------------
+
+
+class GrowthInfo(NamedTuple):
+    """The hypervolume `(n,)` after 1 … n evaluations."""
+
+    evaluations: npt.NDArray[np.int64]
+    volumes: FloatArray
+
+
+def growth_info(volumes: npt.ArrayLike) -> GrowthInfo:
+    """Returns the arrays of `growth_figure` for the hypervolumes after every evaluation."""
     values = np.asarray(volumes, dtype=np.float64)
+    return GrowthInfo(np.arange(1, len(values) + 1), values)
+
+
+def growth_figure(data: GrowthInfo, height: int = 190) -> go.Figure:
+    """Returns the hypervolume by the number of evaluations.
+
+    A flat end means that more evaluations improve the front little.
+    """
     line = go.Scatter(
-        x=np.arange(1, len(values) + 1), y=values, mode="lines",
+        x=data.evaluations, y=data.volumes, mode="lines",
         line={"color": theme.BLUE, "width": 2, "shape": "hv"},
         hovertemplate="%{y:.4f} after %{x}<extra></extra>",
     )  # fmt: skip
@@ -39,35 +60,59 @@ def growth(volumes: npt.ArrayLike, height: int = 190) -> go.Figure:
     )
 
 
-def histogram(
-    data: Histogram, brush: tuple[int, int] | None = None, height: int = 190
-) -> go.Figure:
-    """Bars of the records that pass the filters, and on top of them those that do not.
+# -- the histogram of a metric ------------------------------------------------------------------
 
-    The bins are at 0, 1, 2 … on the axis, whatever the metric's scale. brush : its first and last
-    bin, drawn as a veil.
+
+class HistogramInfo(NamedTuple):
+    """A histogram whose bins are at 0, 1, 2 … on the axis, whatever the metric's scale.
+
+    title : of the axis. kept, filtered_out : numbers of records `(bins,)`. ranges : the bins'
+    values as text, `(bins,)`. ticks : positions, ends of bins; tick_text : their values.
+    brush : the selected bins, from the first up to the one after the last; None for all.
+    """
+
+    title: str
+    kept: FloatArray
+    filtered_out: FloatArray
+    ranges: list[str]
+    ticks: list[int]
+    tick_text: list[str]
+    brush: tuple[int, int] | None
+
+
+def histogram_info(data: Histogram, brush: tuple[int, int] | None = None) -> HistogramInfo:
+    """Returns the arrays of `histogram_figure`.
+
+    data : the counts, from `study.filters.histogram`. brush : the selected bins, or None.
     """
     metric = METRICS[data.metric]
-    scale = 100 if metric.per_cent else 1
+    edges = [millions(edge * (100 if metric.per_cent else 1)) for edge in data.edges]
+    ticks = [round(tick) for tick in np.linspace(0, len(data.kept), TICKS)]
+    return HistogramInfo(
+        title=metric.label,
+        kept=data.kept,
+        filtered_out=data.out,
+        ranges=[f"{low} to {high}" for low, high in pairwise(edges)],
+        ticks=ticks,
+        tick_text=[edges[tick] for tick in ticks],
+        brush=brush,
+    )
+
+
+def histogram_figure(data: HistogramInfo, height: int = 190) -> go.Figure:
+    """Returns stacked bars: the records that pass the filters, and those that fail them."""
     bins = len(data.kept)
-    middle = np.arange(bins) + 0.5
-    words = [
-        f"{millions(low * scale)} to {millions(high * scale)}"
-        for low, high in zip(data.edges[:-1], data.edges[1:], strict=True)
-    ]
     bars = [
         go.Bar(
-            x=middle, y=counts, name=name, customdata=words, marker=marker,
+            x=np.arange(bins) + 0.5, y=counts, name=name, customdata=data.ranges, marker=marker,
             hovertemplate=f"%{{y}} {name}: %{{customdata}}<extra></extra>",
             unselected={"marker": {"opacity": 1}},
         )
         for name, counts, marker in (
             ("kept", data.kept, {"color": theme.BLUE}),
-            ("greyed out", data.out, {"color": theme.GREY, "pattern": {"shape": "/"}}),
+            ("greyed out", data.filtered_out, {"color": theme.GREY, "pattern": {"shape": "/"}}),
         )
     ]  # fmt: skip
-    at = np.linspace(0, bins, 5).round().astype(int)
-    ticks = [millions(data.edges[i] * scale) for i in at]
     return go.Figure(
         bars,
         theme.layout(
@@ -75,66 +120,96 @@ def histogram(
             barmode="stack",
             bargap=0.08,
             showlegend=False,
-            shapes=brush_shapes(brush),
+            shapes=brush_shapes(data.brush),
             dragmode="select",
             selectdirection="h",
-            newselection={"line": {"color": "rgba(0,0,0,0)"}},  # the veil says it
+            newselection={"line": {"color": "rgba(0,0,0,0)"}},  # the brush's shape shows it
             margin={"l": 48, "r": 26, "t": 12, "b": 40},
             xaxis=theme.axis(
-                metric.label, range=[0, bins], tickvals=at, ticktext=ticks, fixedrange=True
+                data.title, range=[0, bins], tickvals=data.ticks, ticktext=data.tick_text,
+                fixedrange=True,
             ),
             yaxis=theme.axis("plans", rangemode="tozero", fixedrange=True),
         ),
-    )
+    )  # fmt: skip
 
 
 def brush_shapes(brush: tuple[int, int] | None) -> list[dict[str, Any]]:
-    """A veil over the bins of a brush; nothing where it is None."""
+    """Returns a transparent rectangle over the selected bins; nothing for None."""
     if brush is None:
         return []
-    low, high = brush
+    first, end = brush
     return [{
-        "type": "rect", "xref": "x", "yref": "paper", "x0": low, "x1": high, "y0": 0, "y1": 1,
+        "type": "rect", "xref": "x", "yref": "paper", "x0": first, "x1": end, "y0": 0, "y1": 1,
         "fillcolor": theme.ORANGE, "opacity": 0.18, "line": {"width": 1, "color": theme.ORANGE},
     }]  # fmt: skip
 
 
-def parallel(records: Sequence[Record], filters: Filters, height: int = 320) -> go.Figure:
-    """One line per record over all metrics, coloured by the last one; filters are drawn on it."""
+# -- parallel coordinates -----------------------------------------------------------------------
+
+
+class ParallelAxis(NamedTuple):
+    """One metric as an axis of parallel coordinates.
+
+    metric : its name. label : the axis title. values : of every record `(n,)`, in the axis's unit.
+    range : its ends. selected : the ends of the filter on this metric; None without one.
+    """
+
+    metric: str
+    label: str
+    values: FloatArray
+    range: tuple[float, float]
+    selected: tuple[float, float] | None
+
+
+def parallel_info(records: Sequence[Record], filters: Filters) -> list[ParallelAxis]:
+    """Returns one axis for every metric that a record has.
+
+    Records that lack one of these metrics are left out.
+    """
     names = [name for name in AXES if any(METRICS[name].value(r) is not None for r in records)]
-    kept = [r for r in records if all(METRICS[name].value(r) is not None for name in names)]
-    dimensions = [_dimension(kept, name, filters) for name in names]
-    last = dimensions[-1]["values"] if dimensions else []
+    complete = [r for r in records if all(METRICS[name].value(r) is not None for name in names)]
+    return [_parallel_axis(complete, name, filters) for name in names]
+
+
+def parallel_figure(data: Sequence[ParallelAxis], height: int = 320) -> go.Figure:
+    """Returns one line per record over all metrics, coloured by the last metric."""
+    dimensions = [
+        {
+            "label": axis.label, "values": axis.values, "range": list(axis.range),
+            "name": axis.metric,
+            **({} if axis.selected is None else {"constraintrange": list(axis.selected)}),
+        }
+        for axis in data
+    ]  # fmt: skip
+    colours = data[-1].values if data else None
     lines = go.Parcoords(
         dimensions=dimensions,
-        line={"color": last, "colorscale": theme.ERROR, "reversescale": True, "showscale": False},
+        line={
+            "color": colours, "colorscale": theme.ERROR, "reversescale": True, "showscale": False,
+        },
         labelfont={"size": 12}, tickfont={"size": 11}, rangefont={"size": 11},
         unselected={"line": {"color": theme.GREY, "opacity": 0.12}},
     )  # fmt: skip
     return go.Figure(lines, theme.layout(height, margin={"l": 60, "r": 50, "t": 50, "b": 20}))
 
 
-def _dimension(records: Sequence[Record], name: str, filters: Filters) -> dict[str, Any]:
+def _parallel_axis(records: Sequence[Record], name: str, filters: Filters) -> ParallelAxis:
     metric = METRICS[name]
     values = to_axis(name, [float(metric.value(r) or 0.0) for r in records])
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    axis: dict[str, Any] = {
-        "label": AXES[name],
-        "values": values,
-        "range": [low, high],
-        "name": name,
-    }
+    selected = None
     ranges = [r for r in (*filters.bounds, *filters.brushes) if r.keep and r.metric == name]
     if ranges:
         ends = to_axis(name, [max(r.low for r in ranges), min(r.high for r in ranges)])
-        axis["constraintrange"] = [max(low, float(ends[0])), min(high, float(ends[1]))]
-    return axis
+        selected = max(low, float(ends[0])), min(high, float(ends[1]))
+    return ParallelAxis(name, AXES[name], values, (low, high), selected)
 
 
-def to_axis(name: str, values: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Values as the parallel axis of a metric shows them: per cent, or logarithms."""
+def to_axis(name: str, values: Sequence[float]) -> FloatArray:
+    """Converts a metric's values to its parallel axis: per cent, logarithm, or unchanged."""
     table = np.asarray(values, dtype=np.float64)
     if METRICS[name].log:
         return np.log10(np.maximum(table, 1e-8))
@@ -142,7 +217,7 @@ def to_axis(name: str, values: Sequence[float]) -> npt.NDArray[np.float64]:
 
 
 def from_axis(name: str, values: Sequence[float]) -> list[float]:
-    """The inverse of `drawn`."""
+    """Converts values of a metric's parallel axis back; the inverse of `to_axis`."""
     table = np.asarray(values, dtype=np.float64)
     if METRICS[name].log:
         return [float(v) for v in 10**table]

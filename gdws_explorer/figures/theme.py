@@ -1,4 +1,4 @@
-"""Colours and layout that all figures share: Okabe-Ito, readable on light and on dark."""
+"""Colours and layout of all figures: Okabe-Ito, readable on light and on dark pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-# Okabe & Ito, "Color Universal Design" (2008). Shapes and dashes say the same as the colours.
+# Okabe & Ito, "Color Universal Design" (2008). Shapes and dashes differ with the colours.
 ORANGE = "#E69F00"
 SKY = "#56B4E9"
 GREEN = "#009E73"
@@ -33,7 +33,10 @@ CONFIG: dict[str, Any] = {
 
 
 def layout(height: int, **more: Any) -> go.Layout:
-    """A transparent layout of fixed height in pixels, without a theme of its own."""
+    """Returns a transparent layout without a template.
+
+    height : pixels. more : other attributes of the layout.
+    """
     base: dict[str, Any] = {
         "template": "none",
         "height": height,
@@ -48,7 +51,7 @@ def layout(height: int, **more: Any) -> go.Layout:
 
 
 def axis(title: str, **more: Any) -> dict[str, Any]:
-    """An axis with its title and quiet grid lines."""
+    """Returns an axis with a title and faint grid lines. more : other attributes."""
     base: dict[str, Any] = {
         "title": {"text": title},
         "gridcolor": GRID,

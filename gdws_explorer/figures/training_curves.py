@@ -1,6 +1,6 @@
-"""A training over its epochs: loss and accuracy, always of the same traces.
+"""Loss and accuracy of a training, epoch by epoch.
 
-`figures.ranks` draws what the projections towards low rank found.
+The ranks of a CSTAR-style training are in `figures.admm_ranks`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ HEIGHT = 460  # pixels
 
 
 class LossLine(NamedTuple):
-    """x : epochs through both parts. y : its values. text : each in words."""
+    """One line. x : epochs, counted through both parts. y : values. text : hover texts."""
 
     x: list[int]
     y: list[float]
     text: list[str]
 
 
-class Measured(NamedTuple):
-    """An accuracy on the held-out images, per cent, with its 95 % Wilson interval."""
+class AccuracyLine(NamedTuple):
+    """An accuracy on the held-out images, per cent, with its 95 % Wilson interval by epoch."""
 
     x: list[int]
     y: list[float]
@@ -37,23 +37,23 @@ class Measured(NamedTuple):
 
 
 class TrainingInfo(NamedTuple):
-    """What is drawn.
+    """The lines of one training.
 
-    loss : towards low rank, its penalty included, and of the factors. learned : per cent of the
-    images learned from that the network had right. clean, robust : on held-out images. planned :
-    epochs of both parts.
+    loss : of the part towards low rank, including its penalty, and of the factors. learned :
+    accuracy on the training images, per cent. clean, robust : accuracy on held-out images.
+    planned : epochs of both parts.
     """
 
     loss: tuple[LossLine, LossLine]
     learned: LossLine
-    clean: Measured
-    robust: Measured
+    clean: AccuracyLine
+    robust: AccuracyLine
     planned: tuple[int, int]
 
 
-def info(course: TrainingProgress) -> TrainingInfo:
-    """What a training has told so far."""
-    low, late = course.low_rank, course.factors
+def info(progress: TrainingProgress) -> TrainingInfo:
+    """Returns the arrays of the figure for the epochs so far."""
+    low, late = progress.low_rank, progress.factors
     after = len(low)
     numbered = [(e.number, e) for e in low] + [(after + e.number, e) for e in late]
     return TrainingInfo(
@@ -65,17 +65,17 @@ def info(course: TrainingProgress) -> TrainingInfo:
         ),
         clean=_measured(numbered, "clean"),
         robust=_measured(numbered, "robust"),
-        planned=course.planned,
+        planned=progress.planned,
     )
 
 
 def figure(data: TrainingInfo) -> go.Figure:
-    """Loss above, accuracy below; `traces` and `layout` bring a live one up to date."""
+    """Returns two subplots: loss above, accuracy below."""
     return go.Figure(traces(data), layout(data))
 
 
 def traces(data: TrainingInfo) -> list[Any]:
-    """Always as many, in the same order."""
+    """Returns five traces, always in the same order: two losses and three accuracies."""
     towards, factors = data.loss
     both = bool(data.planned[0])
     return [
@@ -92,7 +92,7 @@ def traces(data: TrainingInfo) -> list[Any]:
 
 
 def layout(data: TrainingInfo) -> dict[str, Any]:
-    """Axes that stay put from the first epoch to the last, and a line where the factors begin."""
+    """Returns axes that are the same in every epoch, and a line at the factors' first epoch."""
     epochs = sum(data.planned)
     ticks = {"tick0": 0, "dtick": -(-epochs // 15)}
     made = theme.layout(
@@ -107,7 +107,7 @@ def layout(data: TrainingInfo) -> dict[str, Any]:
     return {"shapes": [], **made.to_plotly_json()}
 
 
-# -- what is drawn --------------------------------------------------------------------------
+# -- parts ---------------------------------------------------------------------------------
 
 
 def _loss(entries: Sequence[EpochRecord], after: int) -> LossLine:
@@ -118,21 +118,23 @@ def _loss(entries: Sequence[EpochRecord], after: int) -> LossLine:
     )
 
 
-def _measured(numbered: Sequence[tuple[int, EpochRecord]], metric: str) -> Measured:
-    found = Measured([], [], [], [], [])
+def _measured(numbered: Sequence[tuple[int, EpochRecord]], metric: str) -> AccuracyLine:
+    found = AccuracyLine([], [], [], [], [])
     for x, entry in numbered:
-        told = entry.validation
-        correct = None if told is None else getattr(told, f"{metric}_correct")
-        if told is None or correct is None:
+        validation = entry.validation
+        correct = None if validation is None else getattr(validation, f"{metric}_correct")
+        if validation is None or correct is None:
             continue
-        low, high = getattr(told, f"{metric}_interval")
-        attack = f" under {told.attack.label}" if metric == "robust" and told.attack else ""
+        low, high = getattr(validation, f"{metric}_interval")
+        attack = ""
+        if metric == "robust" and validation.attack:
+            attack = f" under {validation.attack.label}"
         found.x.append(x)
-        found.y.append(100 * correct / told.n)
+        found.y.append(100 * correct / validation.n)
         found.low.append(100 * low)
         found.high.append(100 * high)
         found.text.append(
-            f"{metric} {correct} of {told.n} held-out images{attack} "
+            f"{metric} {correct} of {validation.n} held-out images{attack} "
             f"(95 %: {low:.1%} to {high:.1%})"
         )
     return found
@@ -146,7 +148,7 @@ def _line(line: LossLine, name: str, colour: str, dash: str) -> go.Scatter:
     )  # fmt: skip
 
 
-def _accuracy(data: Measured, metric: str) -> go.Scatter:
+def _accuracy(data: AccuracyLine, metric: str) -> go.Scatter:
     colour, symbol, dash = STYLE[metric]
     return go.Scatter(
         x=data.x, y=data.y, text=data.text, name=f"{metric}, held out", mode="lines+markers",
@@ -163,7 +165,7 @@ def _accuracy(data: Measured, metric: str) -> go.Scatter:
 
 
 def _split(first: int) -> list[dict[str, Any]]:
-    """Where the factors begin, through both pictures."""
+    """Returns a vertical line through both subplots before the factors' first epoch."""
     if not first:
         return []
     label = {

@@ -60,7 +60,7 @@ class FrontView:
         if self.cost == "relative_error":  # of weights or of outputs: no common axis
             records = tuple(r for r in records if r.plan.calibration == self._source)
         plain = self._session.sources.plain.plan().hash
-        said = fronts.words(records, next((r for r in records if r.plan.hash == plain), None))
+        said = fronts.hover_texts(records, next((r for r in records if r.plan.hash == plain), None))
         self._infos = [
             fronts.info(records, metric, self.cost, said, broken)
             if metric in self.metrics

@@ -21,7 +21,7 @@ class LayerView:
         self._session = session
         self._caption = HTML()
         self._shown = self._wanted()
-        self.figure = Figure(layer_figure.figure(self._network, *self._chosen()))
+        self.figure = Figure(layer_figure.figure(self._info()))
         self.box = VBox([self._caption, self.figure])
         self.refresh()
 
@@ -29,24 +29,26 @@ class LayerView:
         """Show the chosen layer under the present plan; only what changed is sent."""
         self._caption.value = text.layer(self._session)
         wanted = self._wanted()
-        shapes = layer_figure.shapes(self._network, *self._chosen())
+        data = self._info()
         with self.figure.batch_update():
             if wanted != self._shown:
-                self._draw(*wanted[:2])
-            self.figure.layout.shapes = shapes
+                self._draw(data)
+            self.figure.layout.shapes = layer_figure.shapes(data)
         self._shown = wanted
 
-    def _draw(self, name: str, one: str) -> None:
+    def _draw(self, data: layer_figure.LayerInfo) -> None:
         """Put another layer's or another family's traces into the figure."""
-        picture = layer_figure.picture(one)
-        places = layer_figure.TRACES[picture]
-        if layer_figure.picture(self._shown[1]) != picture:
+        places = layer_figure.TRACES[data.view]
+        if layer_figure.view_of(self._shown[1]) != data.view:
             for i, trace in enumerate(self.figure.data):
                 trace.visible = i in places
-            self.figure.update_layout(layer_figure.axes(picture))
-        for i, new in zip(places, layer_figure.traces(self._network, name, one), strict=True):
+            self.figure.update_layout(layer_figure.axes(data.view))
+        for i, new in zip(places, layer_figure.traces(data), strict=True):
             given = {key: new[key] for key in ARRAYS if key in new and new[key] is not None}
             self.figure.data[i].update(given)
+
+    def _info(self) -> layer_figure.LayerInfo:
+        return layer_figure.info(self._network, *self._chosen())
 
     def _chosen(self) -> tuple[str, Choice]:
         return self._session.selected, self._session.plan[self._session.selected]

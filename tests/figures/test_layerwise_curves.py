@@ -1,4 +1,4 @@
-"""One layer at a time, and error against loss, as pictures."""
+"""The lines of layer-wise sensitivity."""
 
 import itertools
 from dataclasses import replace
@@ -7,31 +7,9 @@ import numpy as np
 import pytest
 
 import gdws_explorer as gx
-from gdws_explorer.figures import correlation_scatter as scatters
 from gdws_explorer.figures import layerwise_curves as lines
-from gdws_explorer.network.network import Network
 from gdws_explorer.study import layerwise
 from gdws_explorer.study.measurements import Measurements
-from gdws_explorer.study.rank_correlation import spearman
-
-
-@pytest.fixture(scope="module")
-def network():
-    bench = gx.load("digits")
-    return Network(bench.model, bench.example).prepare()
-
-
-@pytest.fixture(scope="module")
-def curves(network):
-    bench = gx.load("digits")
-    made = Measurements(network, bench.data, gx.PGD(0.15, steps=2))
-    made.change(made.attack, 30)
-    return layerwise.measure(made, network, layerwise.steps(network, shares=[0.5, 0.15]))
-
-
-def _agreement(curves, kind="relative", metric="robust"):
-    errors = [curve.analytic(kind) for curve in curves]
-    return spearman(errors, [curve.loss(metric) for curve in curves])
 
 
 def test_the_chosen_layer_is_in_colour_with_intervals_and_the_others_grey(curves):
@@ -63,7 +41,7 @@ def test_hovers_say_all_there_is_to_know(curves):
     data = lines.info(curves)
     text = next(line for line in data.lines if line.name == "fc").text[-1]
     for part in (
-        "fc</b> alone: SVD", "of its MACs", "relative error", "robust", "95 %", "in pairs), p ",
+        "fc</b> alone: SVD", "of its MACs", "relative error", "robust", "95 %", "paired), p ",
         "PGD-2 ℓ∞ ε 0.15 · n 30 · seed 0",
     ):  # fmt: skip
         assert part in text
@@ -72,12 +50,12 @@ def test_hovers_say_all_there_is_to_know(curves):
 
 def test_the_worst_layers_carry_their_names_one_below_the_other(curves):
     data = lines.info(curves)
-    worst = [line.name for line in data.worst("robust")]
+    worst = [line.name for line in data.sensitive("robust")]
     assert worst[0] == max(curves, key=lambda curve: curve.loss("robust").max()).name == "fc"
     notes = lines.figure(data, "conv2").layout.annotations
     assert set(worst) == {x.name for x in data.lines if max(x.loss_low["robust"]) > 0}
     assert [note.text for note in notes][-1] == "fc"
-    assert {note.text for note in notes} == set(worst[: lines.NAMED])
+    assert {note.text for note in notes} == set(worst[: lines.LABELLED])
     places = [note.y for note in notes]
     assert all(above - below >= 3 for above, below in itertools.pairwise(places))
 
@@ -90,7 +68,7 @@ def test_forty_layers_are_five_traces_and_long_names_are_cut(curves):
     data = lines.info(many)
     figure = lines.figure(data, many[3].name)
     assert len(figure.data) == 5
-    assert 1 <= len(figure.layout.annotations) <= lines.NAMED
+    assert 1 <= len(figure.layout.annotations) <= lines.LABELLED
     assert all(len(note.text) <= lines.LONGEST for note in figure.layout.annotations)
     assert many[3].name not in figure.data[0].customdata
     assert len([name for name in set(figure.data[0].customdata) if name]) == 39
@@ -115,27 +93,6 @@ def test_before_anything_is_measured_the_errors_are_there(network):
     assert min(figure.data[4].y[1:]) > 0
     assert figure.layout.annotations[0].text == "nothing is measured yet"
     assert "not measured yet" in data.lines[0].text[0]
-    scatter = scatters.figure(data, _agreement(found), "fc")
-    assert scatter.layout.annotations[0].text == "nothing is measured yet"
-
-
-@pytest.mark.parametrize("metric", ["robust", "clean"])
-def test_the_scatter_shows_error_and_paired_loss(curves, metric):
-    said = _agreement(curves, metric=metric)
-    figure = scatters.figure(lines.info(curves), said, "fc", metric)
-    others, mine = figure.data
-    fc = next(curve for curve in curves if curve.name == "fc")
-    assert mine.x == pytest.approx(fc.analytic("relative"))
-    assert mine.y == pytest.approx(100 * fc.loss(metric))
-    down = 100 * (fc.loss(metric) - fc.loss_interval(metric)[:, 0])
-    assert mine.error_y.arrayminus == pytest.approx(down)
-    assert len(others.x) + len(mine.x) == said.n == 14
-    low, high = said.interval
-    note = figure.layout.annotations[0].text
-    assert note == (
-        f"Spearman’s ρ = {said.rho:.2f} (95 %: {low:.2f} to {high:.2f})<br>14 points, 7 layers"
-    )
-    assert "fc" not in others.customdata
 
 
 def test_squared_errors_have_a_logarithmic_axis_without_zeros(curves):
@@ -145,17 +102,7 @@ def test_squared_errors_have_a_logarithmic_axis_without_zeros(curves):
     assert figure.layout.yaxis2.type == "log"
     assert figure.layout.yaxis2.title.text == "squared error"
     assert set(figure.data[4].y) == {lines.FLOOR}
-    scatter = scatters.figure(data, _agreement(curves, "squared"), "fc")
-    assert scatter.layout.xaxis.type == "log"
-    assert scatter.layout.xaxis.title.text == "squared error of the output"
-    assert min(scatter.data[0].x) == lines.FLOOR
-
-
-def test_an_undefined_rho_is_said(curves):
-    level = [[0.0, 0.0] for _ in curves]
-    said = spearman([curve.analytic("relative") for curve in curves], level)
-    figure = scatters.figure(lines.info(curves), said)
-    assert figure.layout.annotations[0].text == "Spearman’s ρ is undefined"
+    assert data.axis == "squared error of the output"
 
 
 def test_without_an_attack_there_is_clean_accuracy_only(network):

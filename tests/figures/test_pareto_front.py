@@ -23,7 +23,7 @@ def measured():
 
 def test_a_hover_says_setting_intervals_and_the_paired_difference(measured):
     (dense, dense_report), (small, small_report) = measured
-    first, second = fronts.words([dense, small], dense)
+    first, second = fronts.hover_texts([dense, small], dense)
     for text, record in ((first, dense), (second, small)):
         low, high = record.robust_interval
         assert f"robust {record.robust:.1%} (95 %: {low:.1%} to {high:.1%})" in text
@@ -48,4 +48,4 @@ def test_without_verdicts_nothing_is_paired(measured):
     (dense, _), (small, _) = measured
     older = replace(dense, clean_mask=None, robust_mask=None)
     assert small.paired(older, "clean") is None
-    assert "against dense" not in fronts.words([older, small], older)[1]
+    assert "against dense" not in fronts.hover_texts([older, small], older)[1]

@@ -31,7 +31,7 @@ class RecordFilterView:
             options=[(metric.label, name) for name, metric in METRICS.items()],
         )  # fmt: skip
         self._data = self._counted()
-        self._figure = Figure(figures.histogram(self._data))
+        self._figure = Figure(figures.histogram_figure(figures.histogram_info(self._data)))
         for bars in self._figure.data:
             bars.on_selection(lambda _bars, _points, box: self._painted(box))
         self._brush = w.IntRangeSlider(
@@ -75,7 +75,9 @@ class RecordFilterView:
     def refresh(self, what: str) -> None:
         """Follow the records and the filters."""
         self._data = self._counted()
-        self._figure.redraw(figures.histogram(self._data, self._brushed))
+        self._figure.redraw(
+            figures.histogram_figure(figures.histogram_info(self._data, self._brushed))
+        )
         self._say()
         history = self._picking.history
         self._undo.disabled, self._redo.disabled = not history.past, not history.future
@@ -158,7 +160,9 @@ class RecordFilterView:
         """Draw it anew: half a second in the browser, so never while a fader moves."""
         self._drawn, self._late = time.monotonic(), False
         self._shown = self._picking.filters
-        drawn = Figure(figures.parallel(self._picking.records, self._shown))
+        drawn = Figure(
+            figures.parallel_figure(figures.parallel_info(self._picking.records, self._shown))
+        )
         for axis in drawn.data[0].dimensions:
             axis.on_change(lambda one, ends: self._ruled(one.name, ends), "constraintrange")
         self._let_go()

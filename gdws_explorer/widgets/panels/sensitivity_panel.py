@@ -139,7 +139,9 @@ class SensitivityPanel:
         return lines.figure(self._info, self._shown, self._shown_metric)
 
     def _draw_scatter(self) -> go.Figure:
-        return scatters.figure(self._info, self._agreement, self._shown, self._shown_metric)
+        return scatters.figure(
+            scatters.info(self._info, self._agreement, self._shown, self._shown_metric)
+        )
 
     def _show(self) -> None:
         """Bring both figures up to date; only what changed is sent."""

@@ -28,7 +28,7 @@ def caption(info: LayerwiseInfo, metric: str) -> str:
         "Every line compresses one layer alone: where accuracy falls early, spare the layer; "
         "where it stays level, cut it."
     )
-    worst = info.worst(metric)
+    worst = info.sensitive(metric)
     if worst:
         text += f" Most sensitive of the measured ones: {worst[0].name}."
     return _quiet(f"{text} Click a line to choose its layer.")

@@ -51,7 +51,7 @@ class SweepSearchPanel:
         self._one = button("Time one", "clock-o", "Measure the first plan, to know how long", 100)
         self._bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="160px"))
         self._expected, self._said = w.HTML(), w.HTML()
-        self._growth = Figure(figures.growth([]))
+        self._growth = Figure(figures.growth_figure(figures.growth_info([])))
         self._grown = w.VBox([self._growth], layout=w.Layout(width="340px", display="none"))
         self._among = RecordFilterView(session)
         on(session, self._start, self._go)
@@ -112,7 +112,7 @@ class SweepSearchPanel:
         if self._errand is None or not self._errand.records:
             return
         self._grown.layout.display = None
-        self._growth.redraw(figures.growth(self._errand.growth))
+        self._growth.redraw(figures.growth_figure(figures.growth_info(self._errand.growth)))
 
     # -- before it starts ------------------------------------------------------------------
 
