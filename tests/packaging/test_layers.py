@@ -57,7 +57,6 @@ ROOMS_IN_WORK = {
     "bench",
     "bundle",
     "factorize",
-    "figures",
     "network",
     "session",
     "study",
