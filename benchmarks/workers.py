@@ -29,9 +29,9 @@ from gdws_explorer.study.storage.store import Store
 from gdws_explorer.study.sweep import Grid
 
 
-def seconds(meter: PlanEvaluator, plans: Sequence[gx.Plan], those: Executor) -> float:
+def seconds(evaluator: PlanEvaluator, plans: Sequence[gx.Plan], executor: Executor) -> float:
     started = time.perf_counter()
-    records = StudyRun(meter, plans, Store()).run(those)
+    records = StudyRun(evaluator, plans, Store()).run(executor)
     assert len(records) == len(plans)
     return time.perf_counter() - started
 
@@ -54,13 +54,13 @@ def main() -> None:
     bench = gx.load("digits")
     net = gx.Network(bench.model, bench.example).prepare()
     plans = Grid(macs=options.plans).plans(net)
-    meter = PlanEvaluator((net,), bench.data, bench.attack, len(bench.data[1]))
+    evaluator = PlanEvaluator((net,), bench.data, bench.attack, len(bench.data[1]))
     light = PlanEvaluator((net,), bench.data, None, 1)
-    print(f"a worker gets {len(pickle.dumps(meter)) / 1e6:.2f} MB once, then")
+    print(f"a worker gets {len(pickle.dumps(evaluator)) / 1e6:.2f} MB once, then")
     print(f"{len(pickle.dumps((plans[1], net.summary(plans[1])))) / 1e3:.1f} kB per evaluation")
 
-    def compare(name: str, those: Executor, rounds: int) -> None:
-        took = [seconds(meter, plans, those) for _ in range(rounds)]
+    def compare(name: str, executor: Executor, rounds: int) -> None:
+        took = [seconds(evaluator, plans, executor) for _ in range(rounds)]
         rate = [len(plans) / each for each in took]
         print(
             f"{name:<14}{np.median(rate):.2f} evaluations a second "
@@ -68,31 +68,31 @@ def main() -> None:
             flush=True,
         )
 
-    def overhead(name: str, those: Executor) -> None:
-        seconds(light, plans[:3], those)  # what is imported and decomposed once
-        each = [seconds(light, plans, those) / len(plans) for _ in range(options.rounds)]
+    def overhead(name: str, executor: Executor) -> None:
+        seconds(light, plans[:3], executor)  # what is imported and decomposed once
+        each = [seconds(light, plans, executor) / len(plans) for _ in range(options.rounds)]
         print(f"{name:<14}{spread(each)} for an evaluation of next to nothing", flush=True)
 
-    seconds(meter, plans[:2], LocalExecutor(meter))
-    compare("serial", LocalExecutor(meter), options.rounds)
+    seconds(evaluator, plans[:2], LocalExecutor(evaluator))
+    compare("serial", LocalExecutor(evaluator), options.rounds)
     overhead("serial", LocalExecutor(light))
     started = time.perf_counter()
-    with executor_for(meter, workers=2) as those:
+    with executor_for(evaluator, workers=2) as executor:
         print(f"two processes and their parcel are there after {time.perf_counter() - started:.1f}")
-        seconds(meter, plans[:4], those)
-        compare("2 processes", those, options.rounds)
+        seconds(evaluator, plans[:4], executor)
+        compare("2 processes", executor, options.rounds)
     with cluster(2) as workers, Client(workers, set_as_default=False) as client:
         started = time.perf_counter()
-        with executor_for(meter, client=client) as those:
+        with executor_for(evaluator, client=client) as executor:
             print(f"two workers have their parcel after {time.perf_counter() - started:.2f} s")
-            seconds(meter, plans[:4], those)
-            compare("Dask", those, options.rounds)
+            seconds(evaluator, plans[:4], executor)
+            compare("Dask", executor, options.rounds)
     with (
         cluster(1) as workers,
         Client(workers, set_as_default=False) as client,
-        executor_for(light, client=client) as those,
+        executor_for(light, client=client) as executor,
     ):
-        overhead("Dask", those)
+        overhead("Dask", executor)
 
 
 if __name__ == "__main__":

@@ -1,47 +1,49 @@
-"""Sweeps and searches on a bundled bench, on anybody's network, or on views of it."""
+"""The functions of the top level: gx.explore, gx.sweep and gx.search."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gdws_explorer.bench import Bench, load
+from gdws_explorer.bench.target import (
+    DEFAULT_ATTACK,
+    AnyAttack,
+    AnyTarget,
+    Target,
+    resolve_target,
+)
 from gdws_explorer.errors import DataError, ExplorerError, ModelError
-from gdws_explorer.network.network import Network
 from gdws_explorer.robust.attack_base import Attack
-from gdws_explorer.robust.attacks import PGD
-from gdws_explorer.robust.data_checks import check_data
-from gdws_explorer.robust.sequence import AttackSequence, checked_attack, stages_of
+from gdws_explorer.robust.sequence import checked_attack
 from gdws_explorer.study.records import Record
 from gdws_explorer.typing import Cancel
 
 if TYPE_CHECKING:
     from gdws_explorer.bench.custom import CustomBench
+    from gdws_explorer.session.session import Session
     from gdws_explorer.study.attack_settings import AttackSpec
-    from gdws_explorer.study.plan_evaluator import PlanEvaluator
+    from gdws_explorer.study.executors import Execution
     from gdws_explorer.study.runner import StudyProgress
     from gdws_explorer.study.storage.store import Store
+    from gdws_explorer.study.study_job import StudyJob
+    from gdws_explorer.study.study_spec import StudySpec
     from gdws_explorer.widgets.explorer import Explorer
 
-
-Target = Bench | str | nn.Module | Network
 Images = tuple[Any, Any]
-AnyAttack = Attack | AttackSequence | Sequence[Attack] | None
-Usual = Literal["usual"]
 Sources = str | Sequence[str]
 Storage = Union["Store", str, os.PathLike[str], bool, None]
+EVALUATIONS = 150  # plans that a search measures unless given
 
 
 class SearchResult(NamedTuple):
-    """What a search measured.
+    """The records of a search.
 
-    front : the records that no other beats, of those that hold to the constraints. records :
-    everything in the last setting. stages : everything, setting by setting, in the order in which
-    it was measured. hypervolume : after each of the first stage's records.
+    front : the non-dominated records of the last stage that satisfy the constraints. records : all
+    records of the last stage. stages : all records, stage by stage, in the order of measurement.
+    hypervolume : after each record of the first stage.
     """
 
     front: tuple[Record, ...]
@@ -51,7 +53,7 @@ class SearchResult(NamedTuple):
 
 
 def sweep(
-    target: Target,
+    target: AnyTarget,
     *,
     beta: int | Iterable[float] = (),
     macs: int | Iterable[float] = (),
@@ -62,7 +64,7 @@ def sweep(
     alpha: bool = False,
     data: Images | None = None,
     calibration: Any = None,
-    attack: AnyAttack | Usual = "usual",
+    attack: AnyAttack = DEFAULT_ATTACK,
     n: int | None = None,
     seed: int = 0,
     skip: Collection[str] | None = None,
@@ -74,65 +76,105 @@ def sweep(
     progress: Callable[[StudyProgress], None] | None = None,
     cancel: Cancel = None,
 ) -> tuple[Record, ...]:
-    """Measure plans along a line, each once; what the storage knows is not measured again.
+    """Measures a grid of plans, each plan once; plans with a stored record are not measured again.
 
     Parameters
     ----------
-    target : a bench, its name, any nn.Module, or a Network (calibrated or refitted, its plans are).
-    beta : bounds on each layer's squared error, the paper's experiment; a whole number means so
-        many over the range that matters, evenly by their logarithm.
-    macs, params : budgets as fractions of the dense network; a whole number means so many, from
-        the least there is to 1.
-    families : budgets are met with each of these alone: "gdws", "tucker2", "svd", "spatial", or
-        "any" for all together.
-    layers : one layer at a time is approximated, budgets being fractions of that layer.
-    sources : what plans are made from, one or several: "weights"; "refit", these refitted on
-        images; "data", the images' view of the layers, refitted. The last two, and alpha, take
-        `calibration`; a bench brings its training images.
-    alpha : weigh β by eq. 8 of Dbouk & Shanbhag.
-    data : images `(N, C, H, W)` in [0, 1] and labels `(N,)`; a bench brings its own.
-    attack : as `gx.evaluate` takes it, None for clean accuracy only; "usual" is the bench's, and
-        PGD-20 with 8/255 for others.
-    n, seed : how many images (at most 360 unless given), which, and the noise.
-    skip : layers that budgets leave dense, as in `Network`.
-    storage : what keeps the records, as in `gx.explore`, or a `Store`; None keeps them in memory.
-    workers, client, scheduler : measure in so many processes of this machine, on the cluster of a
-        `distributed.Client`, or of the scheduler at "tcp://…"; in this process unless one is given.
-    record : called with every record as it comes, known ones included.
-    progress : called with counts and the time left whenever they change.
-    cancel : an Event or a function; ends the sweep with Cancelled.
+    target : Bench, str, nn.Module or Network
+        A bench, its name, any module, or a Network. The plans are those of the Network where it is
+        calibrated or refitted.
+    beta : int or iterable of float
+        Bounds on each layer's squared error, as in the paper's experiment. An int is the number of
+        bounds, spaced evenly by their logarithm over the useful range.
+    macs, params : int or iterable of float
+        Budgets as fractions of the dense network, in (0, 1]. An int is the number of budgets, from
+        the least possible one to 1.
+    families : sequence of str
+        Budgets are met with each of these alone: "gdws", "tucker2", "svd", "spatial", or "any" for
+        all together.
+    layers : collection of str, optional
+        Only one of these layers at a time is approximated, and budgets are fractions of that layer.
+    sources : str or sequence of str
+        What plans are made from: "weights"; "refit", the weights refitted on images; "data", the
+        layers' inputs on images, refitted. The last two, and alpha, need `calibration`.
+    alpha : bool
+        Weigh β by eq. 8 of Dbouk & Shanbhag.
+    data : (images, labels), optional
+        Images `(N, C, H, W)` in [0, 1] and labels `(N,)`; a bench brings its own.
+    calibration : images, or (images, labels), optional
+        Images to make plans from, other than those of `data`; a bench brings its training images.
+        They are read under the attack of the measurement, or under plain PGD in the same ball
+        where that attack is another one; always with one restart.
+    attack : Attack, sequence of Attack, None or "usual"
+        As in `gx.evaluate`; None for clean accuracy only. `gx.DEFAULT_ATTACK`, "usual", is the
+        attack of the bench, and PGD-20 with ε 8/255 for other networks.
+    n, seed : int
+        Number of images (None: all, but at most 360), which images, and the noise of the attack.
+    skip : collection of str, optional
+        Layers that budgets leave dense, as in `Network`.
+    storage : Store, path, URL or True, optional
+        Where the records are kept, as in `gx.explore`; None for memory.
+    workers, client, scheduler : optional
+        Measure in that many processes, on the cluster of a `distributed.Client`, or of the Dask
+        scheduler at "tcp://…"; in this process unless one of the three is given.
+    record : callable, optional
+        Called with every record when it arrives, known ones included.
+    progress : callable, optional
+        Called with a `StudyProgress` (a float with counts and the time left), at most ten times a
+        second.
+    cancel : Event or callable, optional
+        Ends the sweep with Cancelled.
 
     Returns
     -------
     tuple of Record
-        In the order of the plans. Whatever ends the sweep early, the storage has what was measured,
-        and the same call goes on from there.
+        In the order of the plans. When a sweep ends early, the storage has what was measured, and
+        the same call continues from there: also a call of the explorer's panel or the command line.
+
+    Raises
+    ------
+    DataError, ModelError, BudgetError, PlanError, ExplorerError
+        An argument cannot be used; the message names it.
+    Cancelled
+        `cancel` requested it.
+
+    Examples
+    --------
+    >>> import gdws_explorer as gx
+    >>> records = gx.sweep("digits", macs=[0.3, 0.6], attack=None, n=20)
+    >>> [record.macs < 115_000 for record in records]
+    [True, True]
     """
-    from gdws_explorer.study.sweep import Grid, distinct
+    from gdws_explorer.study.executors import Execution
+    from gdws_explorer.study.study_spec import SweepSpec
+    from gdws_explorer.study.sweep import Grid
 
     beta, macs, params = (
         given if isinstance(given, int) else tuple(given) for given in (beta, macs, params)
     )
-    grid = Grid(beta, macs, params, families, layers)
-    meter = _meter(target, data, attack, n, seed, skip, sources, calibration, alpha)
-    plans = distinct(plan for network in meter.networks for plan in grid.plans(network))
-    return _run(meter, plans, storage, (workers, client, scheduler), record, progress, cancel)
+    spec = SweepSpec(Grid(beta, macs, params, families, layers), _names(sources), alpha)
+    found = resolve_target(target, data=data, calibration=calibration, attack=attack, skip=skip)
+    job = _study(spec, found, n, seed, storage, Execution(workers, client, scheduler), record)
+    job.run(progress, cancel)
+    return job.results[0]
 
 
 def search(
-    target: Target,
+    target: AnyTarget,
     *,
     objectives: Sequence[str] = ("robust", "macs"),
     constraints: Mapping[str, float] | None = None,
-    evaluations: int = 150,
-    screen: Attack | Sequence[tuple[AnyAttack, int]] = (),
+    evaluations: int | None = None,
+    n_trials: int | None = None,
+    screen: Attack | Sequence[tuple[AnyAttack, int | None]] = (),
     families: Collection[str] | None = None,
     sampler: str = "nsga2",
     sampler_seed: int = 0,
     sources: Sources = "weights",
+    alpha: bool = False,
     data: Images | None = None,
     calibration: Any = None,
-    attack: AnyAttack | Usual = "usual",
+    attack: AnyAttack = DEFAULT_ATTACK,
     n: int | None = None,
     seed: int = 0,
     skip: Collection[str] | None = None,
@@ -144,211 +186,135 @@ def search(
     progress: Callable[[StudyProgress], None] | None = None,
     cancel: Cancel = None,
 ) -> SearchResult:
-    """Look for plans that nothing beats, beginning from those that budgets give.
+    """Searches for non-dominated plans, beginning with those of network-wide budgets.
 
     Parameters
     ----------
-    target, sources, data, calibration, attack, n, seed, skip, storage, workers, client,
-    scheduler, record, progress, cancel : as in `sweep`; several sources are searched together.
-    objectives : two or three of "robust", "clean", "macs", "params" and "ms" (of a Network with
+    target, sources, alpha, data, calibration, attack, n, seed, skip, storage, workers, client, \
+scheduler, record, progress, cancel
+        As in `sweep`; several sources are searched together.
+    objectives : sequence of str
+        Two or three of "robust", "clean", "macs", "params" and "ms" (the last for a Network with
         measured times).
-    constraints : the least accuracy and the most cost, as fractions: `{"robust": 0.45}`.
-    evaluations : different plans that are measured.
-    screen : a cheaper attack that all of them meet instead, or several (attack, n), the cheapest
-        first: only what is on the front after one is measured in the next, and at last with
-        `attack` on n images.
-    families : those allowed; None for all.
-    sampler, sampler_seed : "nsga2" or "tpe", of Optuna. Interrupted, the same search finds in the
-        storage what it measured and goes on.
+    constraints : mapping, optional
+        The least accuracy and the largest cost, by name, as fractions: `{"robust": 0.45}`;
+        milliseconds for "ms".
+    evaluations, n_trials : int, optional
+        The number of different plans that are measured, 150 unless given; `n_trials` is Optuna's
+        word for it.
+    screen : Attack, or sequence of (attack, n), optional
+        A cheaper attack for all plans, or several settings, the cheapest first. Only the front of
+        each setting is measured in the next one, and at last with `attack` on n images.
+    families : collection of str, optional
+        The allowed families; None for all.
+    sampler : "nsga2" or "tpe"
+        The sampler of Optuna.
+    sampler_seed : int
+        Its seed. The same search with the same storage continues where it was interrupted.
+
+    Returns
+    -------
+    SearchResult
+        The front, and the records of every stage.
+
+    Raises
+    ------
+    DataError, ModelError, BudgetError, PlanError, ExplorerError
+        An argument cannot be used; the message names it.
+    Cancelled
+        `cancel` requested it.
+
+    Examples
+    --------
+    >>> import gdws_explorer as gx
+    >>> found = gx.search("digits", evaluations=4, attack=None, n=20, objectives=("clean", "macs"))
+    >>> len(found.records), set(found.front) <= set(found.records)
+    (4, True)
     """
-    from gdws_explorer.study.objectives import Objectives
-    from gdws_explorer.study.search import Search
-    from gdws_explorer.study.storage.store import open_store
+    from gdws_explorer.study.executors import Execution
+    from gdws_explorer.study.study_spec import SearchSpec
 
-    last = _meter(target, data, attack, n, seed, skip, sources, calibration, False)
-    steps = [(screen, last.n)] if isinstance(screen, Attack) else list(screen)
-    first, *later = [*(_other(last, *step) for step in steps), last]
-    aim = Objectives(last.networks[0], tuple(objectives), dict(constraints or {}))
-    finder = Search(
-        last.networks,
-        aim,
-        evaluations=evaluations,
-        families=families,
+    if None not in (evaluations, n_trials) and evaluations != n_trials:
+        raise ExplorerError(
+            f"evaluations is {evaluations} and n_trials is {n_trials}; they mean the same, so give "
+            "one of them."
+        )
+    count = n_trials if evaluations is None else evaluations
+    steps = [(screen, None)] if isinstance(screen, Attack) else list(screen)
+    found = resolve_target(target, data=data, calibration=calibration, attack=attack, skip=skip)
+    spec = SearchSpec(
+        objectives=tuple(objectives),
+        constraints=dict(constraints or {}),
+        evaluations=EVALUATIONS if count is None else count,
         sampler=sampler,
-        seed=sampler_seed,
+        sampler_seed=sampler_seed,
+        families=None if families is None else tuple(families),
+        screen=tuple((checked_attack(cheap), many) for cheap, many in steps),
+        sources=_names(sources),
+        alpha=alpha,
     )
-    order: list[Record] = []
-
-    def learn(one: Record) -> None:
-        finder.tell(one)
-        order.append(one)
-        if record is not None:
-            record(one)
-
-    where = (workers, client, scheduler)
-    store = open_store(storage)
-    _run(first, finder, store, where, learn, progress, cancel)
-    stages = [tuple(order)]
-    for meter in later:
-        plans = tuple(one.plan for one in aim.front(stages[-1]))
-        stages.append(_run(meter, plans, store, where, record, progress, cancel))
-    grown = tuple(float(volume) for volume in aim.growth(stages[0]))
-    return SearchResult(aim.front(stages[-1]), stages[-1], tuple(stages), grown)
-
-
-# -- inside --------------------------------------------------------------------------------
-
-
-def _run(
-    meter: PlanEvaluator,
-    plans: Any,
-    storage: Storage,
-    where: tuple[int | None, Any, str | None],
-    record: Callable[[Record], None] | None,
-    progress: Callable[[StudyProgress], None] | None,
-    cancel: Cancel,
-) -> tuple[Record, ...]:
-    """Measure plans, or what a search proposes, where somebody wants them measured."""
-    from gdws_explorer.study.executors import executor_for
-    from gdws_explorer.study.runner import StudyRun
-    from gdws_explorer.study.search import Search
-    from gdws_explorer.study.storage.store import open_store
-
-    searching = isinstance(plans, Search)
-    batch = StudyRun(
-        meter,
-        plans.plans() if searching else plans,
-        open_store(storage),
-        total=plans.evaluations if searching else None,
-        record=record,
-        progress=progress,
-        cancel=cancel,
-    )
-    workers, client, scheduler = where
-    # A search learns from every record: nothing is proposed before somebody can measure it.
-    ahead = 1 if searching else 2
-    with executor_for(
-        meter, workers=workers, client=client, scheduler=scheduler, ahead=ahead
-    ) as those:
-        return batch.run(those)
-
-
-def _other(meter: PlanEvaluator, attack: AnyAttack, n: int) -> PlanEvaluator:
-    from gdws_explorer.study.plan_evaluator import PlanEvaluator
-
-    cheap = checked_attack(attack)
-    return PlanEvaluator(meter.networks, meter.data, cheap, n, meter.seed, meter.images)
-
-
-def _meter(
-    target: Target,
-    data: Images | None,
-    attack: AnyAttack | Usual,
-    n: int | None,
-    seed: int,
-    skip: Collection[str] | None,
-    sources: Sources,
-    calibration: Any,
-    alpha: bool,
-) -> PlanEvaluator:
-    """Everything that measuring takes, from what the caller gave and the bench has."""
-    from gdws_explorer.study.measurements import SAMPLE
-    from gdws_explorer.study.plan_evaluator import PlanEvaluator
-
-    bench = load(target) if isinstance(target, str) else target
-    usual: Attack = PGD(8 / 255)
-    if isinstance(bench, Bench):
-        data = bench.data if data is None else data
-        calibration = bench.train_data if calibration is None else calibration
-        usual = bench.attack
-    if data is None:
-        raise DataError("there are no images to measure on; give data=(images, labels).")
-    images = check_data(data)
-    chosen = usual if isinstance(attack, str) else checked_attack(attack)
-    if isinstance(attack, str) and attack != "usual":
-        raise DataError(f"attack is {attack!r}; expected an attack, None, or 'usual'.")
-    if isinstance(bench, Network):
-        network = bench
-    elif isinstance(bench, Bench | nn.Module):
-        model = bench.model if isinstance(bench, Bench) else bench
-        network = Network(model, images[0][:1], skip=skip)
-    else:
-        raise ModelError(
-            f"cannot measure a {type(bench).__name__}; expected a bench, its name, an nn.Module "
-            "or a Network."
-        )
-    kinds = (sources,) if isinstance(sources, str) else tuple(sources)
-    views = _views(network, kinds, calibration, chosen, alpha)
-    return PlanEvaluator(
-        views, images, chosen, min(len(images[1]), SAMPLE) if n is None else n, seed
-    )
-
-
-def _views(
-    network: Network,
-    kinds: tuple[str, ...],
-    calibration: Any,
-    attack: Attack | AttackSequence | None,
-    alpha: bool,
-) -> tuple[Network, ...]:
-    """The network by what its plans are to be made from."""
-    from gdws_explorer.study.network_views import KINDS, NetworkViews
-
-    odd = [kind for kind in kinds if kind not in KINDS]
-    if odd or not kinds:
-        raise DataError(f"sources is {list(kinds)}; expected some of {', '.join(KINDS)}.")
-    if network.label is not None and (kinds != ("weights",) or alpha):
-        raise DataError(
-            "the network is calibrated or refitted already; leave sources= and alpha= out, or "
-            "give the plain network."
-        )
-    made = NetworkViews(network, None if calibration is None else to_learn_from(calibration))
-    under = next(iter(stages_of(attack)), None)  # of several attacks the first, and cheapest
-    return made.views(kinds, under, alpha=alpha)
-
-
-Pair = tuple[Tensor, Tensor]
+    job = _study(spec, found, n, seed, storage, Execution(workers, client, scheduler), record)
+    job.run(progress, cancel)
+    results = job.results
+    volumes = tuple(float(volume) for volume in job.hypervolume_history)
+    return SearchResult(job.front, results[-1], results, volumes)
 
 
 def explore(
-    target: Bench | str | nn.Module | None = None,
+    target: AnyTarget | None = None,
     *,
-    data: tuple[Any, Any] | None = None,
+    data: Images | None = None,
     calibration: Any = None,
     eps: float | None = None,
-    attack: Attack | AttackSequence | Sequence[Attack] | None = None,
+    attack: AnyAttack = DEFAULT_ATTACK,
     example: Tensor | None = None,
     title: str | None = None,
     skip: Collection[str] | None = None,
-    storage: Store | str | os.PathLike[str] | bool | None = None,
+    storage: Storage = None,
     cache: bool | str | os.PathLike[str] = True,
     state: str | None = None,
 ) -> Explorer:
-    """Open the explorer in a notebook.
+    """Opens the explorer in a notebook.
 
     Parameters
     ----------
-    target : a bench (`gx.load("digits")`), the name of one, or any nn.Module. None with a state
+    target : Bench, str, nn.Module or Network, optional
+        A bench (`gx.load("digits")`), the name of one, any module, or a Network. None with a state
         opens the bench that the state names, else "digits".
-    data : images `(N, C, H, W)` in [0, 1] and labels `(N,)`; a bench brings its own.
-    calibration : images `(N, C, H, W)` in [0, 1], or (images, labels), for approximations made
-        from data; not those of `data`. A bench brings its training images.
-    eps : radius of the ℓ∞ ball for PGD-20; 8/255 unless the bench says otherwise.
-    attack : any that `gx.evaluate` takes, instead of eps.
-    example : one batch `(N, C, H, W)`, where there are no data.
-    title : the headline; by default the bench's, or the model's class.
-    skip : layers that budgets leave dense; None skips the first convolution.
-    storage : where the records are kept: an SQLite file, True for `gdws-explorer.db` in this
-        folder, or a PostgreSQL server, `postgresql://user:password@host/name`. None keeps them in
-        memory, so that a lesson leaves nothing behind.
-    cache : where the tables of large networks are kept for the next time, as in
-        `Network.prepare`, and the checkpoints of trainings; False keeps neither.
-    state : the string that `Explorer.state` gave.
+    data : (images, labels), optional
+        Images `(N, C, H, W)` in [0, 1] and labels `(N,)`; a bench brings its own.
+    calibration : images, or (images, labels), optional
+        Images `(N, C, H, W)` in [0, 1] for approximations made from data, other than those of
+        `data`. A bench brings its training images.
+    eps : float, optional
+        Radius of the ℓ∞ ball for PGD-20; that of the bench, or 8/255, unless given.
+    attack : Attack, sequence of Attack, None or "usual"
+        Any attack of `gx.evaluate`, instead of eps; None for clean accuracy only.
+    example : Tensor, optional
+        One batch `(N, C, H, W)`, where there are no data.
+    title : str, optional
+        The headline; by default the bench's, or the model's class.
+    skip : collection of str, optional
+        Layers that budgets leave dense; None skips the first convolution.
+    storage : Store, path, URL or True, optional
+        Where the records are kept: an SQLite file, True for `gdws-explorer.db` in this folder, or
+        a PostgreSQL server, `postgresql://user:password@host/name`. None keeps them in memory, so
+        that a lesson leaves no file behind.
+    cache : bool or path
+        Where the tables of large networks are kept for the next time, as in `Network.prepare`, and
+        the checkpoints of trainings; False keeps neither.
+    state : str, optional
+        The text that `Explorer.state` gave.
 
     Returns
     -------
     Explorer
-        A widget; its `session` holds everything without widgets, `close()` ends its work.
+        A widget. Its `session` is the state without widgets; `close()` ends its work.
+
+    Raises
+    ------
+    DataError, ModelError, ExplorerError
+        An argument cannot be used, or a package for notebooks is missing; the message names it.
     """
     from gdws_explorer.widgets.startup import quick_plotly
 
@@ -361,10 +327,7 @@ def explore(
         raise ExplorerError(
             f'the explorer needs {error.name}; install it with: pip install "gdws-explorer[lab]"'
         ) from error
-    from gdws_explorer.session.session import Session
     from gdws_explorer.study import prediction
-    from gdws_explorer.study.measurements import Measurements
-    from gdws_explorer.study.storage.store import Store, open_store
 
     raw = None if state is None else states.decode(state)
     if target is None:
@@ -373,63 +336,92 @@ def explore(
             raise ModelError(
                 "the state is of a network of your own; give the model and its data as well."
             )
-    bench = load(target) if isinstance(target, str) else target
-    if isinstance(bench, Bench):
-        model, example = bench.model, bench.example
-        data = bench.data if data is None else data
-        calibration = bench.train_data if calibration is None else calibration
-        attack = attack or (bench.attack if eps is None else PGD(eps))
-        title = title or bench.title
-    elif isinstance(bench, nn.Module):
-        model, title = bench, title or type(bench).__name__
-    else:
+    found = resolve_target(
+        target, data=data, calibration=calibration, eps=eps, attack=attack, example=example,
+        title=title, skip=skip,
+    )  # fmt: skip
+    if found.network.label is not None:
         raise ModelError(
-            f"cannot explore a {type(bench).__name__}; expected a bench, its name, or an nn.Module."
+            "the network is calibrated or refitted already; open the plain network, and choose "
+            "what its plans are made from in the explorer."
         )
-    checked = None if data is None else check_data(data)
-    if example is None:
-        if checked is None:
-            raise DataError("give data=(images, labels), or example= to explore without accuracy.")
-        example = checked[0][:1]
-    if attack is None and checked is not None:
-        attack = PGD(8 / 255 if eps is None else eps)
-    attack = checked_attack(attack)
-    network = Network(model, example, skip=skip)
-    with waiting("decomposing every layer") as progress:
-        network.prepare(progress, cache=cache)
+    with waiting("decomposing every layer") as report:
+        found.network.prepare(report, cache=cache)
 
-    def opened(
-        network: Network, data: Pair | None, calibration: Any, attack: AttackSpec, title: str,
-        known: Bench | None,
-    ) -> Session:  # fmt: skip
-        records = () if known is None else known.records
-        measured = Measurements(
-            network, data, attack, records, open_store(storage),
-            owned=not isinstance(storage, Store),
-        )  # fmt: skip
-        name = None if known is None else known.name
-        return Session(
-            network, measured, title=title, bench=name, calibration=calibration, cache=cache
-        )
+    def open_custom(custom: CustomBench, attack: AttackSpec) -> Explorer:
+        own = Target(custom.network, custom.data, custom.calibration, attack, custom.title)
+        return Explorer(_session(own, storage, cache), open_custom)
 
-    def open_own(own: CustomBench, attack: AttackSpec) -> Explorer:
-        return Explorer(
-            opened(own.network, own.data, own.calibration, attack, own.title, None), open_own
-        )
-
-    calibration = None if calibration is None else to_learn_from(calibration)
-    bench = bench if isinstance(bench, Bench) else None
-    session = opened(network, checked, calibration, attack, title, bench)
+    session = _session(found, storage, cache)
     if raw is not None:
         states.restore(session, raw)
-    explorer = Explorer(session, open_own)
-    prediction.warm_up()  # last: beside the opening it would take as long as it saves
+    explorer = Explorer(session, open_custom)
+    prediction.warm_up()  # last: while the explorer opens it would slow it down as much as it saves
     return explorer
 
 
-def to_learn_from(given: Any) -> tuple[Tensor, Tensor | None]:
-    """Images to calibrate on, with labels or without."""
-    if isinstance(given, tuple | list):
-        return check_data((given[0], given[1]))
-    images = torch.as_tensor(given)
-    return check_data((images, torch.zeros(len(images), dtype=torch.int64)))[0], None
+# -- inside --------------------------------------------------------------------------------
+
+
+def _study(
+    spec: StudySpec,
+    target: Target,
+    n: int | None,
+    seed: int,
+    storage: Storage,
+    execution: Execution,
+    record: Callable[[Record], None] | None,
+) -> StudyJob:
+    """Returns the job of a study, after it has checked what can be checked at once."""
+    from gdws_explorer.study.measurements import default_n
+    from gdws_explorer.study.network_views import NetworkViews, check_sources
+    from gdws_explorer.study.plan_evaluator import PlanEvaluator
+    from gdws_explorer.study.storage.store import open_store
+    from gdws_explorer.study.study_job import StudyJob
+
+    if target.data is None:
+        raise DataError("there are no images to measure on; give data=(images, labels).")
+    check_sources(spec.sources)
+    if target.network.label is not None and (spec.sources != ("weights",) or spec.alpha):
+        raise DataError(
+            "the network is calibrated or refitted already; leave sources= and alpha= out, or "
+            "give the plain network."
+        )
+    count = default_n(len(target.data[1])) if n is None else n
+    evaluator = PlanEvaluator((target.network,), target.data, target.attack, count, seed)
+    return StudyJob(
+        spec,
+        evaluator,
+        NetworkViews(target.network, target.calibration),
+        open_store(storage),
+        execution=execution,
+        on_record=record,
+    )
+
+
+def _session(target: Target, storage: Storage, cache: bool | str | os.PathLike[str]) -> Session:
+    from gdws_explorer.session.session import Session
+    from gdws_explorer.study.measurements import Measurements
+    from gdws_explorer.study.storage.store import Store, open_store
+
+    bench = target.bench
+    measurements = Measurements(
+        target.network,
+        target.data,
+        target.attack,
+        () if bench is None else bench.records,
+        open_store(storage),
+        owned=not isinstance(storage, Store),
+    )
+    return Session(
+        target.network,
+        measurements,
+        title=target.title,
+        bench=None if bench is None else bench.name,
+        calibration=target.calibration,
+        cache=cache,
+    )
+
+
+def _names(sources: Sources) -> tuple[str, ...]:
+    return (sources,) if isinstance(sources, str) else tuple(sources)

@@ -189,7 +189,7 @@ def images():
 
 
 @pytest.fixture
-def meter(network, images):
+def evaluator(network, images):
     return PlanEvaluator((network,), images, FGSM(0.1), 40)
 
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import gdws_explorer as gx
+from gdws_explorer import cli
+from gdws_explorer.study.measurements import Measurements
+from gdws_explorer.study.network_views import NetworkViews
+from gdws_explorer.study.plan_evaluator import PlanEvaluator
+from gdws_explorer.study.runner import StudyProgress
 from gdws_explorer.study.storage.store import Store
+from gdws_explorer.study.study_job import StudyJob
+from gdws_explorer.study.study_spec import SearchSpec, SweepSpec
+from gdws_explorer.study.sweep import Grid
 
 FAST = gx.FGSM(0.1)
 
@@ -128,7 +139,7 @@ def test_the_model_is_not_changed(model, data):
     ("given", "says"),
     [
         ({"data": None}, "no images to measure on"),
-        ({"target": 3}, "cannot measure a int"),
+        ({"target": 3}, "the target is a int; expected a bench"),
         ({"target": "mnist"}, "there is no bench 'mnist'"),
         ({"attack": "pgd"}, "attack is 'pgd'; expected an attack, None, or 'usual'"),
         ({"sources": "images"}, "expected some of weights, refit, data"),
@@ -141,3 +152,170 @@ def test_mistakes_are_named(model, data, given, says):
     words = {"target": model, "macs": 2, "data": data, **given}
     with pytest.raises(gx.ExplorerError, match=says):
         gx.sweep(words.pop("target"), **words)
+
+
+# -- the doors: scripts, the command line and the panel ---------------------------------------
+
+NETS = """
+import torch
+from torch import nn
+
+
+def made():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.Flatten(), nn.Linear(128, 4)
+    )
+"""
+RESTARTED = gx.PGD(0.1, steps=2, restarts=2)  # images are read under the same with one restart
+WORDS = ("--attack", "pgd", "--eps", "0.1", "--steps", "2", "--restarts", "2")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, data):
+    """A folder with a network's file and images, for the command line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    (tmp_path / "door_nets.py").write_text(NETS)
+    x, y = data
+    np.savez(tmp_path / "images.npz", x=(255 * x).round().to(torch.uint8).numpy(), y=y.numpy())
+    yield tmp_path
+    sys.modules.pop("door_nets", None)
+
+
+@pytest.fixture
+def pixels(data):
+    """The images as the file has them."""
+    return (255 * data[0]).round() / 255, data[1]
+
+
+def by_panel(spec, model, data, attack, n, store):
+    """The job as the explorer's panel makes it, run to its end."""
+    network = gx.Network(model, data[0][:1])
+    measured = Measurements(network, data, attack, store=store)
+    measured.change(attack, n)
+    views = NetworkViews(network, data)
+    job = StudyJob(spec, measured.evaluator(network), views, measured.store)
+    job.run()
+    return job
+
+
+def bare(records):
+    """Records without what differs between two measurements of the same plan."""
+    return [{**one.to_dict(), "seconds": 0, "created": "", "timings": {}} for one in records]
+
+
+def by_command(*words):
+    assert cli.main([*words, "door_nets.py:made", "--data", "images.npz", *WORDS]) == 0
+
+
+def test_a_sweep_is_the_same_through_every_door(model, pixels, place):
+    stores = {"script": Store(), "panel": Store()}
+    gx.sweep(
+        model, beta=2, macs=[0.6], sources=("weights", "data"), data=pixels, calibration=pixels,
+        attack=RESTARTED, n=20, storage=stores["script"],
+    )  # fmt: skip
+    spec = SweepSpec(Grid(beta=2, macs=(0.6,)), ("weights", "data"))
+    by_panel(spec, model, pixels, RESTARTED, 20, stores["panel"])
+    by_command(
+        "sweep", "--beta", "2", "--macs", "0.6", "--from", "weights,data", "--calibration",
+        "images.npz", "--n", "20", "--storage", "command.db",
+    )  # fmt: skip
+    stores["command"] = Store("command.db")
+    first, *others = (store.records() for store in stores.values())
+    assert len(first) >= 5
+    for other in others:
+        assert [one.plan.hash for one in other] == [one.plan.hash for one in first]
+        assert [one.setting for one in other] == [one.setting for one in first]
+        assert bare(other) == bare(first)
+
+
+def test_a_search_is_the_same_through_every_door(model, pixels, place):
+    stores = {"script": Store(), "panel": Store()}
+    screen = ((gx.PGD(0.1, steps=1), 10),)
+    found = gx.search(
+        model, evaluations=9, sources="data", screen=screen, constraints={"macs": 0.9}, data=pixels,
+        calibration=pixels, attack=RESTARTED, n=20, storage=stores["script"],
+    )  # fmt: skip
+    spec = SearchSpec(evaluations=9, sources=("data",), screen=screen, constraints={"macs": 0.9})
+    job = by_panel(spec, model, pixels, RESTARTED, 20, stores["panel"])
+    by_command(
+        "search", "--evaluations", "9", "--screen-steps", "1", "--screen-n", "10", "--constraint",
+        "macs <= 90%", "--from", "data", "--calibration", "images.npz", "--n", "20", "--storage",
+        "command.db",
+    )  # fmt: skip
+    stores["command"] = Store("command.db")
+    assert [bare(stage) for stage in job.results] == [bare(stage) for stage in found.stages]
+    assert bare(job.front) == bare(found.front)
+    assert list(job.hypervolume_history) == list(found.hypervolume)
+    first, *others = (store.records() for store in stores.values())
+    for other in others:
+        assert [one.setting for one in other] == [one.setting for one in first]
+        assert bare(other) == bare(first)
+
+
+def stopping(event, count):
+    """A listener that requests a stop at the count-th record."""
+    seen = []
+
+    def record(one):
+        seen.append(one)
+        if len(seen) == count:
+            event.set()
+
+    return record
+
+
+@pytest.mark.parametrize("first", ["script", "panel"])
+def test_a_study_that_one_door_began_is_continued_by_another(model, data, tmp_path, first):
+    store, stop = Store(tmp_path / "study.db"), threading.Event()
+    script = {
+        "macs": 5, "sources": ["data"], "data": data, "calibration": data, "attack": RESTARTED,
+        "n": 20, "storage": store,
+    }  # fmt: skip
+    spec = SweepSpec(Grid(macs=5), ("data",))
+    panel = (spec, model, data, RESTARTED, 20, store)
+    record = stopping(stop, 2)
+    network = gx.Network(model, data[0][:1])
+    evaluator = PlanEvaluator((network,), data, RESTARTED, 20)
+    job = StudyJob(spec, evaluator, NetworkViews(network, data), store, on_record=record)
+    begin = {
+        "script": lambda: gx.sweep(model, **script, record=record, cancel=stop),
+        "panel": lambda: job.run(cancel=stop),
+    }
+    with pytest.raises(gx.Cancelled):
+        begin[first]()
+    assert len(store) == 2
+    moved = []
+    if first == "script":
+        progress = by_panel(*panel).progress
+    else:
+        gx.sweep(model, **script, progress=moved.append)
+        progress = moved[-1]
+    assert (progress.known, progress.measured) == (2, progress.total - 2)
+    assert len(store) == progress.total
+
+
+def test_progress_is_a_fraction_with_counts_ten_times_a_second_at_most(model, data):
+    moved, started = [], time.monotonic()
+    records = gx.sweep(model, macs=12, data=data, attack=FAST, progress=moved.append)
+    assert moved[-1] == StudyProgress(
+        measured=len(records), total=len(records), seconds=moved[-1].seconds
+    )
+    assert float(moved[-1]) == 1.0
+    assert len(moved) <= 10 * (time.monotonic() - started) + 3
+
+
+def test_a_search_weighs_by_alpha_where_it_is_requested(model, data):
+    settings = {"evaluations": 3, "data": data, "calibration": data, "attack": None}
+    objectives = ("clean", "macs")
+    plain = gx.search(model, objectives=objectives, **settings)
+    weighed = gx.search(model, objectives=objectives, alpha=True, **settings)
+    assert len(weighed.records) == len(plain.records) == 3
+
+
+def test_n_trials_is_another_word_for_evaluations(model, data):
+    settings = {"data": data, "attack": None, "objectives": ("clean", "macs")}
+    assert len(gx.search(model, n_trials=3, **settings).records) == 3
+    with pytest.raises(gx.ExplorerError, match="evaluations is 4 and n_trials is 3"):
+        gx.search(model, evaluations=4, n_trials=3, **settings)

@@ -65,16 +65,18 @@ def connected(address: str) -> Iterator[distributed.Client]:
 
 
 class DaskExecutor:
-    """The workers of a Dask cluster as a crew. A context manager: leaving it clears the workers.
+    """Executor on the workers of a Dask cluster; a context manager that clears the workers.
 
-    meter : sent to every worker once, those that come later included. ahead : plans that a worker
-        may have, the one that it measures included.
+    evaluator : sent to every worker once, also to workers that come later. ahead : plans that a
+        worker may have at a time, the one that it measures included.
 
     Raises ExplorerError for workers with other versions of what a measurement depends on, and for
     a model that they cannot load.
     """
 
-    def __init__(self, meter: PlanEvaluator, client: distributed.Client, ahead: int = 2) -> None:
+    def __init__(
+        self, evaluator: PlanEvaluator, client: distributed.Client, ahead: int = 2
+    ) -> None:
         self._client = client
         self._ahead = ahead
         self._name = f"gdws-{uuid.uuid4().hex[:12]}"
@@ -83,7 +85,7 @@ class DaskExecutor:
         self._address = client.scheduler_info()["address"]
         self._check_workers()
         try:
-            client.register_plugin(_EvaluatorActor(meter), name=self._name)
+            client.register_plugin(_EvaluatorActor(evaluator), name=self._name)
         except Exception as error:
             raise ExplorerError(
                 f"the workers cannot load the network ({first_line(error)}); its code must be "
@@ -187,10 +189,10 @@ class _IgnoreInterrupt(WorkerPlugin):  # type: ignore[misc]
 
 
 class _EvaluatorActor(WorkerPlugin):  # type: ignore[misc]
-    """Holds the meter on a worker. One measurement at a time: torch's random state is shared."""
+    """The evaluator on a worker. One measurement at a time, as torch's random state is shared."""
 
-    def __init__(self, meter: PlanEvaluator) -> None:
-        self.meter = meter
+    def __init__(self, evaluator: PlanEvaluator) -> None:
+        self.evaluator = evaluator
 
     def setup(self, worker: Any) -> None:
         """Begin."""
@@ -208,7 +210,7 @@ def _measure(name: str, plan: Plan, summary: Summary) -> Record:
         return task is None or task.state == "cancelled"
 
     with carrier.turn:
-        return carrier.meter.measure(plan, summary, cancel=forgotten)
+        return carrier.evaluator.measure(plan, summary, cancel=forgotten)
 
 
 def _facts() -> dict[str, Any]:

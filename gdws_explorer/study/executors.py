@@ -1,9 +1,10 @@
-"""Where plans are measured: in this process, in others of this machine, or on a cluster."""
+"""Executors of measurements: this process, several processes, or a Dask cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from gdws_explorer.errors import ExplorerError
@@ -12,18 +13,41 @@ from gdws_explorer.study.runner import Executor, LocalExecutor
 from gdws_explorer.utils.checks import checked_whole
 
 
+@dataclass(frozen=True, eq=False)
+class Execution:
+    """Where plans are measured: in this process unless one of the three is given.
+
+    workers : number of processes on this machine, of one thread each. client : a
+    `distributed.Client`. scheduler : the address of a Dask scheduler, "tcp://…".
+    """
+
+    workers: int | None = None
+    client: Any = None
+    scheduler: str | None = None
+
+    def open(self, evaluator: PlanEvaluator, *, ahead: int = 2) -> AbstractContextManager[Executor]:
+        """Opens an executor, as `executor_for` does."""
+        return executor_for(
+            evaluator,
+            workers=self.workers,
+            client=self.client,
+            scheduler=self.scheduler,
+            ahead=ahead,
+        )
+
+
 @contextmanager
 def executor_for(
-    meter: PlanEvaluator,
+    evaluator: PlanEvaluator,
     *,
     workers: int | None = None,
     client: Any = None,
     scheduler: str | None = None,
     ahead: int = 2,
 ) -> Iterator[Executor]:
-    """Who measures until the block ends: this process unless one of the three is given.
+    """Opens an executor until the block ends: this process unless one of the three is given.
 
-    workers : so many processes on this machine, of one thread each. client : a
+    workers : number of processes on this machine, of one thread each. client : a
     `distributed.Client`. scheduler : the address of a Dask scheduler, "tcp://…". ahead : plans that
     a worker may have at a time. Errors: ExplorerError.
     """
@@ -32,7 +56,7 @@ def executor_for(
     if len(named) > 1:
         raise ExplorerError(f"{' and '.join(named)} are given; expected one of them, or none.")
     if not named:
-        yield LocalExecutor(meter)
+        yield LocalExecutor(evaluator)
         return
     if workers is not None:
         expected = "a whole number from 1 up, or None"
@@ -44,11 +68,11 @@ def executor_for(
             f'{named[0]} needs {error.name}; install it with: pip install "gdws-explorer[cluster]"'
         ) from error
     if client is not None:
-        with dask_executor.DaskExecutor(meter, client, ahead) as measuring:
+        with dask_executor.DaskExecutor(evaluator, client, ahead) as measuring:
             yield measuring
         return
     opened = (
         dask_executor.processes(workers) if workers else dask_executor.connected(str(scheduler))
     )
-    with opened as made, dask_executor.DaskExecutor(meter, made, ahead) as measuring:
+    with opened as made, dask_executor.DaskExecutor(evaluator, made, ahead) as measuring:
         yield measuring

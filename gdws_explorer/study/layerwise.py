@@ -25,7 +25,6 @@ from gdws_explorer.robust.paired_difference import PairedDifference
 from gdws_explorer.study.executors import executor_for
 from gdws_explorer.study.measurements import Measurements
 from gdws_explorer.study.records import Record
-from gdws_explorer.study.runner import StudyProgress as BatchProgress
 
 Floats = npt.NDArray[np.float64]
 SHARES = (0.75, 0.5, 0.35, 0.25, 0.15)
@@ -197,16 +196,18 @@ def task(
             dense(lambda fraction: progress(fraction / len(todo)), cancelled)
             say(1)
 
-        def move(now: BatchProgress) -> None:
-            progress((len(again) + now.fraction * len(rest)) / len(todo))
+        def move(fraction: float) -> None:
+            progress((len(again) + fraction * len(rest)) / len(todo))
 
         def kept(_record: Record) -> None:
-            say(len(again) + len(batch.records))
+            say(len(again) + len(run.records))
 
         if rest:
-            batch = measurements.batch(rest, network, record=kept, progress=move, cancel=cancelled)
-            with executor_for(batch.meter) as those:
-                batch.run(those)
+            run = measurements.study_run(
+                rest, network, record=kept, progress=move, cancel=cancelled
+            )
+            with executor_for(run.evaluator) as executor:
+                run.run(executor)
 
     return measure
 

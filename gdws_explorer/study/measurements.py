@@ -21,7 +21,12 @@ from gdws_explorer.study.records import EvaluationSetting, Record
 from gdws_explorer.study.runner import StudyRun
 from gdws_explorer.study.storage.store import Store
 
-SAMPLE = 360  # images measured unless the user says otherwise
+SAMPLE = 360  # images that plans of a study are measured on unless n is given
+
+
+def default_n(images: int) -> int:
+    """Returns the number of images that plans are measured on unless n is given: at most 360."""
+    return min(images, SAMPLE)
 
 
 class SettingCount(NamedTuple):
@@ -52,13 +57,13 @@ class Measurements:
     ) -> None:
         self.data = data
         self.attack = attack
-        self.n = 0 if data is None else min(len(data[1]), SAMPLE)
+        self.n = 0 if data is None else default_n(len(data[1]))
         self.seed = 0
         self._network = network
         self._images = "" if data is None else data_fingerprint(*data)
-        self._bundled = tuple(bundled)
+        self.bundled = tuple(bundled)
         self._begin()
-        self._store = Store() if store is None else store
+        self.store = Store() if store is None else store
         self._owned = owned
         self._known: dict[EvaluationSetting, tuple[Hashable, dict[str, Record]]] = {}
         self._elsewhere: EvaluationSetting | None = None
@@ -80,7 +85,7 @@ class Measurements:
         Where there are images they must be of these, under the attack that was asked for; where
         there are none, the records say all there is.
         """
-        for record in self._bundled:
+        for record in self.bundled:
             if record.plan.fingerprint != self._network.fingerprint:
                 continue
             if self.data is None:
@@ -113,17 +118,17 @@ class Measurements:
 
     def _latest(self, setting: EvaluationSetting) -> dict[str, Record]:
         """Records by their plan's hash; asked at every fader's move, looked up after a change."""
-        stamp = self._store.stamp()
+        stamp = self.store.stamp()
         known = self._known.get(setting)
         if known is None or known[0] != stamp:
-            bundled = [r for r in self._bundled if r.setting == setting]
-            latest = {r.plan.hash: r for r in (*bundled, *self._store.records(setting))}
+            bundled = [r for r in self.bundled if r.setting == setting]
+            latest = {r.plan.hash: r for r in (*bundled, *self.store.records(setting))}
             known = self._known[setting] = stamp, latest
         return known[1]
 
     def everything(self) -> tuple[Record, ...]:
         """All records of this network, in whatever setting."""
-        return (*self._bundled, *self._store.records(fingerprint=self._network.fingerprint))
+        return (*self.bundled, *self.store.records(fingerprint=self._network.fingerprint))
 
     # -- other settings ------------------------------------------------------------------
 
@@ -155,9 +160,9 @@ class Measurements:
         """The settings in which this network was measured; the present one comes first."""
         present = self.setting
         counts = {present: 0}
-        for record in self._bundled:
+        for record in self.bundled:
             counts[record.setting] = counts.get(record.setting, 0) + 1
-        for setting, count in self._store.counts(present.fingerprint).items():
+        for setting, count in self.store.counts(present.fingerprint).items():
             counts[setting] = counts.get(setting, 0) + count
         return tuple(
             SettingCount(setting, count, self._words(setting)) for setting, count in counts.items()
@@ -180,27 +185,27 @@ class Measurements:
         alike = (r for r in self.records() if r.plan.calibration == plan.calibration)
         return predict(alike, error, metric)
 
-    def meter(self, *networks: Network) -> PlanEvaluator:
+    def evaluator(self, *networks: Network) -> PlanEvaluator:
         """How plans of these networks are measured in the setting of this moment."""
         if self.data is None:
             raise DataError("there are no images to measure on; open with data=(images, labels).")
         return PlanEvaluator(networks, self.data, self.attack, self.n, self.seed, self._images)
 
-    def batch(
+    def study_run(
         self,
         plans: Iterable[Plan],
         *networks: Network,
-        meter: PlanEvaluator | None = None,
+        evaluator: PlanEvaluator | None = None,
         **watched: Any,
     ) -> StudyRun:
         """Many plans of these networks in the setting of this moment, kept as they come.
 
-        meter : how they are measured, where it is another setting. watched : total, record,
+        evaluator : how they are measured, where it is another setting. watched : total, record,
         progress and cancel, as in `Batch`.
         """
-        meter = meter or self.meter(*networks)
-        known = self.records(meter.setting)
-        return StudyRun(meter, plans, self._store, known=known, **watched)
+        evaluator = evaluator or self.evaluator(*networks)
+        known = self.records(evaluator.setting)
+        return StudyRun(evaluator, plans, self.store, known=known, **watched)
 
     def task(
         self, plan: Plan, network: Network, parent: str | None = None
@@ -209,11 +214,11 @@ class Measurements:
 
         network : the one the plan is made for.
         """
-        meter = self.meter(network)
+        evaluator = self.evaluator(network)
 
         def measure(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> Record:
-            record = meter.measure(plan, parent=parent, progress=progress, cancel=cancelled)
-            self._store.add(record)
+            record = evaluator.measure(plan, parent=parent, progress=progress, cancel=cancelled)
+            self.store.add(record)
             return record
 
         return measure
@@ -226,4 +231,4 @@ class Measurements:
     def close(self) -> None:
         """Let go of the file of records, unless somebody else brought it and may go on."""
         if self._owned:
-            self._store.close()
+            self.store.close()

@@ -18,6 +18,12 @@ ALPHA = 150  # for the paper's α
 KINDS = ("weights", "refit", "data")  # the weights; these, refitted on images; the images
 
 
+def check_sources(sources: Collection[str]) -> None:
+    """Raises DataError unless there is at least one source and all are of KINDS."""
+    if not sources or any(source not in KINDS for source in sources):
+        raise DataError(f"sources is {list(sources)}; expected some of {', '.join(KINDS)}.")
+
+
 class NetworkViews:
     """One network plain, and calibrated as often as somebody asked for it.
 

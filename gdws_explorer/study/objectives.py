@@ -11,7 +11,7 @@ import numpy as np
 
 from gdws_explorer.errors import ExplorerError
 from gdws_explorer.network.network import Network
-from gdws_explorer.study.pareto import FloatArray, front, growth, hypervolume
+from gdws_explorer.study.pareto import FloatArray, front, hypervolume, hypervolume_history
 from gdws_explorer.study.records import Record
 
 ACCURACIES = ("robust", "clean")  # more is better; of the rest, less
@@ -108,11 +108,11 @@ class Objectives:
         able = [record for record in records if self.holds(record)]
         return hypervolume(self.values(able), self.maximize, self.reference)
 
-    def growth(self, records: Sequence[Record]) -> FloatArray:
+    def hypervolume_history(self, records: Sequence[Record]) -> FloatArray:
         """The hypervolume after every record: `(n,)`."""
         table = self.values(records)
         table[[not self.holds(record) for record in records]] = math.nan
-        return growth(table, self.maximize, self.reference)
+        return hypervolume_history(table, self.maximize, self.reference)
 
     def _dense(self, name: str) -> float:
         if name != "ms":

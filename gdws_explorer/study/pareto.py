@@ -186,7 +186,7 @@ def hypervolume(
     return _volume(gain[(gain > 0).all(axis=1)])
 
 
-def growth(
+def hypervolume_history(
     values: npt.ArrayLike, maximize: Sequence[bool], reference: Sequence[float]
 ) -> FloatArray:
     """The hypervolume after the first, the second … row: `(n,)`, never falling."""

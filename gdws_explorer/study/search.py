@@ -97,18 +97,18 @@ _BUDGETS = ("macs", "params", "ms")
 
 
 class Search:
-    """Proposes plans, and learns from their records; made for a Batch.
+    """Proposals of plans by an Optuna sampler that learns from their records.
 
-    networks : views of one model. aim : what for. evaluations : different plans in all. warm : how
-    many of them lie on the analytic front. sampler : "nsga2" (Deb et al., 2002) or "tpe" (Ozaki
-    et al., 2020). seed : of the sampler; the same records lead to the same proposals, so a search
-    that was interrupted finds what it measured and goes on.
+    networks : views of one model. objectives : the objectives and constraints. evaluations : the
+    number of different plans. warm : how many of them lie on the analytic front. sampler : "nsga2"
+    (Deb et al., 2002) or "tpe" (Ozaki et al., 2020). seed : of the sampler; the same records lead
+    to the same proposals, so an interrupted search finds its records and continues.
     """
 
     def __init__(
         self,
         networks: Sequence[Network],
-        aim: Objectives,
+        objectives: Objectives,
         *,
         evaluations: int = 150,
         families: Collection[str] | None = None,
@@ -117,19 +117,19 @@ class Search:
         warm: int = 30,
     ) -> None:
         checked_whole("evaluations", evaluations, error=ExplorerError)
-        self.aim = aim
+        self.objectives = objectives
         self.evaluations = evaluations
-        cost = next((name for name in aim.objectives if name not in ACCURACIES), "macs")
-        self._space = Space(networks, cost, families, aim.constraints.get(cost))
+        cost = next((name for name in objectives.objectives if name not in ACCURACIES), "macs")
+        self._space = Space(networks, cost, families, objectives.constraints.get(cost))
         self._told: dict[str, Record] = {}
         self._waiting: dict[str, list[optuna.Trial]] = {}
         up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
-        directions = [up if more else down for more in aim.maximize]
+        directions = [up if more else down for more in objectives.maximize]
         with quiet():
             self.study = optuna.create_study(
                 directions=directions, sampler=_sampler(sampler, seed, min(warm, evaluations))
             )
-            self.study.set_metric_names(list(aim.objectives))
+            self.study.set_metric_names(list(objectives.objectives))
             for parameters in self._space.analytic(min(warm, evaluations)):
                 self.study.enqueue_trial(parameters)
 
@@ -156,9 +156,11 @@ class Search:
 
     def _tell(self, trial: optuna.Trial, record: Record) -> None:
         trial.set_user_attr("plan", record.plan.hash)
-        for name, excess in self.aim.excess(record).items():
+        for name, excess in self.objectives.excess(record).items():
             trial.set_constraint(name, excess)
-        self.study.tell(trial, [self.aim.value(record, name) for name in self.aim.objectives])
+        self.study.tell(
+            trial, [self.objectives.value(record, name) for name in self.objectives.objectives]
+        )
 
 
 def _weights(network: Network) -> Mapping[str, float]:

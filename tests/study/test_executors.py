@@ -38,9 +38,9 @@ def client():
 
 
 @pytest.fixture
-def slow_meter(meter):
+def slow_meter(evaluator):
     """Evaluations long enough to be interrupted."""
-    return replace(meter, attack=PGD(0.1, steps=40))
+    return replace(evaluator, attack=PGD(0.1, steps=40))
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def _plugins(dask_worker):
 
 
 @pytest.mark.slow
-def test_the_model_travels_once_and_is_gone_afterwards(client, meter, plans, monkeypatch):
+def test_the_model_travels_once_and_is_gone_afterwards(client, evaluator, plans, monkeypatch):
     sent = []
     before = dask_executor._EvaluatorActor.__getstate__
 
@@ -87,8 +87,8 @@ def test_the_model_travels_once_and_is_gone_afterwards(client, meter, plans, mon
         return before(self)
 
     monkeypatch.setattr(dask_executor._EvaluatorActor, "__getstate__", counting)
-    with executor_for(meter, client=client) as those:
-        StudyRun(meter, plans).run(those)
+    with executor_for(evaluator, client=client) as those:
+        StudyRun(evaluator, plans).run(those)
         held = client.run(_plugins)
         assert {tuple(names) for names in held.values()} == {(those._name,)}
     assert len(sent) == 1
@@ -113,8 +113,8 @@ def test_cancel_stops_what_has_not_begun_and_what_measures(client, slow_meter, p
 
 
 @pytest.mark.slow
-def test_a_workers_mistake_is_told_as_it_is(client, meter, images, plans):
-    wrong = replace(meter, data=(images[0], images[1] + 7))
+def test_a_workers_mistake_is_told_as_it_is(client, evaluator, images, plans):
+    wrong = replace(evaluator, data=(images[0], images[1] + 7))
     with (
         executor_for(wrong, client=client) as those,
         pytest.raises(DataError, match="a label is 10"),
@@ -123,18 +123,18 @@ def test_a_workers_mistake_is_told_as_it_is(client, meter, images, plans):
 
 
 @pytest.mark.slow
-def test_workers_with_other_versions_are_refused(client, meter, monkeypatch):
+def test_workers_with_other_versions_are_refused(client, evaluator, monkeypatch):
     monkeypatch.setattr(dask_executor, "versions", lambda: {"torch": "0.4.1"})
     with pytest.raises(ExplorerError, match=r"the worker tcp.* has .*, here it is") as caught:
-        dask_executor.DaskExecutor(meter, client)
+        dask_executor.DaskExecutor(evaluator, client)
     assert "install the same" in str(caught.value)
 
 
 @pytest.mark.slow
-def test_a_worker_that_comes_later_with_other_versions_is_refused(client, meter, plans):
+def test_a_worker_that_comes_later_with_other_versions_is_refused(client, evaluator, plans):
     odd = {**dask_executor.versions(), "torch": "0.4.1"}
-    with executor_for(meter, client=client) as those:
-        record = replace(LocalExecutor(meter)._meter.measure(plans[0]), versions=odd)
+    with executor_for(evaluator, client=client) as those:
+        record = replace(LocalExecutor(evaluator)._meter.measure(plans[0]), versions=odd)
 
         class Future:
             def result(self):
@@ -145,35 +145,35 @@ def test_a_worker_that_comes_later_with_other_versions_is_refused(client, meter,
 
 
 @pytest.mark.slow
-def test_a_plan_that_workers_die_of_is_named(client, meter, plans):
+def test_a_plan_that_workers_die_of_is_named(client, evaluator, plans):
     class Future:
         def result(self):
             raise KilledWorker("task", "worker", 3)
 
     with (
-        executor_for(meter, client=client) as those,
+        executor_for(evaluator, client=client) as those,
         pytest.raises(ExplorerError, match=f"workers die of the plan “{plans[0]}”"),
     ):
         those._record(Future(), plans[0])
 
 
 @pytest.mark.slow
-def test_a_search_runs_on_workers_too(client, meter, network):
+def test_a_search_runs_on_workers_too(client, evaluator, network):
     from gdws_explorer.study.objectives import Objectives
     from gdws_explorer.study.search import Search
 
     finder = Search([network], Objectives(network), evaluations=12, warm=4)
-    batch = StudyRun(meter, finder.plans(), record=finder.tell, total=12)
-    with executor_for(meter, client=client, ahead=1) as those:
+    batch = StudyRun(evaluator, finder.plans(), record=finder.tell, total=12)
+    with executor_for(evaluator, client=client, ahead=1) as those:
         assert len(batch.run(those)) == 12
     assert not finder._waiting
 
 
 @pytest.mark.slow
-def test_worker_processes_by_their_number(meter, plans, alike, capfd):
-    with executor_for(meter, workers=2) as those:
-        records = StudyRun(meter, plans[:4]).run(those)
-    serial = StudyRun(meter, plans[:4]).run(LocalExecutor(meter))
+def test_worker_processes_by_their_number(evaluator, plans, alike, capfd):
+    with executor_for(evaluator, workers=2) as those:
+        records = StudyRun(evaluator, plans[:4]).run(those)
+    serial = StudyRun(evaluator, plans[:4]).run(LocalExecutor(evaluator))
     assert [alike(one) for one in records] == [alike(one) for one in serial]
     assert capfd.readouterr() == ("", "")
 
@@ -217,33 +217,36 @@ def test_by_the_address_of_a_scheduler_until_that_is_gone(cluster_of_its_own, sl
     assert 3 <= len(store) < len(plans)
 
 
-def test_a_scheduler_that_is_not_there(meter, monkeypatch):
+def test_a_scheduler_that_is_not_there(evaluator, monkeypatch):
     monkeypatch.setattr(dask_executor, "PATIENCE", 0.5)
     with (
         pytest.raises(ExplorerError, match=r"the scheduler tcp://127\.0\.0\.1:9 cannot be reached"),
-        executor_for(meter, scheduler="tcp://127.0.0.1:9"),
+        executor_for(evaluator, scheduler="tcp://127.0.0.1:9"),
     ):
         pass
 
 
-def test_processes_that_do_not_start(meter, monkeypatch):
+def test_processes_that_do_not_start(evaluator, monkeypatch):
     def fails(**_settings):
         raise RuntimeError("Nanny failed to start.")
 
     monkeypatch.setattr(dask_executor.distributed, "LocalCluster", fails)
-    with pytest.raises(ExplorerError, match="under `if __name__"), executor_for(meter, workers=2):
+    with (
+        pytest.raises(ExplorerError, match="under `if __name__"),
+        executor_for(evaluator, workers=2),
+    ):
         pass
 
 
 @pytest.mark.parametrize("workers", [0, -1, True])
-def test_numbers_that_are_none(meter, workers):
-    with pytest.raises(ExplorerError, match="workers is"), executor_for(meter, workers=workers):
+def test_numbers_that_are_none(evaluator, workers):
+    with pytest.raises(ExplorerError, match="workers is"), executor_for(evaluator, workers=workers):
         pass
 
 
-def test_only_one_place_at_a_time(meter):
+def test_only_one_place_at_a_time(evaluator):
     with (
         pytest.raises(ExplorerError, match="workers= and scheduler= are given"),
-        executor_for(meter, workers=2, scheduler="tcp://127.0.0.1:9"),
+        executor_for(evaluator, workers=2, scheduler="tcp://127.0.0.1:9"),
     ):
         pass

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdws_explorer.study.pareto import growth, hypervolume
+from gdws_explorer.study.pareto import hypervolume, hypervolume_history
 
 DOWN = [False, False, False]
 
@@ -37,5 +37,5 @@ def test_directions_and_what_counts_nothing():
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=10))
 def test_growth_is_the_hypervolume_of_every_beginning(rows):
-    grown = growth(rows, DOWN[:2], [4, 4])
+    grown = hypervolume_history(rows, DOWN[:2], [4, 4])
     assert list(grown) == [hypervolume(rows[: n + 1], DOWN[:2], [4, 4]) for n in range(len(rows))]

@@ -20,50 +20,50 @@ def plans(network):
     return [network.budget(macs=share) for share in SHARES]
 
 
-def test_every_plan_is_measured_once_in_its_order(meter, plans, alike):
+def test_every_plan_is_measured_once_in_its_order(evaluator, plans, alike):
     seen, moved = [], []
-    batch = StudyRun(meter, [*plans, plans[0]], record=seen.append, progress=moved.append)
+    run = StudyRun(evaluator, [*plans, plans[0]], record=seen.append, progress=moved.append)
     started = time.monotonic()
-    records = batch.run(LocalExecutor(meter))
-    assert 0 < batch.progress.seconds <= time.monotonic() - started
+    records = run.run(LocalExecutor(evaluator))
+    assert 0 < run.progress.seconds <= time.monotonic() - started
     assert [r.plan for r in records] == [r.plan for r in seen] == plans
-    assert [alike(r) for r in records] == [alike(meter.measure(plan)) for plan in plans]
-    assert (batch.progress.measured, batch.progress.total) == (4, 4)
+    assert [alike(r) for r in records] == [alike(evaluator.measure(plan)) for plan in plans]
+    assert (run.progress.measured, run.progress.total) == (4, 4)
     assert [p.fraction for p in moved] == sorted(p.fraction for p in moved)
-    assert batch.progress.seconds_left == 0
+    assert run.progress.seconds_left == 0
 
 
-def test_what_the_store_knows_is_not_measured_again(meter, plans):
+def test_what_the_store_knows_is_not_measured_again(evaluator, plans):
     store = Store()
-    StudyRun(meter, plans[:2], store).run(LocalExecutor(meter))
+    StudyRun(evaluator, plans[:2], store).run(LocalExecutor(evaluator))
     known = store.records()
-    batch = StudyRun(meter, plans, store)
-    assert batch.run(LocalExecutor(meter))[:2] == known
-    assert (batch.progress.known, batch.progress.measured) == (2, 2)
+    run = StudyRun(evaluator, plans, store)
+    assert run.run(LocalExecutor(evaluator))[:2] == known
+    assert (run.progress.known, run.progress.measured) == (2, 2)
     assert len(store) == 4
 
 
-def test_the_explorers_batch_knows_what_came_with_the_network(meter, plans, network, images):
-    bundled = StudyRun(meter, plans[:1]).run(LocalExecutor(meter))
+def test_the_explorers_batch_knows_what_came_with_the_network(evaluator, plans, network, images):
+    bundled = StudyRun(evaluator, plans[:1]).run(LocalExecutor(evaluator))
     store = Store()
-    measurements = Measurements(network, images, meter.attack, bundled, store)
+    measurements = Measurements(network, images, evaluator.attack, bundled, store)
     seen = []
-    batch = measurements.batch(plans, network, record=seen.append)
-    assert batch.run(LocalExecutor(batch.meter))[:1] == bundled
+    run = measurements.study_run(plans, network, record=seen.append)
+    assert run.run(LocalExecutor(run.evaluator))[:1] == bundled
     assert [one.plan for one in seen] == plans
-    assert (batch.progress.known, len(store)) == (1, 3)
+    assert (run.progress.known, len(store)) == (1, 3)
     assert {one.plan for one in measurements.records()} == set(plans)
 
 
-def test_a_cancel_keeps_what_was_measured(meter, plans):
+def test_a_cancel_keeps_what_was_measured(evaluator, plans):
     store, stop = Store(), threading.Event()
-    batch = StudyRun(meter, plans, store, cancel=stop, record=lambda _: stop.set())
+    run = StudyRun(evaluator, plans, store, cancel=stop, record=lambda _: stop.set())
     with pytest.raises(Cancelled):
-        batch.run(LocalExecutor(meter))
-    assert [r.plan for r in store] == [r.plan for r in batch.records] == plans[:1]
+        run.run(LocalExecutor(evaluator))
+    assert [r.plan for r in store] == [r.plan for r in run.records] == plans[:1]
 
 
-def test_a_failure_keeps_what_was_measured(meter, plans):
+def test_a_failure_keeps_what_was_measured(evaluator, plans):
     class Breaks(LocalExecutor):
         def start(self, plan, summary):
             if plan == plans[2]:
@@ -72,51 +72,51 @@ def test_a_failure_keeps_what_was_measured(meter, plans):
 
     store = Store()
     with pytest.raises(ExplorerError, match="no more"):
-        StudyRun(meter, plans, store).run(Breaks(meter))
+        StudyRun(evaluator, plans, store).run(Breaks(evaluator))
     assert [r.plan for r in store] == plans[:2]
 
 
-def test_a_store_that_fails_loses_no_record(meter, plans):
+def test_a_store_that_fails_loses_no_record(evaluator, plans):
     class Full(Store):
         def extend(self, records):
             raise ExplorerError("the disk is full")
 
-    batch = StudyRun(meter, plans, Full())
+    run = StudyRun(evaluator, plans, Full())
     with pytest.raises(ExplorerError, match="full"):
-        batch.run(LocalExecutor(meter))
-    assert [r.plan for r in batch.records] == plans[:1]
+        run.run(LocalExecutor(evaluator))
+    assert [r.plan for r in run.records] == plans[:1]
 
 
-def test_paused_it_begins_nothing_until_it_is_resumed(meter, plans):
+def test_paused_it_begins_nothing_until_it_is_resumed(evaluator, plans):
     paused = threading.Event()
 
     def pause(_record):
         if not paused.is_set():
-            batch.pause()
+            run.pause()
             paused.set()
 
-    batch = StudyRun(meter, plans, record=pause)
-    worker = threading.Thread(target=batch.run, args=(LocalExecutor(meter),))
+    run = StudyRun(evaluator, plans, record=pause)
+    worker = threading.Thread(target=run.run, args=(LocalExecutor(evaluator),))
     worker.start()
     assert paused.wait(60)
-    assert batch.paused
-    assert len(batch.records) == 1
-    batch.resume()
+    assert run.paused
+    assert len(run.records) == 1
+    run.resume()
     worker.join(60)
-    assert [r.plan for r in batch.records] == plans
+    assert [r.plan for r in run.records] == plans
 
 
-def test_a_paused_batch_can_be_cancelled(meter, plans):
+def test_a_paused_batch_can_be_cancelled(evaluator, plans):
     stop = threading.Event()
-    batch = StudyRun(meter, plans, cancel=stop)
-    batch.pause()
+    run = StudyRun(evaluator, plans, cancel=stop)
+    run.pause()
     stop.set()
     with pytest.raises(Cancelled):
-        batch.run(LocalExecutor(meter))
-    assert batch.records == ()
+        run.run(LocalExecutor(evaluator))
+    assert run.records == ()
 
 
-def test_a_generator_sees_every_record_before_its_next_plan(meter, plans):
+def test_a_generator_sees_every_record_before_its_next_plan(evaluator, plans):
     seen = []
 
     def propose():
@@ -124,9 +124,9 @@ def test_a_generator_sees_every_record_before_its_next_plan(meter, plans):
             assert len(seen) == number
             yield plan
 
-    batch = StudyRun(meter, propose(), total=9, record=seen.append)
-    assert len(batch.run(LocalExecutor(meter))) == 4
-    assert batch.progress.fraction == 4 / 9
+    run = StudyRun(evaluator, propose(), total=9, record=seen.append)
+    assert len(run.run(LocalExecutor(evaluator))) == 4
+    assert run.progress.fraction == 4 / 9
 
 
 def test_time_left():

@@ -11,20 +11,20 @@ from gdws_explorer.study.runner import LocalExecutor, StudyRun
 from gdws_explorer.study.search import Search
 
 
-def searched(meter, aim, **settings):
-    finder = Search(meter.networks, aim, **settings)
-    batch = StudyRun(meter, finder.plans(), record=finder.tell, total=finder.evaluations)
-    return finder, batch.run(LocalExecutor(meter))
+def searched(evaluator, aim, **settings):
+    finder = Search(evaluator.networks, aim, **settings)
+    batch = StudyRun(evaluator, finder.plans(), record=finder.tell, total=finder.evaluations)
+    return finder, batch.run(LocalExecutor(evaluator))
 
 
-def test_it_begins_with_the_analytic_front_and_goes_on_from_there(meter, network):
+def test_it_begins_with_the_analytic_front_and_goes_on_from_there(evaluator, network):
     aim = Objectives(network, ("robust", "macs"))
-    finder, records = searched(meter, aim, evaluations=20, warm=6)
+    finder, records = searched(evaluator, aim, evaluations=20, warm=6)
     assert len({r.plan.hash for r in records}) == 20
     shares = np.linspace(network.least("macs"), 1, 6)
     for record, share in zip(records[:6], shares, strict=True):
         assert record.plan == network.budget(macs=min(1, share + 1e-9), weights="relative")
-    grown = aim.growth(records)
+    grown = aim.hypervolume_history(records)
     assert list(grown) == sorted(grown)
     assert grown[-1] == pytest.approx(aim.hypervolume(records))
     assert finder.study.metric_names == ["robust", "macs"]
@@ -32,34 +32,34 @@ def test_it_begins_with_the_analytic_front_and_goes_on_from_there(meter, network
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
-def test_the_same_seed_finds_the_same(meter, network, sampler):
+def test_the_same_seed_finds_the_same(evaluator, network, sampler):
     aim = Objectives(network, ("clean", "params"))
 
     def plans(seed):
-        found = searched(meter, aim, evaluations=12, warm=4, sampler=sampler, seed=seed)[1]
+        found = searched(evaluator, aim, evaluations=12, warm=4, sampler=sampler, seed=seed)[1]
         return [r.plan for r in found]
 
     assert plans(0) == plans(0) != plans(1)
 
 
-def test_several_sources_are_searched_together(meter, network, images):
+def test_several_sources_are_searched_together(evaluator, network, images):
     views = (network, network.refitted(images[0]))
-    meter = replace(meter, networks=views)
-    _, records = searched(meter, Objectives(network), evaluations=10, warm=4)
+    evaluator = replace(evaluator, networks=views)
+    _, records = searched(evaluator, Objectives(network), evaluations=10, warm=4)
     assert {r.plan.calibration for r in records} == {None, views[1].label}
 
 
-def test_a_bound_on_the_cost_is_kept_by_every_plan(meter, network):
+def test_a_bound_on_the_cost_is_kept_by_every_plan(evaluator, network):
     aim = Objectives(network, constraints={"macs": 0.6})
-    _, records = searched(meter, aim, evaluations=12)
+    _, records = searched(evaluator, aim, evaluations=12)
     assert all(r.macs <= 0.6 * network.macs for r in records)
     with pytest.raises(BudgetError, match=r"the constraint of 0\.0001 on macs cannot be met"):
         Search([network], Objectives(network, constraints={"macs": 0.0001}))
 
 
-def test_an_accuracy_that_is_asked_for_reaches_the_sampler(meter, network):
+def test_an_accuracy_that_is_asked_for_reaches_the_sampler(evaluator, network):
     aim = Objectives(network, constraints={"clean": 0.3})
-    finder, records = searched(meter, aim, evaluations=10, warm=4)
+    finder, records = searched(evaluator, aim, evaluations=10, warm=4)
     told = {t.user_attrs["plan"]: t.constraints for t in finder.study.trials}
     assert set(told) == {r.plan.hash for r in records}
     for record in records:
@@ -69,18 +69,18 @@ def test_an_accuracy_that_is_asked_for_reaches_the_sampler(meter, network):
     }
 
 
-def test_a_network_of_few_plans_ends_early(meter, network):
+def test_a_network_of_few_plans_ends_early(evaluator, network):
     few = Network(network.model, network.example, skip=("0", "4", "6"))
-    meter = replace(meter, networks=(few,))
-    _, records = searched(meter, Objectives(few), evaluations=60, families=["spatial"], warm=2)
+    evaluator = replace(evaluator, networks=(few,))
+    _, records = searched(evaluator, Objectives(few), evaluations=60, families=["spatial"], warm=2)
     assert 2 < len(records) < 60
 
 
-def test_measured_milliseconds_can_be_aimed_at(meter, network):
+def test_measured_milliseconds_can_be_aimed_at(evaluator, network):
     network.measure_latency()
     try:
         aim = Objectives(network, ("robust", "clean", "ms"))
-        _, records = searched(meter, aim, evaluations=8, warm=4)
+        _, records = searched(evaluator, aim, evaluations=8, warm=4)
         least, slack = network.least("ms"), network.latencies.slack
         whole = network.latencies.total(())
         assert aim.reference == [0.0, 0.0, whole]
@@ -111,7 +111,7 @@ def timed(network, request):
     return net
 
 
-def test_the_least_milliseconds_are_accepted_as_a_bound(meter, timed):
+def test_the_least_milliseconds_are_accepted_as_a_bound(evaluator, timed):
     least = timed.least("ms")
     cheapest = timed.budget(ms=least)
     measured = timed.latencies.total(cheapest)
@@ -119,7 +119,7 @@ def test_the_least_milliseconds_are_accepted_as_a_bound(meter, timed):
     for bound in (least, measured):
         assert timed.latencies.total(timed.budget(ms=bound)) == measured
         aim = Objectives(timed, ("clean", "ms"), {"ms": bound})
-        _, records = searched(replace(meter, networks=(timed,)), aim, evaluations=3, warm=2)
+        _, records = searched(replace(evaluator, networks=(timed,)), aim, evaluations=3, warm=2)
         assert measured in [aim.value(record, "ms") for record in aim.front(records)]
     with pytest.raises(BudgetError, match="cannot be met"):
         timed.budget(ms=0.99 * least)
@@ -127,9 +127,11 @@ def test_the_least_milliseconds_are_accepted_as_a_bound(meter, timed):
         Search([timed], Objectives(timed, ("clean", "ms"), {"ms": 0.99 * least}))
 
 
-def test_the_least_macs_are_accepted_as_a_bound(meter, network):
+def test_the_least_macs_are_accepted_as_a_bound(evaluator, network):
     least = network.least("macs")
-    _, records = searched(meter, Objectives(network, constraints={"macs": least}), evaluations=3)
+    _, records = searched(
+        evaluator, Objectives(network, constraints={"macs": least}), evaluations=3
+    )
     assert {record.macs / network.macs for record in records} == {least}
 
 
@@ -139,7 +141,7 @@ def test_infeasible_records_are_on_no_front(record, network):
     assert aim.front([few, many]) == (many,)
     assert aim.front([few]) == ()
     assert aim.hypervolume([few]) == 0
-    assert list(aim.growth([few, many])) == [0, aim.hypervolume([many])]
+    assert list(aim.hypervolume_history([few, many])) == [0, aim.hypervolume([many])]
     assert aim.front([record(robust=None)]) == ()
 
 

@@ -194,7 +194,7 @@ def test_at_most_two_figures(explorer):
     ("arguments", "words"),
     [
         (("no-such-bench",), "digits, digits-plain"),
-        ((42,), "cannot explore a int"),
+        ((42,), "the target is a int; expected a bench"),
         ((nn.Conv2d(1, 2, 3),), "give data="),
     ],
 )

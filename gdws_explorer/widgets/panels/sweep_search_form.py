@@ -16,7 +16,7 @@ from gdws_explorer.study.attack_settings import calibration_attack
 from gdws_explorer.study.network_views import KINDS
 from gdws_explorer.study.objectives import parse_constraint
 from gdws_explorer.study.search import SAMPLERS
-from gdws_explorer.study.study_job import SearchSpec, StudySpec, SweepSpec
+from gdws_explorer.study.study_spec import SearchSpec, StudySpec, SweepSpec
 from gdws_explorer.study.sweep import Grid
 from gdws_explorer.utils.checks import checked_whole
 from gdws_explorer.widgets.form import labelled, row
@@ -157,7 +157,7 @@ class SweepSearchForm:
             evaluations=self._evaluations.value,
             sampler=self._sampler.value,
             families=None if one in (MIXED, EACH) else (one,),
-            screen=None if make is None or usual is None else make(usual),
+            screen=() if make is None or usual is None else ((make(usual), None),),
             sources=sources,
         )
 

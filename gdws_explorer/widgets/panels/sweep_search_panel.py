@@ -12,8 +12,11 @@ from gdws_explorer.errors import ExplorerError
 from gdws_explorer.figures import record_charts as figures
 from gdws_explorer.session.jobs import Job
 from gdws_explorer.session.session import Session
+from gdws_explorer.study.executors import Execution
+from gdws_explorer.study.job_estimate import JobEstimate, estimate_job
 from gdws_explorer.study.records import Record
-from gdws_explorer.study.study_job import JobEstimate, StudyJob, StudySpec, estimate_job
+from gdws_explorer.study.study_job import StudyJob
+from gdws_explorer.study.study_spec import StudySpec
 from gdws_explorer.utils.format import duration
 from gdws_explorer.widgets.figure import Figure
 from gdws_explorer.widgets.form import button, on, refusal, row, told
@@ -112,7 +115,8 @@ class SweepSearchPanel:
         if self._errand is None or not self._errand.records:
             return
         self._grown.layout.display = None
-        self._growth.redraw(figures.growth_figure(figures.growth_info(self._errand.growth)))
+        history = self._errand.hypervolume_history
+        self._growth.redraw(figures.growth_figure(figures.growth_info(history)))
 
     # -- before it starts ------------------------------------------------------------------
 
@@ -146,14 +150,15 @@ class SweepSearchPanel:
         session = self._session
         order: StudySpec = self._form.order()
         self._errand = errand = StudyJob(
-            order, session.measurements, session.sources,
-            workers=self._form.workers, limit=limit, arrived=self._arrived,
+            order, session.measurements.evaluator(session.sources.plain), session.sources,
+            session.measurements.store, known=session.measurements.bundled,
+            execution=Execution(self._form.workers), limit=limit, on_record=self._arrived,
         )  # fmt: skip
         self._said.value = ""
 
         def work(progress: Any, cancelled: Any) -> None:
             try:
-                errand.work(progress, cancelled)
+                errand.run(progress, cancelled)
             finally:
                 session.tell("records")
 
