@@ -12,6 +12,7 @@ from gdws_explorer.bench import Bench, load
 from gdws_explorer.bench.checkpoint import load_checkpoint
 from gdws_explorer.bench.data import load_data
 from gdws_explorer.bench.model_registry import load_model
+from gdws_explorer.bench.target import DEFAULT_ATTACK
 from gdws_explorer.bundle.export_folder import export, restore
 from gdws_explorer.errors import (
     BudgetError,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from gdws_explorer import nn
     from gdws_explorer import widgets as widgets
     from gdws_explorer.session.session import Session
+    from gdws_explorer.study.runner import StudyProgress
     from gdws_explorer.widgets.explorer import Explorer as Explorer
 
 __version__ = "0.2.0"
@@ -67,6 +69,7 @@ Found, Rule, Staged = SearchResult, RankRule, AttackSequence
 _LAZY = {
     "Explorer": "gdws_explorer.widgets.explorer",
     "Session": "gdws_explorer.session.session",
+    "StudyProgress": "gdws_explorer.study.runner",
     "nn": "gdws_explorer.nn",
     "widgets": "gdws_explorer.widgets",
 }
@@ -74,6 +77,7 @@ _LAZY = {
 # Without `Explorer` and `widgets`: a star import must work where there is no notebook.
 __all__ = [
     "APGD",
+    "DEFAULT_ATTACK",
     "FAB",
     "FGSM",
     "GDWS",
@@ -125,6 +129,7 @@ __all__ = [
     "Square",
     "Staged",
     "StepInfo",
+    "StudyProgress",
     "Summary",
     "TrainingError",
     "TripletRanking",

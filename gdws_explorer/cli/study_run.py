@@ -40,7 +40,11 @@ def run_study(options: argparse.Namespace, label: str, measure: Measure) -> int:
 
             records, more = measure({**_inputs(options), "storage": store, "progress": progress})
     except (Cancelled, KeyboardInterrupt):
-        done = "nothing is" if last is None else f"{last.done} of {last.total} plans are"
+        done = (
+            "nothing is"
+            if last is None or last.total is None
+            else f"{last.done} of {last.total} plans are"
+        )
         print(
             f"gdws-explorer: stopped; {done} measured and kept in {options.storage}. The same "
             "command continues from there.",

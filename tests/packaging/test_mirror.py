@@ -74,7 +74,6 @@ NOT_YET = {
     "study/dask_executor.py",
     "study/network_views.py",
     "study/objectives.py",
-    "study/seconds_per_plan.py",
     "study/selection.py",
     "study/storage/sql_database.py",
     "study/storage/sqlite.py",
