@@ -123,13 +123,13 @@ class GDWSSpectrum:
     @cached_property
     def uniform(self) -> TripletRanking:
         """The ladder of unit weights."""
-        return self._ladder(self.energy)
+        return self._rank(self.energy)
 
-    def ladder(self, alpha: Tensor | None = None) -> TripletRanking:
+    def ranking(self, alpha: Tensor | None = None) -> TripletRanking:
         """The triplets in order of `α_c σ²_{c,i}`; alpha `(C,)`, None for ones."""
         if alpha is None:
             return self.uniform
-        return self._ladder(self.energy * self._alpha(alpha)[:, None])
+        return self._rank(self.energy * self._alpha(alpha)[:, None])
 
     def lego(self, beta: float, alpha: Tensor | None = None) -> Tensor:
         """Least complexity within an error bound (algorithm 2).
@@ -137,8 +137,8 @@ class GDWSSpectrum:
         beta : bound on the weighted squared error, ≥ 0. alpha : weights `(C,)`, None for ones.
         Returns the counts `(C,)`, int64; at least one kernel stays, whatever beta is.
         """
-        bound, ladder = checked_bound("beta", beta), self.ladder(alpha)
-        return torch.from_numpy(ladder.counts(ladder.cheapest(bound)))
+        bound, ranking = checked_bound("beta", beta), self.ranking(alpha)
+        return torch.from_numpy(ranking.counts(ranking.cheapest(bound)))
 
     def mego(self, G: int, alpha: Tensor | None = None) -> Tensor:
         """Least error with G depthwise kernels (algorithm 1).
@@ -146,7 +146,7 @@ class GDWSSpectrum:
         G : 1 … `full`. alpha : weights `(C,)`, None for ones. Returns the counts `(C,)`, int64.
         """
         kernels = checked_rank("G", G, self.full)
-        return torch.from_numpy(self.ladder(alpha).counts(kernels))
+        return torch.from_numpy(self.ranking(alpha).counts(kernels))
 
     def error(self, counts: Tensor, alpha: Tensor | None = None) -> float:
         """`Σ_c α_c Σ_{i > g_c} σ²_{c,i}`: the weighted squared error of a channel distribution."""
@@ -215,7 +215,7 @@ class GDWSSpectrum:
             )
         return weights
 
-    def _ladder(self, scores: NDArray[np.float64]) -> TripletRanking:
+    def _rank(self, scores: NDArray[np.float64]) -> TripletRanking:
         channels, rank = scores.shape
         # Stable, so that within a channel ties keep their order and a suffix is dropped.
         order = np.argsort(-scores, axis=None, kind="stable")

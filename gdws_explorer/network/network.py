@@ -1,16 +1,23 @@
-"""A whole model: its layers, their spectra and costs; plans, summaries and compressed copies."""
+"""A whole network: its layers, plans, summaries and compressed copies."""
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from gdws_explorer.errors import PlanError
-from gdws_explorer.network.budget.planner import Planning
+from gdws_explorer.errors import BudgetError, PlanError
+from gdws_explorer.factorize.gdws import GDWSSpectrum
+from gdws_explorer.factorize.tucker import Tucker2Spectrum
+from gdws_explorer.network.budget.allocation import ParetoTable
+from gdws_explorer.network.budget.planner import Planner
+from gdws_explorer.network.budget.prepare import prepare
+from gdws_explorer.network.budget.request import BudgetRequest, Weights
+from gdws_explorer.network.budget.solver import BudgetSolution
 from gdws_explorer.network.budget.table_cache import cached, folder_of
 from gdws_explorer.network.calibration.alpha import compute_alpha
 from gdws_explorer.network.calibration.calibrate import Calibration, attack_key
@@ -21,24 +28,54 @@ from gdws_explorer.network.calibration.data_aware import (
     images_of,
     labels_of,
     restrict_families,
+    source_mismatch,
 )
 from gdws_explorer.network.calibration.margins import AttackLike
 from gdws_explorer.network.calibration.refit import reestimate_batchnorm
-from gdws_explorer.network.calibration.refit import refit as refitted
+from gdws_explorer.network.calibration.refit import refit as refit_factors
 from gdws_explorer.network.latency.benchmark import measure_layers
 from gdws_explorer.network.latency.latency import LatencyTable
-from gdws_explorer.network.plans.choices import Choice, Dense, family_of
+from gdws_explorer.network.plans.choices import GDWS, Choice, Dense, family_of
 from gdws_explorer.network.plans.cost import LayerSummary, Summary, cost
-from gdws_explorer.network.plans.families import FAMILIES
+from gdws_explorer.network.plans.families import (
+    FAMILIES,
+    FamilyLike,
+    counts_of,
+    family_name,
+    family_names,
+)
 from gdws_explorer.network.plans.layer import Layer
 from gdws_explorer.network.plans.plan import REFIT, TRAINED, Plan
 from gdws_explorer.network.surgery import check_same_architecture, densify, with_layers
+from gdws_explorer.network.tracing import TracedModel
+from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.hashing import Digest
 from gdws_explorer.utils.modules import own_copy
 
 
-class Network(Planning):
-    """A model whose convolutions are decomposed once; everything after is a look-up.
+@dataclass(frozen=True, eq=False)
+class PlanSource:
+    """The data and training that the factors of a network's plans are made from.
+
+    label : what plans carry as `calibration`; None for the network's own weights alone.
+    weights : label of the trained weights; None for those of the fingerprint.
+    calibration : moments of the layers' inputs; None where errors are errors of the weights.
+    refit_images : images `(N, C, H, W)` on which `build` solves for the last factors, or None.
+    """
+
+    label: str | None = None
+    weights: str | None = None
+    calibration: Calibration | None = None
+    refit_images: Tensor | None = None
+
+
+class Network:
+    """A model whose layers are decomposed once; plans and summaries are then table look-ups.
+
+    `calibrated`, `weighted`, `refitted` and `trained` return another view of the same model. Views
+    share the traced layers and all tables that are equal for them, which never change. They share
+    nothing that can change: `use_latencies` and `measure_latency` change this network alone, and
+    a view begins with the times that its network has when the view is made.
 
     Parameters
     ----------
@@ -53,23 +90,90 @@ class Network(Planning):
     ----------
     model : the copy, in eval mode. example : `(1, C, H, W)`. input_shape : `(C, H, W)`.
     layers : every layer the network calls, in call order. unused : convolutions never called.
-    names : the layers that can be approximated, in call order.
+    names : the layers that can be approximated, in call order. skip : as given, or the default.
     macs, params, bytes : of the dense network. fingerprint : SHA-256, 64 hex digits.
-    calibration : what `calibrated` was given; None where errors are those of the weights.
-    label : what its plans carry as `calibration`; None where nothing but the weights counts.
-    latencies : the times that `budget(ms=…)` goes by; None before any were measured.
+    calibration : the argument of `calibrated`; None where errors are errors of the weights.
+    label : what its plans carry as `calibration`; None for plans of the weights alone.
+    latencies : the times that `budget(ms=…)` uses; None before any were measured.
+    planner : makes the plans, see Planner.
     """
 
-    _refit: Tensor | None = None
+    planner: Planner
 
     def __init__(
         self, model: nn.Module, example: Tensor, *, skip: Collection[str] | None = None
     ) -> None:
-        super().__init__(model, example, skip=skip)
-        self._plain_layers = self.layers
-        self._alphas: dict[str, dict[str, Tensor]] = {}
+        traced = TracedModel.of(model, example, skip)
+        choices = tuple((name, Dense()) for name in traced.layers.names)
+        dense = Plan(traced.fingerprint, traced.input_shape, choices)
+        planner = Planner.of(traced.model, dense, traced.layers, traced.totals)
+        self._assemble(traced, PlanSource(), planner, {})
 
-    # -- from data -------------------------------------------------------------------
+    # -- views -------------------------------------------------------------------------
+
+    def calibrated(self, calibration: Calibration, *, refit: Tensor | None = None) -> Network:
+        """Returns a view whose errors are those of the layers' outputs, not of weights (ours).
+
+        Budgets then add the layers' errors by the geometric mean of two weights: how much the
+        network's decisions depend on the layer (`calibration.weights`), and "relative". Layers are
+        built for the inputs that the images have. Layers without moments stay dense, and families
+        that cannot use moments are left out: `Layer.reasons` says which. A plan belongs to one
+        calibration and carries its label.
+
+        calibration : from `calibrate`. refit : images `(N, C, H, W)` on which every `build` solves
+        for the last factors. Raises DataError.
+        """
+        check_calibration(calibration, self.model)
+        refit = None if refit is None else images_of(refit, self.input_shape)
+        label = calibration_label(calibration, refit)
+        source = PlanSource(label, self._source.weights, calibration, refit)
+        return self._view(self._traced, source, self._new_planner(self._traced, source))
+
+    def weighted(self, alpha: Mapping[str, Tensor]) -> Network:
+        """Returns a view whose `lego` and `mego` use these weights unless they are given others.
+
+        alpha : weights `(C,)` by layer name. Raises PlanError, BudgetError.
+        """
+        return self._view(self._traced, self._source, self.planner.weighted(alpha))
+
+    def refitted(self, x: Tensor) -> Network:
+        """Returns a view whose `build` solves for the last factors on images (ours).
+
+        x : images `(N, C, H, W)`, a few hundred that no plan is measured on. Errors and choices
+        are those of the weights; plans carry the label of the images. Raises DataError.
+        """
+        images = images_of(x, self.input_shape)
+        weights = self._source.weights
+        label = f"{REFIT}{Digest(weights or '').tensors([('x', images)]).hex[:16]}"
+        source = PlanSource(label, weights, None, images)
+        planner = (
+            self.planner.labelled(label)  # the tables are equal
+            if self.calibration is None
+            else self._new_planner(self._traced, source)
+        )
+        return self._view(self._traced, source, planner)
+
+    def trained(self, model: nn.Module) -> Network:
+        """Returns a view with weights that were trained further (ours).
+
+        model : the result of `build`, or the dense network, trained since; it is copied. Its
+        kernels, with factors multiplied, are the new weights: errors are errors of these, and the
+        plan that was trained has none. Plans keep this network's fingerprint and carry the label
+        of the trained weights, so that they appear on the same fronts. Raises ModelError.
+        """
+        copy = own_copy(model)
+        label = f"{TRAINED}{Digest().tensors(copy.state_dict()).hex[:32]}"
+        copy = own_copy(densify(copy)).to(self.example.device)
+        check_same_architecture(copy, self.model)
+        traced, source = replace(self._traced, model=copy), PlanSource(label, label)
+        return self._view(traced, source, self._new_planner(traced, source))
+
+    @property
+    def refits_on(self) -> Tensor | None:
+        """The images `(N, C, H, W)` that every `build` refits on, None where it does not."""
+        return self._source.refit_images
+
+    # -- measurements on images --------------------------------------------------------
 
     def calibrate(
         self,
@@ -80,41 +184,22 @@ class Network(Planning):
         n: int | None = 512,
         seed: int = 0,
         device: str | torch.device | None = None,
-        progress: Callable[[float], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        progress: ProgressFn | None = None,
+        cancel: Cancel = None,
     ) -> Calibration:
-        """What images tell of every convolution: one pass, and one more under attack.
+        """Measures the moments of every convolution in one pass, and one more under attack.
 
         x, y : images `(N, C, H, W)`, not those that plans are measured on, and labels; without
         labels the attack takes the network's own answers. attack : decides which outputs count
         (`gx.PGD(…)`); None counts them on the clean images. n, seed : the first n of a seeded
         shuffle, None for all. device : where to compute; the model's device unless given.
-        progress : from 0 to 1. Errors: DataError, ModelError, Cancelled.
+        Raises DataError, ModelError, Cancelled.
         """
         x, y = images_of(x, self.input_shape), labels_of(y)
         names = self._convolutions()
         return calibrate_clean_and_attacked(
             self.model, x, y, attack, names, n, seed, device, progress, cancel
         )
-
-    def calibrated(self, calibration: Calibration, *, refit: Tensor | None = None) -> Network:
-        """The same network with errors in the layers' outputs instead of in the weights (ours).
-
-        Budgets then add up the layers' errors by the geometric mean of how much the network's
-        decisions depend on them (`calibration.weights`) and of "relative"; layers are made for the
-        images' inputs. refit : images `(N, C, H, W)` on which every `build` solves for the last
-        factors anew. Layers without moments stay dense, and families without such a form are
-        left out: `reasons` says which. Plans belong to one or the other, and say to which.
-        """
-        check_calibration(calibration, self.model)
-        refit = None if refit is None else images_of(refit, self.input_shape)
-        other = self._copy(
-            tuple(restrict_families(x, self.model, calibration) for x in self._plain_layers)
-        )
-        other.calibration, other._refit = calibration, refit
-        other.label = calibration_label(calibration, refit)
-        other._tabulate()
-        return other
 
     def alpha(
         self,
@@ -126,13 +211,13 @@ class Network(Planning):
         seed: int = 0,
         cache: bool | str | os.PathLike[str] = False,
         device: str | torch.device | None = None,
-        progress: Callable[[float], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        progress: ProgressFn | None = None,
+        cancel: Cancel = None,
     ) -> dict[str, Tensor]:
-        """The paper's weights `(C,)` of every convolution (eq. 8), as `lego` and `mego` take them.
+        """Computes the paper's weights `(C,)` of every convolution (eq. 8) for `lego` and `mego`.
 
-        x, y, attack, n, seed, device : as in `calibrate`. Computed once for the same images and
-        settings; cache : as in `prepare`, kept on disk too.
+        x, y, attack, n, seed, device : as in `calibrate`. Equal images and settings are computed
+        once; cache : as in `prepare`, kept on disk too. Raises DataError, ModelError, Cancelled.
         """
         x, y = images_of(x, self.input_shape), labels_of(y)
         names = self._convolutions()
@@ -145,75 +230,31 @@ class Network(Planning):
             )  # fmt: skip
 
         settings = (
-            f"{self.fingerprint}{self._weights or ''} {attack_key(attack)} {n} {seed} {names}"
+            f"{self.fingerprint}{self._source.weights or ''} {attack_key(attack)} {n} {seed} "
+            f"{names}"
         )
         name = f"alpha-{Digest(settings).tensors([('x', x), ('y', y)]).hex}"
-        must = cache is not True
-        return cached(name, compute, self._alphas, folder, must=must)
-
-    def weighted(self, alpha: Mapping[str, Tensor]) -> Network:
-        """The same network whose `lego` and `mego` use these weights unless told otherwise."""
-        other = copy.copy(self)
-        other._weigh(alpha)
-        return other
-
-    def refitted(self, x: Tensor) -> Network:
-        """The same network, whose `build` solves for the last factors on images (ours).
-
-        x : images `(N, C, H, W)`, a few hundred that nothing is measured on. Errors and choices
-        are those of the weights; plans say that they are refitted.
-        """
-        images = images_of(x, self.input_shape)
-        other = self._copy(self._plain_layers)
-        other.calibration, other._refit = None, images
-        other.label = f"{REFIT}{Digest(self._weights or '').tensors([('x', images)]).hex[:16]}"
-        if self.calibration is not None:  # else the tables are the same
-            other._tabulate()
-        return other
-
-    def trained(self, model: nn.Module) -> Network:
-        """The same network with weights that were trained further (ours).
-
-        model : what `build` made of a plan, trained since, or the dense network, trained; it is
-        copied. Its kernels, factors multiplied out, are the new weights: the errors are of these,
-        and the plan that they were trained at loses nothing. Plans keep this network's fingerprint
-        and say that they are trained, so that they stand on its fronts. Errors: ModelError.
-        """
-        mine = own_copy(model)
-        label = f"{TRAINED}{Digest().tensors(mine.state_dict()).hex[:32]}"
-        mine = own_copy(densify(mine)).to(self.example.device)
-        check_same_architecture(mine, self.model)
-        other = self._copy(self._plain_layers)
-        other.model, other.calibration, other._refit = mine, None, None
-        other.label = other._weights = label
-        other._tabulate()
-        return other
-
-    @property
-    def refits_on(self) -> Tensor | None:
-        """The images `(N, C, H, W)` that every `build` refits on, None where it does not."""
-        return self._refit
-
-    # -- measured time ---------------------------------------------------------------
+        return cached(name, compute, self._alphas, folder, must=cache is not True)
 
     def measure_latency(
         self,
         *,
         batch: int = 1,
         threads: int | None = 1,
-        progress: Callable[[float], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        progress: ProgressFn | None = None,
+        cancel: Cancel = None,
     ) -> LatencyTable:
-        """Time the dense network and its layers in every family, here and now; seconds.
+        """Times the dense network and its layers in every family, on this machine; seconds.
 
-        batch : images at once. threads : torch's while measuring; more than one is only as steady
-        as the machine is quiet. `budget(ms=…)` goes by the result, which `Latencies.save` keeps.
-        Errors: DataError, ModelError, Cancelled.
+        `budget(ms=…)` of this network then uses the result, which `LatencyTable.save` keeps.
+
+        batch : images at once. threads : torch's while measuring; more than one gives steady
+        times only on a quiet machine. Raises DataError, ModelError, Cancelled.
         """
         found = measure_layers(
             self.model,
             self.example,
-            self._plain_layers,
+            self._traced.layers.layers,
             self.fingerprint,
             batch=batch,
             threads=threads,
@@ -223,30 +264,259 @@ class Network(Planning):
         self.use_latencies(found)
         return found
 
-    def use_latencies(self, latencies: LatencyTable) -> None:
-        """Let `budget(ms=…)` go by times that were measured before, `Latencies.load(path)`."""
-        if latencies.fingerprint != self.fingerprint:
+    def use_latencies(self, latencies: LatencyTable | None) -> None:
+        """Lets `budget(ms=…)` of this network use other times; None for none.
+
+        Views of this network, made before or after, keep their own. latencies : from
+        `measure_latency` or `LatencyTable.load(path)`. Raises PlanError for another network's.
+        """
+        if latencies is not None and latencies.fingerprint != self.fingerprint:
             raise PlanError(
                 f"the times are of another network (fingerprint {latencies.fingerprint[:12]}…, "
                 f"this one has {self.fingerprint[:12]}…); measure this one."
             )
-        self.latencies = latencies
-        self._tables.time_by(latencies)
+        self.planner = self.planner.timed_by(latencies)
 
-    # -- what a plan is ---------------------------------------------------------------
+    @property
+    def latencies(self) -> LatencyTable | None:
+        """The times that `budget(ms=…)` uses; None before any were measured."""
+        return self.planner.tables.latencies
+
+    # -- layers ------------------------------------------------------------------------
+
+    def layer(self, name: str) -> Layer:
+        """Returns the traced layer of that name. Raises PlanError."""
+        return self.planner.layers.layer(name)
+
+    def spectrum(self, name: str, family: FamilyLike) -> Any:
+        """Returns the spectrum of a layer in a family ("gdws", "tucker2", "svd", "spatial").
+
+        Computed at its first use: a GDWSSpectrum, Tucker2Spectrum, SVDSpectrum or
+        SpatialSVDSpectrum. Raises PlanError.
+        """
+        self.layer(name)
+        return self.planner.spectra.get(name, family_name(family))
+
+    def gdws(self, name: str) -> GDWSSpectrum:
+        """Returns the GDWS spectrum of a layer. Raises PlanError."""
+        return self.planner.gdws(name)
+
+    def tucker(self, name: str) -> Tucker2Spectrum:
+        """Returns the Tucker-2 spectrum of a layer. Raises PlanError."""
+        spectrum: Tucker2Spectrum = self.spectrum(name, "tucker2")
+        return spectrum
+
+    def error(self, name: str, choice: Choice) -> float:
+        """Returns the squared error of a layer's kernel under a choice.
+
+        Raises PlanError, or BudgetError for ranks out of range.
+        """
+        self.layer(name)
+        return self.planner.spectra.error(name, choice)
+
+    def energy(self, name: str) -> float:
+        """Returns the squared norm of a layer's kernel: the error of dropping the layer."""
+        self.layer(name)
+        return self.planner.spectra.energy(name)
+
+    def table(
+        self, name: str, families: Collection[FamilyLike], measure: str = "macs"
+    ) -> ParetoTable:
+        """Returns the non-dominated choices of a layer among `families`.
+
+        By rising cost and falling error. measure : "macs", "params" or "ms". Raises PlanError,
+        BudgetError.
+        """
+        return self.planner.tables[measure].table(self.layer(name), family_names(families))
+
+    def counts(self, name: str, choice: GDWS) -> Tensor:
+        """Returns the number of depthwise kernels of every input channel, `(C,)`."""
+        self.error(name, choice)
+        return counts_of(self.gdws(name), choice)
+
+    def prepare(
+        self,
+        progress: ProgressFn | None = None,
+        cancel: Cancel = None,
+        *,
+        cache: bool | str | os.PathLike[str] = False,
+    ) -> Self:
+        """Computes all spectra and tables now; returns the network itself.
+
+        As many layers at a time as torch has threads. cache : a folder that keeps the tables under
+        the network's fingerprint, so that the next time takes a fraction of a second; True for
+        the user's cache folder (from two million weights on). Damaged files are replaced; the
+        tables of calibrated and trained networks are not kept.
+        """
+        own_weights = self.calibration is None and self._source.weights is None
+        planner = self.planner
+        prepare(
+            planner.spectra,
+            planner.tables,
+            planner.layers.approximable,
+            self.fingerprint,
+            cache if own_weights else False,
+            progress,
+            cancel,
+        )
+        return self
+
+    # -- plans -------------------------------------------------------------------------
+
+    def plan(self, choices: Mapping[str, Choice] | None = None) -> Plan:
+        """Returns the plan with these choices, every other layer dense."""
+        return self.planner.plan(choices or {})
+
+    def lego(
+        self,
+        beta: float,
+        alpha: Mapping[str, Tensor] | None = None,
+        *,
+        skip: Collection[str] | None = None,
+        fixed: Mapping[str, Choice] | None = None,
+    ) -> Plan:
+        """Returns the plan of one error bound for every layer (Dbouk & Shanbhag, algorithm 3).
+
+        Layers that GDWS cannot approximate stay dense. As in the paper, a layer may cost more than
+        dense; `budget` never allows this.
+
+        beta : bound on each layer's weighted squared error, ≥ 0. alpha : weights `(C,)` by layer
+        name, ones where a layer has none. skip : left dense (None: `self.skip`). fixed : choices
+        that stay.
+        """
+        return self.planner.lego(beta, alpha, skip, fixed)
+
+    def mego(
+        self,
+        fraction: float,
+        alpha: Mapping[str, Tensor] | None = None,
+        *,
+        skip: Collection[str] | None = None,
+        fixed: Mapping[str, Choice] | None = None,
+    ) -> Plan:
+        """Returns the plan of one share of its own MACs for every layer, by algorithm 1 (MEGO).
+
+        fraction : of a layer's dense MACs, in (0, 1]; at least one kernel always stays. (The G of
+        `gdws.spectrum(…).mego` is a number of kernels.) alpha, skip, fixed : as in `lego`.
+        """
+        return self.planner.mego(fraction, alpha, skip, fixed)
+
+    def budget(
+        self,
+        *,
+        macs: float | None = None,
+        params: float | None = None,
+        error: float | None = None,
+        ms: float | None = None,
+        families: Collection[FamilyLike] | None = None,
+        skip: Collection[str] | None = None,
+        fixed: Mapping[str, Choice] | None = None,
+        weights: Weights = None,
+        exact: bool = True,
+    ) -> Plan:
+        """Returns the best plan under one budget for the whole network.
+
+        Exactly one of the four budgets must be given. A layer whose approximation would cost more
+        than dense stays dense.
+
+        Parameters
+        ----------
+        macs, params : fraction of the dense network's total in (0, 1], layers that are not
+            approximated included; the plan has the least error.
+        error : fraction in (0, 1] of the weights' squared norms; the plan has the fewest MACs.
+        ms : measured milliseconds of one batch of the whole network; the plan has the least error.
+        families : names ("gdws", "tucker2", "svd", "spatial") or classes (`gx.SVD`) of the allowed
+            families; None for all.
+        skip, fixed : as in `lego`.
+        weights : factors of the layers' squared errors, by name (others have 1); "relative"
+            divides by the squared norm of the layer's weight, which keeps more accuracy where
+            BatchNorm follows (ours, measured on the bundled networks). None adds the squared errors
+            as they are, in a calibrated network as `calibrated` says.
+        exact : whether to close the gap that the greedy allocation leaves (milliseconds);
+            `optimum` reports it.
+
+        Raises
+        ------
+        BudgetError : the budget cannot be met, or an argument is out of range. PlanError : an
+        unknown layer.
+
+        Examples
+        --------
+        >>> import gdws_explorer as gx
+        >>> bench = gx.load("digits")
+        >>> net = gx.Network(bench.model, bench.example)
+        >>> plan = net.budget(macs=0.4, families=["gdws", gx.SVD])
+        >>> bool(net.summary(plan).macs <= 0.4 * net.macs)
+        True
+        """
+        amounts = {"macs": macs, "params": params, "error": error, "ms": ms}
+        request = BudgetRequest.of(amounts, families, skip, fixed, weights, exact)
+        return self.planner.optimum(request).plan
+
+    def optimum(
+        self,
+        *,
+        macs: float | None = None,
+        params: float | None = None,
+        error: float | None = None,
+        ms: float | None = None,
+        families: Collection[FamilyLike] | None = None,
+        skip: Collection[str] | None = None,
+        fixed: Mapping[str, Choice] | None = None,
+        weights: Weights = None,
+        exact: bool = True,
+    ) -> BudgetSolution:
+        """Returns the plan of `budget` with its value and a bound on all plans' values."""
+        amounts = {"macs": macs, "params": params, "error": error, "ms": ms}
+        request = BudgetRequest.of(amounts, families, skip, fixed, weights, exact)
+        return self.planner.optimum(request)
+
+    def least(
+        self,
+        measure: str = "macs",
+        *,
+        families: Collection[FamilyLike] | None = None,
+        skip: Collection[str] | None = None,
+        fixed: Mapping[str, Choice] | None = None,
+        weights: Weights = None,
+    ) -> float:
+        """Returns the smallest "macs", "params", "error" or "ms" that `budget` can reach."""
+        allowed = family_names(families, BudgetError)
+        return self.planner.least(
+            BudgetRequest(measure, families=allowed, skip=skip, fixed=fixed, weights=weights)
+        )
+
+    def most_error(self) -> float:
+        """Returns the largest useful bound for `lego`: the largest error of a dropped layer."""
+        return self.planner.most_error()
+
+    def beta_of(self, plan: Plan) -> float:
+        """Returns the largest error of a layer in a plan; with α, of its GDWS layers, weighted."""
+        return self.planner.beta_of(plan)
+
+    # -- a plan's costs and model ------------------------------------------------------
+
+    def check(self, plan: Plan) -> None:
+        """Raises PlanError or BudgetError unless the plan fits this network."""
+        self._check_owner(plan)
+        for name, choice in plan:
+            self.planner.spectra.error(name, choice)
 
     def summary(self, plan: Plan) -> Summary:
-        """MACs, parameters, bytes and error of a plan, in total and per layer: look-ups only."""
+        """Returns MACs, parameters, bytes and error of a plan, in total and per layer.
+
+        Only looks them up. Raises PlanError, BudgetError for a plan that does not fit.
+        """
         self._check_owner(plan)
         layers = {name: self._layer_summary(name, choice) for name, choice in plan}
-        weights = self._budgets.weights
-        error = sum(s.error * weights[name] for name, s in layers.items())
+        solver = self.planner.solver
+        error = sum(s.error * solver.weights[name] for name, s in layers.items())
         return Summary(
             macs=self.macs + sum(s.macs - s.dense_macs for s in layers.values()),
             params=self.params + sum(s.params - s.dense_params for s in layers.values()),
             bytes=self.bytes + sum(s.bytes - s.dense_bytes for s in layers.values()),
             error=error,
-            relative_error=error / self._budgets.energy,
+            relative_error=error / solver.energy,
             dense_macs=self.macs,
             dense_params=self.params,
             dense_bytes=self.bytes,
@@ -259,15 +529,15 @@ class Network(Planning):
         *,
         refit: Tensor | None = None,
         batchnorm: Tensor | None = None,
-        progress: Callable[[float], None] | None = None,
-        cancel: Callable[[], bool] | None = None,
+        progress: ProgressFn | None = None,
+        cancel: Cancel = None,
     ) -> nn.Module:
-        """A compressed copy of the network, in eval mode, its parameters trainable.
+        """Returns a compressed copy of the network, in eval mode, its parameters trainable.
 
         refit : images `(N, C, H, W)` on which the last factor of every layer (for GDWS the
         pointwise weights) is solved for, layer after layer, towards the dense outputs (ours,
-        closed form); None for the images of `calibrated`, if any. batchnorm : images, clean or
-        attacked, of which the BatchNorm layers then take means and variances; on clean ones
+        closed form); None for the images of the view, if it has any. batchnorm : images, clean or
+        attacked, from which the BatchNorm layers then take means and variances; with clean ones
         robust accuracy may fall. progress, cancel : of the refit.
         """
         self.check(plan)
@@ -277,32 +547,73 @@ class Network(Planning):
             choice = choices.get(name, Dense())
             if isinstance(choice, Dense):
                 return None
-            one = family_of(choice)
-            return FAMILIES[one].build(self.spectrum(name, one), choice)
+            family = family_of(choice)
+            return FAMILIES[family].build(self.spectrum(name, family), choice)
 
         built = with_layers(self.model, make).eval().requires_grad_(True)
-        images = self._refit if refit is None else images_of(refit, self.input_shape)
+        images = self.refits_on if refit is None else images_of(refit, self.input_shape)
         if images is not None and any(choice != Dense() for _, choice in plan):
-            built = refitted(self.model, built, images, progress=progress, cancel=cancel)
+            built = refit_factors(self.model, built, images, progress=progress, cancel=cancel)
         if batchnorm is not None:
             images = images_of(batchnorm, self.input_shape)
             built = reestimate_batchnorm(built, images, cancel=cancel)
         return built
 
-    def _copy(self, layers: tuple[Layer, ...]) -> Network:
-        """Another view of the same model, its tables still to be made."""
-        other = copy.copy(self)
-        other.layers, other._alpha = layers, None
-        other._by_name = {layer.name: layer for layer in layers}
+    # -- inside ------------------------------------------------------------------------
+
+    def _assemble(
+        self,
+        traced: TracedModel,
+        source: PlanSource,
+        planner: Planner,
+        alphas: dict[str, dict[str, Tensor]],
+    ) -> None:
+        """Sets all attributes; alphas : the results of `alpha` by the hash of its arguments."""
+        self.model, self.example = traced.model, traced.example
+        self.input_shape, self.unused = traced.input_shape, traced.unused
+        self.layers, self.names = planner.layers.layers, traced.layers.names
+        self.skip, self.fingerprint = traced.layers.skip, traced.fingerprint
+        self.macs, self.params, self.bytes = traced.macs, traced.params, traced.bytes
+        self.calibration, self.label = source.calibration, source.label
+        self.planner = planner
+        self._traced, self._source, self._alphas = traced, source, alphas
+
+    def _view(self, traced: TracedModel, source: PlanSource, planner: Planner) -> Network:
+        """Returns another network made of these parts."""
+        other = object.__new__(type(self))
+        other._assemble(traced, source, planner, self._alphas)
         return other
 
+    def _new_planner(self, traced: TracedModel, source: PlanSource) -> Planner:
+        """Returns a planner of new tables, for other weights or errors."""
+        layers, calibration = traced.layers, source.calibration
+        if calibration is not None:
+            usable = (restrict_families(x, traced.model, calibration) for x in layers.layers)
+            layers = replace(layers, layers=tuple(usable))
+        dense = replace(self.planner.dense, calibration=source.label)
+        return Planner.of(traced.model, dense, layers, traced.totals, calibration, self.latencies)
+
     def _convolutions(self) -> list[str]:
-        """What images can tell something of."""
-        return [name for name in self.names if self._by_name[name].in_size]
+        """Returns the names of the convolutions, for which images give moments."""
+        return [name for name in self.names if self.layer(name).in_size]
+
+    def _check_owner(self, plan: Plan) -> None:
+        """Raises PlanError unless the plan is one of this view."""
+        if not isinstance(plan, Plan):
+            raise PlanError(f"{type(plan).__name__} is not a plan; expected a gx.Plan.")
+        if plan.fingerprint != self.fingerprint:
+            raise PlanError(
+                f"the plan was made for another network (fingerprint {plan.fingerprint[:12]}…, "
+                f"this one has {self.fingerprint[:12]}…); open the network it belongs to."
+            )
+        if plan.calibration != self.label:
+            raise PlanError(source_mismatch(plan.calibration, self.label))
+        if tuple(name for name, _ in plan) != self.names:
+            raise PlanError("the plan's layers are not this network's; make it with net.plan().")
 
     def _layer_summary(self, name: str, choice: Choice) -> LayerSummary:
-        layer = self._by_name[name]
-        error = self._spectra.error(name, choice)  # refuses what does not fit
+        layer = self.layer(name)
+        error = self.planner.spectra.error(name, choice)  # refuses what does not fit
         return LayerSummary(
             choice,
             *cost(layer, choice),
@@ -310,5 +621,5 @@ class Network(Planning):
             layer.macs,
             layer.params,
             layer.bytes,
-            self._spectra.energy(name),
+            self.planner.spectra.energy(name),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +17,11 @@ from torch.nn.utils import parametrize
 from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.network.mac_counter import MacCounter
 from gdws_explorer.network.plans.families import FAMILIES
-from gdws_explorer.network.plans.layer import Layer
+from gdws_explorer.network.plans.layer import Layer, LayerSet
 from gdws_explorer.network.weight_reads import WeightReadTracker
 from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.hashing import Digest
+from gdws_explorer.utils.modules import own_copy
 from gdws_explorer.utils.rng import exclusive_rng
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -39,6 +40,65 @@ class Trace:
     layers: tuple[Layer, ...]
     macs: int
     unused: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TracedModel:
+    """A copy of a model, with the layers and totals of one forward pass.
+
+    model : in eval mode, without gradients. example : `(1, C, H, W)`, on the model's device.
+    layers : all layers. unused : names of convolutions that the pass did not call.
+    macs, params, bytes : of the whole dense network; bytes of parameters and buffers.
+    fingerprint : SHA-256 of weights, buffers and layer shapes, 64 hex digits.
+    """
+
+    model: nn.Module
+    example: Tensor
+    layers: LayerSet
+    unused: tuple[str, ...]
+    macs: int
+    params: int
+    bytes: int
+    fingerprint: str
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one example, `(C, H, W)`."""
+        return tuple(self.example.shape[1:])
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """MACs and parameters of the dense network, by measure."""
+        return {"macs": self.macs, "params": self.params}
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, example: Tensor, skip: Collection[str] | None = None
+    ) -> TracedModel:
+        """Copies and traces a model.
+
+        skip : names of layers that budgets leave dense; None for the first convolution and a
+        linear layer at the end. Raises DataError, ModelError, PlanError.
+        """
+        model = own_copy(model)
+        example = one_example(example, model)
+        traced = trace(model, example)
+        names = tuple(layer.name for layer in traced.layers if layer.families)
+        layers = LayerSet(traced.layers, names, frozenset(_ends(traced.layers)))
+        if skip is not None:
+            layers.check_names(skip)
+            layers = LayerSet(traced.layers, names, frozenset(skip))
+        parameters, buffers = list(model.parameters()), list(model.buffers())
+        return cls(
+            model,
+            example,
+            layers,
+            traced.unused,
+            traced.macs,
+            sum(p.numel() for p in parameters),
+            sum(t.numel() * t.element_size() for t in parameters + buffers),
+            fingerprint(model, traced.layers, tuple(example.shape[1:])),
+        )
 
 
 def one_example(example: Tensor, model: nn.Module) -> Tensor:
@@ -109,6 +169,12 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     in_layers = sum(layer.macs for layer in layers)
     unused = tuple(n for n, m in named.items() if n not in calls and not isinstance(m, nn.Linear))
     return Trace(layers, max(in_layers, counter.macs), unused)
+
+
+def _ends(layers: tuple[Layer, ...]) -> list[str]:
+    """Returns the first convolution, and the last layer where it is linear, the classifier."""
+    convolutions = [layer.name for layer in layers if layer.in_size]
+    return convolutions[:1] + [layer.name for layer in layers[-1:] if not layer.in_size]
 
 
 def fingerprint(model: nn.Module, layers: tuple[Layer, ...], input_shape: tuple[int, ...]) -> str:

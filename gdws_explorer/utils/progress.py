@@ -9,6 +9,12 @@ from typing import Any, cast
 from gdws_explorer.typing import AnyProgressFn, Progress, ProgressFn
 
 
+def report(progress: ProgressFn | None, fraction: float, detail: Any = None) -> None:
+    """Calls `progress`, if there is one, with the finished fraction, at most 1, and its detail."""
+    if progress is not None:
+        progress(Progress(min(1.0, fraction), detail))
+
+
 def _itself(detail: Any) -> Any:
     return detail
 

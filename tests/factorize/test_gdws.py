@@ -228,7 +228,7 @@ fractions = st.floats(0, 1.2)
 def test_lego_meets_beta_and_one_triplet_fewer_would_not(weight, fraction, weighted):
     spectrum = gdws.spectrum(weight)
     alpha = torch.linspace(0.0, 2.0, weight.shape[1]) if weighted else None
-    beta = fraction * spectrum.ladder(alpha).error[0]
+    beta = fraction * spectrum.ranking(alpha).error[0]
     counts = spectrum.lego(beta, alpha)
     G = int(counts.sum())
     if spectrum.error(counts, alpha) > beta:

@@ -86,7 +86,7 @@ def test_measured_milliseconds_can_be_aimed_at(evaluator, network):
         assert aim.reference == [0.0, 0.0, whole]
         assert all(least - slack <= aim.value(r, "ms") <= whole + slack for r in records)
     finally:
-        network.latencies = None
+        network.use_latencies(None)
 
 
 @pytest.fixture(params=[0.1, 10.0], ids=["dense is slowest", "dense is fastest"])

@@ -101,7 +101,7 @@ class ParetoTable:
         """Position of the least error whose cost is ≤ `cost` (the cheapest if none is)."""
         return max(0, int(np.searchsorted(self.cost, cost, side="right")) - 1)
 
-    def weighed(self, weight: float) -> ParetoTable:
+    def weighted(self, weight: float) -> ParetoTable:
         """The same choices with their errors multiplied by a positive weight."""
         return replace(self, error=self.error * weight)
 

@@ -1,4 +1,8 @@
-"""Spectra and choice tables of a network's layers, computed at their first use and kept."""
+"""Spectra and tables of choices of a network's layers, computed at their first use.
+
+Spectra and tables depend on the weights, on a calibration and, for the measure "ms", on measured
+times only. They are caches whose entries never change, so views of a network share them.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +19,23 @@ from gdws_explorer.network.budget.allocation import Allocator, ChoiceSet, FixedC
 from gdws_explorer.network.budget.table_cache import Cache
 from gdws_explorer.network.calibration.calibrate import Calibration
 from gdws_explorer.network.latency.latency import LatencyTable
-from gdws_explorer.network.plans.choices import Choice, Dense, family_of
-from gdws_explorer.network.plans.choices import ranks_of as ranks_of
+from gdws_explorer.network.plans.choices import Choice, Dense, family_of, ranks_of
 from gdws_explorer.network.plans.cost import cost
-from gdws_explorer.network.plans.families import FAMILIES
+from gdws_explorer.network.plans.families import FAMILIES, family_name
 from gdws_explorer.network.plans.layer import Layer
 from gdws_explorer.utils.devices import to_float64
 
-MEASURES = ("macs", "params")
-NANO = 1e6  # a budget of milliseconds is kept in whole nanoseconds
+MEASURES = ("macs", "params")  # those that formulas give; "ms" needs measured times
+NANO = 1e6  # nanoseconds in a millisecond: budgets of time are whole nanoseconds
+ALLOCATORS = 16  # kept per measure
 
 
 class Spectra:
-    """What every approximation of a network's layers errs by.
+    """Spectra and errors of a network's layers.
 
-    calibration : where there is one, errors are in the layers' outputs, and a layer that it does
-        not know has none.
+    calibration : where given, errors are squared errors of the layers' outputs, and layers that it
+        does not hold have no spectrum; else errors are those of the weights.
+    cache : restores spectra that an earlier process decomposed; None decomposes all.
     """
 
     def __init__(
@@ -46,192 +51,230 @@ class Spectra:
         self._energy: dict[str, float] = {}
         self.cache: Cache | None = None
 
-    def get(self, name: str, one: str) -> Any:
-        """The spectrum of a layer in a family, computed at its first use."""
-        if (name, one) not in self._spectra:
-            if one not in FAMILIES:
-                raise PlanError(f"there is no family {one!r}; there are {', '.join(FAMILIES)}.")
-            why = self._layers[name].reasons.get(one)
-            if why is not None:
-                raise PlanError(f"{name} cannot be approximated by {one}: {why}.")
+    def get(self, name: str, family: str) -> Any:
+        """Returns the spectrum of a layer in a family. Raises PlanError."""
+        if (name, family) not in self._spectra:
+            method = FAMILIES[family_name(family)]
+            reason = self._layers[name].reasons.get(family)
+            if reason is not None:
+                raise PlanError(f"{name} cannot be approximated by {family}: {reason}.")
             module = self._model.get_submodule(name)
-            parts = None if self.cache is None else self.cache.get(f"{name}/{one}")
+            parts = None if self.cache is None else self.cache.get(f"{name}/{family}")
             moments = None if self._calibration is None else self._calibration[name]
-            self._spectra[name, one] = (
-                FAMILIES[one].decompose(module, moments)
+            self._spectra[name, family] = (
+                method.decompose(module, moments)
                 if parts is None
-                else FAMILIES[one].of_parts(module, parts)
+                else method.of_parts(module, parts)
             )
-        return self._spectra[name, one]
+        return self._spectra[name, family]
 
-    def parts(self, wanted: Collection[tuple[Layer, str]]) -> dict[str, dict[str, Tensor]]:
-        """What a cache keeps of these layers' spectra, by entry."""
+    def parts(self, jobs: Collection[tuple[Layer, str]]) -> dict[str, dict[str, Tensor]]:
+        """Returns the tensors of some layers' spectra in some families, by entry of a cache."""
         return {
-            f"{layer.name}/{one}": FAMILIES[one].parts(self.get(layer.name, one))
-            for layer, one in wanted
+            f"{layer.name}/{family}": FAMILIES[family].parts(self.get(layer.name, family))
+            for layer, family in jobs
         }
 
     def error(self, name: str, choice: Choice) -> float:
-        """The squared error of a layer's weights under a choice; a wrong rank names the layer."""
+        """Returns the squared error of a layer under a choice. Raises BudgetError, PlanError."""
         if isinstance(choice, Dense):
             return 0.0
-        one = family_of(choice)
-        spectrum = self.get(name, one)
+        family = family_of(choice)
+        spectrum = self.get(name, family)
         try:
-            return FAMILIES[one].error(spectrum, choice) * self.scale(name, one)
+            return FAMILIES[family].error(spectrum, choice) * self.scale(name, family)
         except BudgetError as error:
             raise BudgetError(f"{name}: {error}") from None
 
-    def scale(self, name: str, one: str) -> float:
-        """What the errors of a family's spectrum are multiplied with; 1 for those of weights.
+    def scale(self, name: str, family: str) -> float:
+        """Returns the factor of a family's errors; 1 for errors of weights.
 
-        Each family sees the inputs' correlations its own way (GDWS none between channels, Tucker-2
-        and SVD as a product), and so another energy of the same output: brought to the measured
-        one, their errors can be compared.
+        Each family uses another form of the inputs' correlations (GDWS none between channels,
+        Tucker-2 and SVD a product), and so computes another energy of the same output. The factor
+        makes it the measured energy, so that errors of different families can be compared.
         """
         if self._calibration is None:
             return 1.0
-        whole = FAMILIES[one].total_energy(self.get(name, one))
-        return self.energy(name) / whole if whole else 1.0
+        total = FAMILIES[family].total_energy(self.get(name, family))
+        return self.energy(name) / total if total else 1.0
 
     def energy(self, name: str) -> float:
-        """The squared norm of a layer's weight, or of its output: the error of a layer of zeros."""
+        """Returns the squared norm of a layer's weight or output: the error of a layer of zeros."""
         if name not in self._energy:
             if self._calibration is None:
                 weight = self._model.get_submodule(name).weight
                 assert isinstance(weight, Tensor)
                 self._energy[name] = float(to_float64(weight.detach()).square().sum())
             else:
-                known = self._calibration.layers.get(name)
-                self._energy[name] = 0.0 if known is None else known.output
+                moments = self._calibration.layers.get(name)
+                self._energy[name] = 0.0 if moments is None else moments.output
         return self._energy[name]
 
 
-class LayerTables:
-    """The choices of every layer, and of the whole network, by measure and families."""
+class MeasureTables:
+    """Choices of the layers by one measure of cost, and network-wide allocations of them.
 
-    def __init__(self, spectra: Spectra, layers: tuple[Layer, ...]) -> None:
+    measure : "macs", "params" or "ms". latencies : the times that "ms" needs.
+    """
+
+    def __init__(
+        self,
+        measure: str,
+        spectra: Spectra,
+        layers: tuple[Layer, ...],
+        latencies: LatencyTable | None = None,
+    ) -> None:
+        self._measure = measure
         self._spectra = spectra
         self._layers = layers
-        self._options: dict[tuple[str, str, str], ChoiceSet] = {}
-        self._tables: dict[tuple[str, tuple[str, ...], str, bool], ParetoTable] = {}
-        self._allocators: dict[object, Allocator] = {}
-        self._latencies: LatencyTable | None = None
-
-    def time_by(self, latencies: LatencyTable) -> None:
-        """Reckon the measure "ms" by these times from now on."""
         self._latencies = latencies
-        self._options = {key: o for key, o in self._options.items() if key[2] != "ms"}
-        self._tables = {key: table for key, table in self._tables.items() if key[2] != "ms"}
-        self._allocators.clear()
+        self._choices: dict[tuple[str, str], ChoiceSet] = {}
+        self._tables: dict[tuple[str, tuple[str, ...], bool], ParetoTable] = {}
+        self._allocators: dict[object, Allocator] = {}
 
-    @property
-    def rest(self) -> int:
-        """Measured nanoseconds of the network that no layer of these explains."""
-        if self._latencies is None:
-            return 0
-        dense = sum(int(self.nanoseconds(layer.name, "dense")) for layer in self._layers)
-        return max(0, int(NANO * self._latencies.network) - dense)
+    def choices(self, layer: Layer, family: str) -> ChoiceSet:
+        """Returns a layer's choices in a family that no other choice of it dominates."""
+        if not self.available(layer, family):
+            method = FAMILIES[family]
+            ranks, errors = method.table(self._spectra.get(layer.name, family))
+            errors = errors * self._spectra.scale(layer.name, family)
+            costs = self._costs(layer, family, ranks)
+            choices = ChoiceSet(method.kind, costs, errors, ranks)
+            self._choices[layer.name, family] = choices.undominated()
+        return self._choices[layer.name, family]
 
-    def table(
-        self, layer: Layer, families: tuple[str, ...], measure: str, *, dense: bool = False
-    ) -> ParetoTable:
-        """The non-dominated choices of one layer; `dense` adds the layer as it is."""
-        key = (layer.name, families, measure, dense)
+    def available(self, layer: Layer, family: str) -> bool:
+        """Whether `choices` need no computation; reads them from the cache where it has them."""
+        key, cache = (layer.name, family), self._spectra.cache
+        if key not in self._choices and cache is not None and self._measure in MEASURES:
+            parts = cache.get(self._entry(layer, family))
+            if parts is not None:
+                arrays = (parts[part].numpy() for part in ("cost", "error", "ranks"))
+                self._choices[key] = ChoiceSet(FAMILIES[family].kind, *arrays)
+        return key in self._choices
+
+    def parts(self, jobs: Collection[tuple[Layer, str]]) -> dict[str, dict[str, Tensor]]:
+        """Returns the tensors of some layers' choices in some families, by entry of a cache."""
+        return {
+            self._entry(layer, family): {
+                part: torch.from_numpy(getattr(self.choices(layer, family), part))
+                for part in ("cost", "error", "ranks")
+            }
+            for layer, family in jobs
+        }
+
+    def table(self, layer: Layer, families: tuple[str, ...], *, dense: bool = False) -> ParetoTable:
+        """Returns the non-dominated choices of a layer; dense : whether to add the dense layer."""
+        key = (layer.name, families, dense)
         if key not in self._tables:
-            able = [self.options(layer, one, measure) for one in families if one in layer.families]
-            if not able and not dense:
+            sets = [self.choices(layer, f) for f in families if f in layer.families]
+            if not sets and not dense:
                 raise PlanError(f"{layer.name} cannot be approximated by {' or '.join(families)}.")
-            as_it_is = [self._fixed(layer, Dense(), measure)] if dense else []
-            self._tables[key] = ParetoTable.of([*as_it_is, *able])
+            unchanged = [self._fixed(layer, Dense())] if dense else []
+            self._tables[key] = ParetoTable.of([*unchanged, *sets])
         return self._tables[key]
 
     def allocator(
         self,
-        measure: str,
-        families: Collection[str] | None,
-        held: Mapping[str, Choice],
+        families: tuple[str, ...],
+        fixed: Mapping[str, Choice],
         weights: Mapping[str, float] | None = None,
     ) -> Allocator:
-        """The network-wide allocation among `families`, with some choices held.
+        """Returns the network-wide allocation among `families`, with some choices fixed.
 
-        weights : what each layer's squared error is multiplied with before they are added; None
-            for ones.
+        weights : factors of the layers' squared errors, by name; None for ones.
         """
-        if measure not in (*MEASURES, "ms"):
-            raise BudgetError(f"{measure!r} is no measure; expected one of {(*MEASURES, 'ms')}.")
-        allowed = tuple(FAMILIES) if families is None else tuple(families)
-        if isinstance(families, str) or not set(allowed) <= set(FAMILIES):
-            raise BudgetError(
-                f"families is {families!r}; expected a collection of names out of "
-                f"{tuple(FAMILIES)}."
-            )
-        key = (measure, allowed, tuple(held.items()), tuple((weights or {}).items()))
+        key = (families, tuple(fixed.items()), tuple((weights or {}).items()))
         if key not in self._allocators:
-            if len(self._allocators) >= 16:  # locks come and go; the tables stay
+            if len(self._allocators) >= ALLOCATORS:  # fixed layers change often, tables do not
                 self._allocators.clear()
             tables = {
-                layer.name: ParetoTable.of([self._fixed(layer, held[layer.name], measure)])
-                if layer.name in held
-                else self.table(layer, allowed, measure, dense=True)
+                layer.name: ParetoTable.of([self._fixed(layer, fixed[layer.name])])
+                if layer.name in fixed
+                else self.table(layer, families, dense=True)
                 for layer in self._layers
             }
             if weights is not None:
-                tables = {name: table.weighed(weights[name]) for name, table in tables.items()}
+                tables = {name: table.weighted(weights[name]) for name, table in tables.items()}
             self._allocators[key] = Allocator(tables)
         return self._allocators[key]
 
-    def _fixed(self, layer: Layer, choice: Choice, measure: str) -> FixedChoice:
-        if measure == "ms":
-            worth = self.nanoseconds(layer.name, family_of(choice), *ranks_of(choice))
-        else:
-            worth = np.asarray(getattr(cost(layer, choice), measure))
-        error = self._spectra.error(layer.name, choice)
-        return FixedChoice(choice, worth.reshape(1), np.array([error]))
+    @property
+    def stored_allocators(self) -> int:
+        """The number of allocators in memory, at most ALLOCATORS."""
+        return len(self._allocators)
 
-    def nanoseconds(self, name: str, one: str, *ranks: Any) -> NDArray[np.int64]:
-        """Measured time of a layer in a family, "dense" without ranks."""
+    @property
+    def unexplained(self) -> int:
+        """Measured nanoseconds of the network that belong to none of these layers, ≥ 0."""
+        if self._latencies is None:
+            return 0
+        dense = sum(int(self._nanoseconds(layer.name, "dense")) for layer in self._layers)
+        return max(0, int(NANO * self._latencies.network) - dense)
+
+    def _entry(self, layer: Layer, family: str) -> str:
+        return f"{layer.name}/{family}/{self._measure}"
+
+    def _fixed(self, layer: Layer, choice: Choice) -> FixedChoice:
+        if self._measure == "ms":
+            costs = self._nanoseconds(layer.name, family_of(choice), *ranks_of(choice))
+        else:
+            costs = np.asarray(getattr(cost(layer, choice), self._measure))
+        error = self._spectra.error(layer.name, choice)
+        return FixedChoice(choice, costs.reshape(1), np.array([error]))
+
+    def _costs(self, layer: Layer, family: str, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns the costs `(n,)` of ranks `(n, k)`."""
+        if self._measure == "ms":
+            return self._nanoseconds(layer.name, family, *ranks.T)
+        return np.asarray(getattr(FAMILIES[family].cost(layer, *ranks.T), self._measure))
+
+    def _nanoseconds(self, name: str, family: str, *ranks: Any) -> NDArray[np.int64]:
+        """Returns the measured time of a layer in a family; "dense" has no ranks."""
         if self._latencies is None:
             raise BudgetError(
                 "there are no measured times; call net.measure_latency() first, on the machine "
                 "that counts."
             )
-        return np.rint(NANO * np.asarray(self._latencies.ms(name, one, *ranks))).astype(np.int64)
+        return np.rint(NANO * np.asarray(self._latencies.ms(name, family, *ranks))).astype(np.int64)
 
-    def _worth(
-        self, layer: Layer, one: str, measure: str, ranks: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        if measure == "ms":
-            return self.nanoseconds(layer.name, one, *ranks.T)
-        return np.asarray(getattr(FAMILIES[one].cost(layer, *ranks.T), measure))
 
-    def options(self, layer: Layer, one: str, measure: str) -> ChoiceSet:
-        """A layer's choices in a family that no other of them dominates."""
-        if not self.known(layer, one, measure):
-            method = FAMILIES[one]
-            ranks, errors = method.table(self._spectra.get(layer.name, one))
-            errors = errors * self._spectra.scale(layer.name, one)
-            options = ChoiceSet(method.kind, self._worth(layer, one, measure, ranks), errors, ranks)
-            self._options[layer.name, one, measure] = options.undominated()
-        return self._options[layer.name, one, measure]
+class LayerTables:
+    """The tables of a network's layers for every measure.
 
-    def known(self, layer: Layer, one: str, measure: str) -> bool:
-        """Whether `options` are at hand, from an earlier call or from the cache."""
-        key, cache = (layer.name, one, measure), self._spectra.cache
-        if key not in self._options and cache is not None and measure in MEASURES:
-            parts = cache.get("/".join(key))
-            if parts is not None:
-                arrays = (parts[part].numpy() for part in ("cost", "error", "ranks"))
-                self._options[key] = ChoiceSet(FAMILIES[one].kind, *arrays)
-        return key in self._options
+    latencies : the times that "ms" uses; None where nothing was measured.
+    """
 
-    def parts(self, wanted: Collection[tuple[Layer, str]]) -> dict[str, dict[str, Tensor]]:
-        """What a cache keeps of these layers' choices, by entry."""
-        return {
-            f"{layer.name}/{one}/{measure}": {
-                part: torch.from_numpy(getattr(self.options(layer, one, measure), part))
-                for part in ("cost", "error", "ranks")
-            }
-            for layer, one in wanted
-            for measure in MEASURES
-        }
+    def __init__(
+        self,
+        spectra: Spectra,
+        layers: tuple[Layer, ...],
+        latencies: LatencyTable | None = None,
+    ) -> None:
+        self._spectra = spectra
+        self._layers = layers
+        self.latencies = latencies
+        names = (*MEASURES, "ms")
+        self._by_measure = {m: MeasureTables(m, spectra, layers, latencies) for m in names}
+
+    def timed_by(self, latencies: LatencyTable | None) -> LayerTables:
+        """Returns tables whose "ms" uses other times; all else is shared with these tables."""
+        other = LayerTables(self._spectra, self._layers, latencies)
+        other._by_measure |= {measure: self._by_measure[measure] for measure in MEASURES}
+        return other
+
+    def __getitem__(self, measure: str) -> MeasureTables:
+        """The tables of a measure. Raises BudgetError."""
+        try:
+            return self._by_measure[measure]
+        except KeyError:
+            raise BudgetError(
+                f"unknown measure {measure!r}; expected one of {', '.join(self._by_measure)}."
+            ) from None
+
+    def parts(self, jobs: Collection[tuple[Layer, str]]) -> dict[str, dict[str, Tensor]]:
+        """Returns the tensors of all choices by formula, by entry of a cache."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for measure in MEASURES:
+            found |= self._by_measure[measure].parts(jobs)
+        return found

@@ -172,7 +172,7 @@ def _best(spectra: Mapping[str, Any], room: RankBudget, rule: RankRule) -> dict[
         table = ParetoTable.of([FixedChoice(Dense(), dense, np.zeros(1)),
                           ChoiceSet(one.kind, price, errors, taken)])  # fmt: skip
         scale = one.total_energy(spectra[name]) if rule.values == "relative" else 1.0
-        tables[name] = table.weighed(1 / (scale or 1.0))
+        tables[name] = table.weighted(1 / (scale or 1.0))
     return Allocator(tables).under_cost(room.most - room.rest).choices
 
 

@@ -29,7 +29,8 @@ def tiny():
 def _all_plans(net):
     """Cost and error of every combination of the layers' choices, by brute force."""
     tables = [
-        net._tables.table(net.layer(n), tuple(FAMILIES), "macs", dense=True) for n in net.names
+        net.planner.tables["macs"].table(net.layer(n), tuple(FAMILIES), dense=True)
+        for n in net.names
     ]
     places = itertools.product(*[range(len(t.cost)) for t in tables])
     rows = [
