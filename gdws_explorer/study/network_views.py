@@ -136,7 +136,11 @@ class NetworkViews:
             "refit": self.refitted,
             "data": lambda: self._by_attack.get(attack) or self.calibrate(attack, progress, cancel),
         }
-        return tuple(made[kind]() for kind in dict.fromkeys(kinds))
+        found = tuple(made[kind]() for kind in dict.fromkeys(kinds))
+        for network in found:  # each network has its own times
+            if network.latencies is not self.plain.latencies:
+                network.use_latencies(self.plain.latencies)
+        return found
 
     def attack_of(self, plan: Plan) -> Attack | None:
         """The attack that the calibration of a plan was made under."""

@@ -1,4 +1,4 @@
-"""How much a decision depends on every input channel's weights: the paper's α.
+"""The paper's α: how much the decision depends on every input channel's weights.
 
 Dbouk & Shanbhag, NeurIPS 2021, eq. 8: the mean over images of
 `Σ_{j≠top} ‖∂(z_top − z_j)/∂W_{l,c}‖² / (2 (z_top − z_j)² · M · K²)`, for all layers at once.
@@ -17,7 +17,6 @@ from gdws_explorer.network.calibration.margins import (
     BATCH,
     AttackLike,
     LayerActivations,
-    Progress,
     attack_images,
     convolutions_of,
     differentiable,
@@ -25,12 +24,13 @@ from gdws_explorer.network.calibration.margins import (
     margin_gradients,
     sample_images,
 )
-from gdws_explorer.typing import Cancel
+from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import dtype_of, resolve_device, to_float64
+from gdws_explorer.utils.progress import report
 
-CACHED = 1 << 19  # numbers worked on at once: they stay in the processor's cache
-MARGIN = 0.1  # logits closer than this count as this far apart: 1/margin² has no bound
+CACHED = 1 << 19  # numbers processed at once, so that they stay in the processor's cache
+MARGIN = 0.1  # smaller margins are raised to this, since 1/margin² has no bound
 
 
 @differentiable()
@@ -45,29 +45,34 @@ def compute_alpha(
     margin_floor: float = MARGIN,
     batch_size: int = BATCH,
     device: str | torch.device | None = None,
-    progress: Progress = None,
+    progress: ProgressFn | None = None,
     cancel: Cancel = None,
 ) -> dict[str, Tensor]:
-    """The weights `(C,)`, float64, of every convolution's input channels, by name (eq. 8).
+    """Computes the weights `(C,)`, float64, of every convolution's input channels (eq. 8).
 
-    On a copy in eval mode; the model stays as it is. A layer called twice has one gradient, the
-    sum over its calls; with groups, `M` is the outputs of a channel's group.
+    Works on a copy in eval mode; the model is not changed. A layer that is called twice has one
+    gradient, the sum over its calls; with groups, `M` is the number of outputs of a channel's
+    group.
 
     Parameters
     ----------
     model : images `(N, C, H, W)` to scores `(N, classes)`.
-    data : images, or (images, labels). Labels are needed by nothing but the attack, which takes
-        the model's own answers without them.
-    attack : anything with `bind(model)`; None for clean images.
-    names : the convolutions wanted; None for all that a pass calls.
+    data : images, or (images, labels). Only the attack needs labels; without them it takes the
+        model's own answers.
+    attack : an object with `bind(model)`; None for clean images.
+    names : names of convolutions; None for all that a forward pass calls.
     n, seed : the first n of a seeded shuffle; None for all images.
-    margin_floor : smaller margins count as this large, in units of the scores.
+    margin_floor : smaller margins are raised to this value, in units of the scores.
     device : where to compute; the model's device unless given.
-    progress : called with the fraction done. cancel : looked at before every backward pass.
+    progress : called with the finished fraction. cancel : checked before every backward pass.
+
+    Returns
+    -------
+    dict[str, Tensor] : by the convolution's name.
 
     Raises
     ------
-    DataError, ModelError, PlanError : what was given cannot be used. Cancelled.
+    DataError, ModelError, PlanError : an argument cannot be used. Cancelled : on request.
     """
     if not margin_floor > 0:
         raise DataError(f"margin_floor is {margin_floor}; expected a number above 0.")
@@ -82,30 +87,28 @@ def compute_alpha(
         stop_if(cancel)
         part = slice(start, start + batch_size)
         images = attack_images(mine, x[part], None if y is None else y[part], attack, seed + start)
-        for met in margin_gradients(mine, images, layers, margin_floor, cancel):
-            for name, seen in met.items():
-                squares = block_squares(seen).sum(0)
-                totals[name] = totals.get(name, 0) + squares
-        if progress is not None:
-            progress(min(1.0, (start + batch_size) / len(x)))
+        for activations in margin_gradients(mine, images, layers, margin_floor, cancel):
+            for name, layer in activations.items():
+                totals[name] = totals.get(name, 0) + block_squares(layer).sum(0)
+        report(progress, (start + batch_size) / len(x))
     return {
-        name: (totals[name] / (len(x) * _block(layers[name]))).cpu()
+        name: (totals[name] / (len(x) * _weights_per_channel(layers[name]))).cpu()
         for name in layers
         if name in totals
     }
 
 
-def block_squares(seen: LayerActivations, memory: int = CACHED) -> Tensor:
-    """`Σ_j ‖∂ margin_j/∂W_c‖²` for every image and input channel, `(N, C)`, float64.
+def block_squares(layer: LayerActivations, memory: int = CACHED) -> Tensor:
+    """Returns `Σ_j ‖∂ margin_j/∂W_c‖²` for every image and input channel, `(N, C)`, float64.
 
-    The gradient of a block is `Σ_p g_p ⊗ patch_p` over the positions p. Its squared norm is taken
-    from the gradient itself, or, where there are fewer positions than numbers in a patch, from
-    the Gram matrices of both factors, whichever is less work.
+    The gradient of a block is `Σ_p g_p ⊗ patch_p` over the positions p. Its squared norm comes
+    from the gradient itself, or from the Gram matrices of both factors where that is less work,
+    as with few positions.
     """
-    module = seen.module
+    module = layer.module
     out, per_group, *kernel = module.weight.shape
     groups, area = module.groups, kernel[0] * kernel[1]
-    n, classes, positions = len(seen.inputs[0]), len(seen.gradients[0]), seen.positions
+    n, classes, positions = len(layer.inputs[0]), len(layer.gradients[0]), layer.positions
     rows = classes * out // groups
     explicit = rows * per_group * area * positions
     gram = positions**2 * (rows + per_group * area)
@@ -114,10 +117,10 @@ def block_squares(seen: LayerActivations, memory: int = CACHED) -> Tensor:
     found = []
     for start in range(0, n, step):
         part = slice(start, start + step)
-        each = [torch.stack([g[part] for g in call], 1).flatten(3) for call in seen.gradients]
+        each = [torch.stack([g[part] for g in call], 1).flatten(3) for call in layer.gradients]
         g = _joined(each).reshape(-1, classes, groups, out // groups, positions)
         g = g.transpose(1, 2).flatten(2, 3)  # (N, groups, J·M/groups, P)
-        columns = _joined([patches(module, x[part]) for x in seen.inputs])
+        columns = _joined([patches(module, x[part]) for x in layer.inputs])
         columns = columns.reshape(-1, groups, per_group, area, positions)
         if explicit <= gram:
             gradient = g @ columns.flatten(2, 3).mT  # (N, groups, J·M/groups, C/groups·K²)
@@ -131,10 +134,10 @@ def block_squares(seen: LayerActivations, memory: int = CACHED) -> Tensor:
 
 
 def _joined(calls: list[Tensor]) -> Tensor:
-    """The positions of all calls of a layer, one after the other; no copy of a single one."""
+    """Joins the positions of all calls of a layer; a single call is not copied."""
     return calls[0] if len(calls) == 1 else torch.cat(calls, 3)
 
 
-def _block(module: nn.Conv2d) -> int:
-    """The weights of one input channel."""
+def _weights_per_channel(module: nn.Conv2d) -> int:
+    """Returns the number of weights of one input channel."""
     return module.weight.numel() // module.in_channels

@@ -1,8 +1,8 @@
-"""What a few hundred images tell of every layer: moments of its inputs, weight of its outputs.
+"""Calibrates a network on images: moments of its layers' inputs, sensitivity to their outputs.
 
-Ours (data-aware GDWS): an approximation's error is taken in the layer's output, by the second
-moments of its input patches, and counts by how much the normalised margins (Dbouk & Shanbhag,
-NeurIPS 2021, eq. 8) depend on that output; then the layers' errors are comparable and add up.
+Ours (data-aware GDWS): an approximation's error is measured in the layer's output, by the second
+moments of its input patches, and weighted by how much the normalised margins (Dbouk & Shanbhag,
+NeurIPS 2021, eq. 8) depend on that output. The errors of different layers can then be added.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from gdws_explorer.network.calibration.margins import (
     BATCH,
     AttackLike,
     LayerActivations,
-    Progress,
     attack_images,
     convolutions_of,
     differentiable,
@@ -37,11 +36,12 @@ from gdws_explorer.network.calibration.margins import (
     sample_images,
 )
 from gdws_explorer.network.plans.moments import Moments
-from gdws_explorer.typing import Cancel
+from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils import files
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import dtype_of, resolve_device, to_float64
 from gdws_explorer.utils.hashing import Digest
+from gdws_explorer.utils.progress import report
 
 SCHEMA = 2
 
@@ -50,7 +50,7 @@ SCHEMA = 2
 class Calibration:
     """The moments of a network's convolutions on some images.
 
-    layers : by name. n : images seen. settings : what it was made with, JSON-ready.
+    layers : by name. n : number of images. settings : of `calibrate`, as plain values for JSON.
     fingerprint : SHA-256 of network, images and settings, 64 hex digits.
     """
 
@@ -69,22 +69,23 @@ class Calibration:
 
     @property
     def model(self) -> str:
-        """What `weights_digest` says of the network it was made with."""
+        """The `weights_digest` of the network that was calibrated."""
         settings = self.settings.get("inputs", self.settings)
         return str(settings["model"])
 
     @cached_property
     def weights(self) -> dict[str, float]:
-        """What a squared error of each layer's output counts, > 0: sensitivity times positions.
+        """Factors of the squared errors of the layers' outputs, > 0: sensitivity times positions.
 
-        A margin moves by `Σ_p g_p · δ_p`, and `(Σ_p g_p · δ_p)² ≤ P Σ_p (g_p · δ_p)²`: errors of
-        neighbours are alike, and an attack lines them up. Without the factor P layers of many
-        positions are given too little, which costs robust accuracy (measured).
+        A margin changes by `Σ_p g_p · δ_p`, and `(Σ_p g_p · δ_p)² ≤ P Σ_p (g_p · δ_p)²`. Errors
+        at neighbouring positions are similar, and an attack aligns them, so the bound is nearly
+        reached. Without the factor P layers of many positions get too small a share of a budget,
+        which lowers robust accuracy (measured).
         """
         return {n: max(m.sensitivity * m.positions, 1e-30) for n, m in self.layers.items()}
 
-    def weighed_by(self, other: Calibration) -> Calibration:
-        """These inputs' moments with the gradients of another calibration of the same network."""
+    def weighted_by(self, other: Calibration) -> Calibration:
+        """Returns these moments of inputs with the gradients of another calibration."""
         layers = {
             name: replace(m, gradients=other[name].gradients, positions=other[name].positions)
             for name, m in self.layers.items()
@@ -94,7 +95,7 @@ class Calibration:
         return Calibration(layers, self.n, settings, both)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a safetensors file, atomically."""
+        """Writes a safetensors file, atomically."""
         tensors = {
             f"{name}:{part}": getattr(moments, part).contiguous()
             for name, moments in self.layers.items()
@@ -113,7 +114,7 @@ class Calibration:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Calibration:
-        """Read what `save` wrote. Raises DataError where the file is damaged or another's."""
+        """Reads a file of `save`. Raises DataError if it is damaged or of another schema."""
         try:
             with safe_open(path, "pt") as file:
                 head = json.loads(file.metadata()["calibration"])
@@ -153,25 +154,25 @@ def calibrate(
     batch_size: int = BATCH,
     cache: str | os.PathLike[str] | None = None,
     device: str | torch.device | None = None,
-    progress: Progress = None,
+    progress: ProgressFn | None = None,
     cancel: Cancel = None,
 ) -> Calibration:
-    """One pass over images `(N, C, H, W)`: moments and sensitivities of every convolution.
+    """Measures moments and sensitivities of every convolution on images `(N, C, H, W)`.
 
     Parameters
     ----------
     y : labels, for the attack; None for the model's own answers.
-    attack : anything with `bind(model)`: moments and sensitivities of attacked images; None clean.
-    names : the convolutions wanted; None for all that a pass calls.
-    n, seed : the first n of a seeded shuffle; None for all. margin_floor : as in `alpha`.
-    cache : a file that answers where it holds this very calibration, and is written otherwise; a
-        damaged or an outdated one is replaced.
+    attack : an object with `bind(model)`, to measure attacked images; None for clean ones.
+    names : names of convolutions; None for all that a forward pass calls.
+    n, seed : the first n of a seeded shuffle; None for all. margin_floor : as in `compute_alpha`.
+    cache : a file to read this calibration from, if it holds it, and to write it to otherwise; a
+        damaged or outdated file is replaced.
     device : where to compute; the model's device unless given.
-    progress : called with the fraction done. cancel : looked at before every backward pass.
+    progress : called with the finished fraction. cancel : checked before every backward pass.
 
     Raises
     ------
-    DataError, ModelError, PlanError : what was given cannot be used. Cancelled.
+    DataError, ModelError, PlanError : an argument cannot be used. Cancelled : on request.
     """
     if not margin_floor > 0:
         raise DataError(f"margin_floor is {margin_floor}; expected a number above 0.")
@@ -188,9 +189,9 @@ def calibrate(
         "names": list(layers),
     }
     fingerprint = _fingerprint(mine, images, labels, settings)
-    known = None if cache is None else _cached(cache, fingerprint)
-    if known is not None:
-        return known
+    earlier = None if cache is None else _read_cache(cache, fingerprint)
+    if earlier is not None:
+        return earlier
     where = resolve_device(device, mine)
     mine, images = mine.to(where), images.to(dtype_of(mine)).to(where)
     labels = None if labels is None else labels.to(where)
@@ -200,16 +201,16 @@ def calibrate(
     for start in range(0, len(images), batch_size):
         stop_if(cancel)
         part = slice(start, start + batch_size)
-        own = None if labels is None else labels[part]
-        batch = attack_images(mine, images[part], own, attack, seed + start)
-        for turn, met in enumerate(margin_gradients(mine, batch, layers, margin_floor, cancel)):
-            for name, seen in met.items():
-                _add(sums, name, seen, inputs_too=turn == 0)
+        targets = None if labels is None else labels[part]
+        batch = attack_images(mine, images[part], targets, attack, seed + start)
+        gradients = margin_gradients(mine, batch, layers, margin_floor, cancel)
+        for turn, activations in enumerate(gradients):
+            for name, layer in activations.items():
+                _add(sums, name, layer, inputs_too=turn == 0)
                 if turn == 0:
-                    outputs[name] = outputs.get(name, 0.0) + _energy(seen)
-                positions[name] = seen.positions
-        if progress is not None:
-            progress(min(1.0, (start + batch_size) / len(images)))
+                    outputs[name] = outputs.get(name, 0.0) + _energy(layer)
+                positions[name] = layer.positions
+        report(progress, (start + batch_size) / len(images))
     means = {
         n: _means(sums[n], len(images), positions[n], outputs[n] / len(images))
         for n in layers
@@ -222,72 +223,77 @@ def calibrate(
 
 
 def _add(
-    sums: dict[str, list[Tensor]], name: str, seen: LayerActivations, *, inputs_too: bool
+    sums: dict[str, list[Tensor]], name: str, layer: LayerActivations, *, inputs_too: bool
 ) -> None:
-    """Add one batch's moments to a layer's sums."""
-    module = seen.module
+    """Adds one batch's moments to a layer's sums; inputs_too : also those of its inputs."""
+    module = layer.module
     if name not in sums:
         area = module.kernel_size[0] * module.kernel_size[1]
         shapes = ((module.in_channels, area, area), *[(w, w) for w in _widths(module)])
-        sums[name] = [to_float64(seen.inputs[0].new_zeros(shape)) for shape in shapes]
+        sums[name] = [to_float64(layer.inputs[0].new_zeros(shape)) for shape in shapes]
     patch, inputs, gradients = sums[name]
     if inputs_too:
-        for x in seen.inputs:
+        for x in layer.inputs:
             columns = to_float64(patches(module, x).permute(1, 2, 0, 3).flatten(2))  # (C, K², N·P)
             patch += columns @ columns.mT
-            # Under a 1×1 kernel the patches are the inputs that it meets, its stride included.
+            # The patches of a 1×1 kernel are its inputs, subsampled by the stride.
             pointwise = columns.shape[1] == 1
             channels = columns[:, 0] if pointwise else to_float64(x.transpose(0, 1).flatten(1))
             inputs += channels @ channels.T
-    for g in (g for call in seen.gradients for g in call):
+    for g in (g for call in layer.gradients for g in call):
         rows = g.transpose(0, 1).flatten(1)  # (M, N·P)
-        gradients += to_float64(rows @ rows.T) / seen.positions
+        gradients += to_float64(rows @ rows.T) / layer.positions
 
 
 def _widths(module: nn.Conv2d) -> tuple[int, int]:
+    """Returns the numbers of input and output channels."""
     return module.in_channels, module.out_channels
 
 
-def _energy(seen: LayerActivations) -> float:
-    """Squared norm of a layer's outputs in a batch, without the bias."""
-    bias = seen.module.bias
+def _energy(layer: LayerActivations) -> float:
+    """Returns the squared norm of a layer's outputs in a batch, without the bias."""
+    bias = layer.module.bias
     shift = 0.0 if bias is None else bias.detach()[:, None, None]
-    return sum(float((out.detach() - shift).square().sum()) for out in seen.outputs)
+    return sum(float((out.detach() - shift).square().sum()) for out in layer.outputs)
 
 
 def _means(sums: list[Tensor], n: int, positions: int, output: float) -> Moments:
+    """Returns the moments of sums over n images; those of inputs get the patches' trace."""
     patch, inputs, gradients = sums
-    wanted = float(patch.diagonal(dim1=1, dim2=2).sum()) / n
+    patch_trace = float(patch.diagonal(dim1=1, dim2=2).sum()) / n
     trace = float(inputs.trace())
-    scale = wanted / trace if trace else 0.0
+    scale = patch_trace / trace if trace else 0.0
     return Moments(
         (patch / n).cpu(), (inputs * scale).cpu(), (gradients / n).cpu(), positions, output
     )
 
 
-def _cached(path: str | os.PathLike[str], fingerprint: str) -> Calibration | None:
+def _read_cache(path: str | os.PathLike[str], fingerprint: str) -> Calibration | None:
+    """Returns the calibration of this fingerprint in a file, None where there is none."""
     if not Path(path).exists():
         return None
     try:
-        known = Calibration.load(path)
+        found = Calibration.load(path)
     except DataError:
-        return None  # damaged: made again
-    return known if known.fingerprint == fingerprint else None
+        return None  # damaged: computed again
+    return found if found.fingerprint == fingerprint else None
 
 
 def weights_digest(model: nn.Module) -> str:
-    """16 hex digits of the weights of a model's convolutions and linear layers."""
+    """Returns 16 hex digits of the weights of a model's convolutions and linear layers."""
     weighted = ((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear))
     named = ((f"{name}.{part}", t) for name, m in weighted for part, t in m._parameters.items())
     return Digest().tensors(named).hex[:16]
 
 
 def attack_key(attack: object) -> str | None:
-    """What names an attack: its settings, or for one that cannot say them, this very call."""
+    """Returns a text that names an attack: its settings, or a unique one where it has none."""
     if attack is None:
         return None
-    told = getattr(attack, "to_dict", None)
-    return json.dumps(told(), sort_keys=True) if callable(told) else f"{attack!r} {uuid.uuid4()}"
+    to_dict = getattr(attack, "to_dict", None)
+    return (
+        json.dumps(to_dict(), sort_keys=True) if callable(to_dict) else f"{attack!r} {uuid.uuid4()}"
+    )
 
 
 def _fingerprint(model: nn.Module, x: Tensor, y: Tensor | None, settings: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""A network as some images drive it: what they tell, and what it leaves the layers."""
+"""Data-aware settings of a network: images, families, layer weights and labels of plans."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
@@ -18,7 +18,9 @@ from gdws_explorer.network.calibration.margins import AttackLike
 from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.layer import Layer
 from gdws_explorer.network.plans.plan import REFIT, TRAINED
+from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.hashing import Digest
+from gdws_explorer.utils.progress import progress_between
 
 
 def calibrate_clean_and_attacked(
@@ -30,34 +32,34 @@ def calibrate_clean_and_attacked(
     n: int | None,
     seed: int,
     device: str | torch.device | None,
-    progress: Callable[[float], None] | None,
-    cancel: Callable[[], bool] | None,
+    progress: ProgressFn | None,
+    cancel: Cancel,
 ) -> Calibration:
-    """Moments of the clean images, and gradients of those under attack, where there is one."""
+    """Returns the moments of clean images with the gradients of attacked ones.
+
+    Without an attack the gradients are those of the clean images. Arguments as in `calibrate`.
+    """
     passes = 1 if attack is None else 2
 
-    def one(turn: int, under: AttackLike | None) -> Calibration:
-        def say(fraction: float) -> None:
-            if progress is not None:
-                progress((turn + fraction) / passes)
-
+    def one_pass(number: int, under: AttackLike | None) -> Calibration:
+        part = progress_between(progress, number / passes, (number + 1) / passes)
         return calibrate(
-            model, x, y, under, names=names, n=n, seed=seed, device=device, progress=say,
+            model, x, y, under, names=names, n=n, seed=seed, device=device, progress=part,
             cancel=cancel,
         )  # fmt: skip
 
-    clean = one(0, None)
-    return clean if attack is None else clean.weighed_by(one(1, attack))
+    clean = one_pass(0, None)
+    return clean if attack is None else clean.weighted_by(one_pass(1, attack))
 
 
 def images_of(x: object, shape: tuple[int, ...]) -> Tensor:
-    """Images `(N, C, H, W)` for a network of this input shape, as a tensor. Raises DataError."""
+    """Returns images `(N, C, H, W)` of this input shape as a tensor. Raises DataError."""
     try:
         images = x.detach() if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
     except (TypeError, ValueError):
         raise DataError(
-            f"the images are {type(x).__name__}; expected a tensor or an array (N, C, H, W), the "
-            "labels being an argument of their own."
+            f"the images are {type(x).__name__}; expected a tensor or an array (N, C, H, W), "
+            "with the labels as a separate argument."
         ) from None
     if images.ndim != 1 + len(shape) or not len(images) or images.shape[1:] != shape:
         raise DataError(
@@ -70,12 +72,12 @@ def images_of(x: object, shape: tuple[int, ...]) -> Tensor:
 
 
 def labels_of(y: object) -> Tensor | None:
-    """Labels `(N,)` as a tensor, None for None."""
+    """Returns labels `(N,)` as a tensor, None for None."""
     return y if y is None or isinstance(y, Tensor) else torch.as_tensor(np.asarray(y))
 
 
 def check_calibration(calibration: object, model: nn.Module) -> None:
-    """Raise DataError unless it is a calibration of this very model."""
+    """Raises DataError unless it is a calibration of this model with these weights."""
     if not isinstance(calibration, Calibration):
         raise DataError(
             f"the calibration is a {type(calibration).__name__}; expected what "
@@ -83,8 +85,8 @@ def check_calibration(calibration: object, model: nn.Module) -> None:
         )
     if calibration.model != weights_digest(model):
         raise DataError(
-            "the calibration is of another network, or of other weights; make one with "
-            "net.calibrate(images)."
+            "the calibration is of another network, or of other weights; make one of this network "
+            "with net.calibrate(images)."
         )
 
 
@@ -102,21 +104,22 @@ def restrict_families(layer: Layer, model: nn.Module, calibration: Calibration) 
 
 
 def layer_weights(calibration: Calibration, energies: Mapping[str, float]) -> dict[str, float]:
-    """What the layers' errors count, by name: the geometric mean of two opinions (ours).
+    """Returns factors of the layers' errors: the geometric mean of two weights (ours).
 
-    What the margins say alone empties layers at small budgets, where errors are no longer small;
-    errors relative to each output alone know nothing of the decision. energies : of the outputs.
+    The sensitivity of the margins alone leaves some layers almost empty at small budgets, where
+    errors are no longer small. The inverse energy of the output alone ignores the decision.
+    energies : of the outputs, by name.
     """
-    told = calibration.weights
+    sensitivity = calibration.weights
     return {
-        name: (told[name] / (energy or 1.0)) ** 0.5
+        name: (sensitivity[name] / (energy or 1.0)) ** 0.5
         for name, energy in energies.items()
-        if name in told
+        if name in sensitivity
     }
 
 
 def calibration_label(calibration: Calibration, refit: Tensor | None) -> str:
-    """The name of a calibration and of the images to refit on, for plans to carry."""
+    """Returns the label that plans of a calibration carry; refit : images to refit on."""
     name = calibration.fingerprint[:32]
     if refit is None:
         return name
@@ -124,22 +127,22 @@ def calibration_label(calibration: Calibration, refit: Tensor | None) -> str:
 
 
 def source_mismatch(theirs: str | None, ours: str | None) -> str:
-    """Why a plan of one source does not fit a network of another, and what to do."""
+    """Returns the message for a plan and a network view of different labels."""
     if theirs is not None and theirs.startswith(REFIT):
         return (
-            f"the plan is refitted on images ({theirs}), this network is not or on others; use "
-            "net.refitted(images) with the same ones, or take its choices over with "
+            f"the plan is refitted on images ({theirs}), this network is not, or on others; use "
+            "net.refitted(images) with the same images, or use its choices with "
             "net.plan(dict(plan))."
         )
     if theirs is not None and theirs.startswith(TRAINED):
         return (
-            f"the plan's factors were trained ({theirs[:16]}…), this network's were not or are "
-            "others; use net.trained(model) with the trained network."
+            f"the plan's factors were trained ({theirs[:16]}…), this network's were not, or "
+            "otherwise; use net.trained(model) with the trained network."
         )
     if theirs is None:
         return (
-            "the plan is one of the weights alone, this network is calibrated, refitted or "
-            "trained; take its choices over with net.plan(dict(plan))."
+            "the plan is made from the weights alone, this network is calibrated, refitted or "
+            "trained; use its choices with net.plan(dict(plan))."
         )
     here = "is not calibrated" if ours is None else f"has the calibration {ours[:12]}…"
     return (

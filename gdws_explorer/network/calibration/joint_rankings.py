@@ -1,4 +1,4 @@
-"""Joint GDWS ladders of a network's layers, from one pass of some images (ours)."""
+"""Joint GDWS rankings of a network's layers, from one pass of some images (ours)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from gdws_explorer.factorize import gdws_joint
 from gdws_explorer.factorize.conv import patches
 from gdws_explorer.network.calibration.lockstep import LockstepForward
-from gdws_explorer.network.calibration.margins import Progress, convolutions_of
-from gdws_explorer.typing import Cancel
+from gdws_explorer.network.calibration.margins import convolutions_of
+from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import device_of, to_float64
 from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.progress import report
 
-WIDEST = 1200  # numbers in a patch: above, a ladder takes minutes
+WIDEST = 1200  # numbers in a patch: above, a ranking takes minutes
 
 
 def joint_rankings(
@@ -25,16 +26,16 @@ def joint_rankings(
     names: Collection[str],
     *,
     batch_size: int = 64,
-    progress: Progress = None,
+    progress: ProgressFn | None = None,
     cancel: Cancel = None,
 ) -> dict[str, gdws_joint.JointRanking]:
-    """The joint ladder of every named convolution, up to its break-even, by name.
+    """Returns the joint ranking of every named convolution, up to its break-even, by name.
 
-    model : the dense network. x : images `(N, C, H, W)`. A layer's moments of whole patches are
-    dropped once its ladder is made. Left out: layers with groups, patches of more than 1,200
-    numbers (they keep the ladders of single channels), and all calls after a layer's first.
-    Errors are squared errors of the output, summed over the positions, averaged over the images,
-    as a data-aware spectrum's are.
+    model : the dense network. x : images `(N, C, H, W)`. Layers with groups and layers with
+    patches of more than 1,200 numbers are left out; of a layer that is called twice, the first
+    call counts. Errors are squared errors of the output, summed over the positions and averaged
+    over the images, as in a data-aware spectrum. A layer's moments of whole patches are dropped
+    once its ranking is made.
     """
     mine = own_copy(model)
     layers = {
@@ -45,19 +46,19 @@ def joint_rankings(
     found: dict[str, gdws_joint.JointRanking] = {}
     with LockstepForward(
         mine, list(torch.split(x.to(device_of(mine)), batch_size)), layers, {}
-    ) as march:
-        while (here := march.step()) is not None:
+    ) as forward:
+        while (stop := forward.step()) is not None:
             stop_if(cancel)
-            name, inputs = here
+            name, inputs = stop
             if name in found:
                 continue
-            found[name] = _ladder(layers[name], inputs, len(x))
-            if progress is not None:
-                progress(len(found) / len(layers))
+            found[name] = _ranking(layers[name], inputs, len(x))
+            report(progress, len(found) / len(layers))
     return found
 
 
-def _ladder(conv: nn.Conv2d, inputs: list[Tensor], n: int) -> gdws_joint.JointRanking:
+def _ranking(conv: nn.Conv2d, inputs: list[Tensor], n: int) -> gdws_joint.JointRanking:
+    """Returns the ranking of one layer; inputs : of n images, in batches."""
     out, channels, *kernel = conv.weight.shape
     area = kernel[0] * kernel[1]
     moment = to_float64(conv.weight.new_zeros(channels * area, channels * area))

@@ -1,9 +1,9 @@
-"""Batches that walk through a network together, from one layer to the next.
+"""Forward passes of several batches in lockstep: all stop at a layer before any continues.
 
-A method that changes a layer from what all the images show there needs every batch at that layer
-before any goes on. Each batch's forward pass runs in a thread of its own that waits at the wanted
-layers, one thread at a time: the network is passed once, whatever its forward method does, where
-starting again for every layer would cost the square of its depth.
+A method that changes a layer from the activations of all images needs every batch at that layer
+first. Each batch's forward pass runs in its own thread, which waits at the chosen layers; one
+thread runs at a time. The network is passed once, whatever its forward method does. Starting again
+for every layer would cost the square of its depth.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-SUM = "+"  # before a layer's name: where its output is added to something else
+SUM = "+"  # prefix of a layer's name: the stop at the sum that its output enters
 ADDITIONS = ("add", "add_", "__add__", "__iadd__", "__radd__")
 
 
 class LockstepForward:
-    """The forward passes of `model` over `batches`, stopped at some of its modules.
+    """A context of forward passes of `model` over `batches` that stop at some modules.
 
-    before, after : modules by name where the batches stop before (showing the input) or after
-        (showing the output).
-    sums : names out of these. Where such a layer's output, or its BatchNorm's, is added to another
-        branch of the network, the batches stop too, under the name with "+" before it, showing
-        the other branch. The layer is called again after the stop, for it may have changed.
+    before, after : modules by name where the passes stop before the call, with the input, or
+        after it, with the output.
+    sums : some of these names. The passes also stop where such a layer's output, or its
+        BatchNorm's, is added to another branch of the network: with the name after "+", and the
+        other branch. The layer is called again after the stop, because it may have changed.
 
-    A context manager; leaving it ends the passes.
+    Leaving the context ends the passes.
     """
 
     def __init__(
@@ -50,25 +50,25 @@ class LockstepForward:
             *(m.register_forward_pre_hook(_stop_before(name)) for name, m in before.items()),
             *(m.register_forward_hook(_stop_after(name)) for name, m in after.items()),
         ]
-        self._walkers = [_BatchThread(model, batch) for batch in batches]
+        self._threads = [_BatchThread(model, batch) for batch in batches]
 
     def __enter__(self) -> LockstepForward:
-        for walker in self._walkers:
-            walker.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def step(self) -> tuple[str, list[Tensor]] | None:
-        """Walk on to the next stop: its name, and what each batch shows there; None at the end."""
-        met = [walker.step() for walker in self._walkers]
-        first = met[0]
+        """Runs to the next stop; returns its name and every batch's tensor, None at the end."""
+        stops = [thread.step() for thread in self._threads]
+        first = stops[0]
         if first is None:
             return None
-        return first[0], [each[1] for each in met if each is not None]
+        return first[0], [stop[1] for stop in stops if stop is not None]
 
     @property
     def norm(self) -> nn.BatchNorm2d | None:
-        """At a sum: the BatchNorm between the layer and the sum."""
-        branch = self._walkers[0].branch
+        """The BatchNorm between the layer and the sum, at a stop of a sum."""
+        branch = self._threads[0].branch
         return None if branch is None else branch.norm
 
     def __exit__(
@@ -77,19 +77,19 @@ class LockstepForward:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for walker in self._walkers:
-            walker.end()
+        for thread in self._threads:
+            thread.end()
         for hook in self._hooks:
             hook.remove()
 
 
 class _StopForward(BaseException):
-    """Ends a walker's forward pass early."""
+    """Raised inside a batch's forward pass to end it early."""
 
 
 @dataclass
 class ResidualBranch:
-    """A layer's output on its way to a sum, through a BatchNorm or not."""
+    """A layer's output before it enters a sum, possibly through a BatchNorm."""
 
     name: str
     module: nn.Module
@@ -97,43 +97,49 @@ class ResidualBranch:
     out: Tensor
     norm: nn.BatchNorm2d | None = None
 
-    def again(self) -> Tensor:
-        """The same once more, the layer having changed."""
+    def recompute(self) -> Tensor:
+        """Returns the output of the layer as it is now."""
         out = self.module(self.x)
         return out if self.norm is None else self.norm(out)  # type: ignore[no-any-return]
 
 
 class _Sums(TorchFunctionMode):
-    """Looks at every addition of a walker's forward pass."""
+    """A context that shows every addition of a forward pass to its thread."""
 
-    def __init__(self, walker: _BatchThread) -> None:
+    def __init__(self, thread: _BatchThread) -> None:
         super().__init__()
-        self._walker = walker
+        self._thread = thread
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if getattr(func, "__name__", "") in ADDITIONS and len(args) == 2 and not kwargs:
-            args = self._walker.at_sum(args)
+            args = self._thread.at_sum(args)
         return func(*args, **(kwargs or {}))
 
 
 class _BatchThread(threading.Thread):
+    """The forward pass of one batch, which runs from stop to stop.
+
+    branch : at a stop of a sum, the branch of the layer; None elsewhere.
+    """
+
     def __init__(self, model: nn.Module, batch: Tensor) -> None:
         super().__init__(daemon=True)
         self._model = model
         self._batch = batch
         self._go = threading.Semaphore(0)
-        self._there = threading.Semaphore(0)
-        self._met: tuple[str, Tensor] | None = None
+        self._stopped = threading.Semaphore(0)
+        self._stop_at: tuple[str, Tensor] | None = None
         self._branches: dict[int, ResidualBranch] = {}
         self.branch: ResidualBranch | None = None
-        self._again = False
+        self._recomputing = False
         self._error: BaseException | None = None
         self._ending = False
         self._done = False
 
     def run(self) -> None:
+        """Runs the forward pass."""
         self._go.acquire()
         try:
             if not self._ending:
@@ -141,35 +147,35 @@ class _BatchThread(threading.Thread):
                     self._model(self._batch)
         except _StopForward:
             pass
-        except BaseException as error:  # raised where the step was asked for
+        except BaseException as error:  # raised by `step`, in the caller's thread
             self._error = error
-        self._met, self._done = None, True
-        self._there.release()
+        self._stop_at, self._done = None, True
+        self._stopped.release()
 
     def show(self, name: str, tensor: Tensor) -> None:
-        """Wait at a stop (called by the hooks, in this thread)."""
-        if self._again:
+        """Waits at a stop; the hooks call it in this thread."""
+        if self._recomputing:
             return
-        self._met = name, tensor
-        self._there.release()
+        self._stop_at = name, tensor
+        self._stopped.release()
         self._go.acquire()
         if self._ending:
             raise _StopForward
 
     def follow(self, branch: ResidualBranch) -> None:
-        """Remember a layer's output until it is added to something."""
-        if not self._again:
+        """Stores a layer's output until it enters a sum."""
+        if not self._recomputing:
             self._branches[id(branch.out)] = branch
 
     def follow_norm(self, norm: nn.BatchNorm2d, x: Tensor, out: Tensor) -> None:
-        """The same behind a BatchNorm."""
-        branch = None if self._again else self._branches.pop(id(x), None)
+        """Replaces a stored output by that of the BatchNorm after it."""
+        branch = None if self._recomputing else self._branches.pop(id(x), None)
         if branch is not None and branch.norm is None:
             branch.norm, branch.out = norm, out
             self._branches[id(out)] = branch
 
     def at_sum(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The summands, of which one may be a branch: stop, then take it once more."""
+        """Returns the summands; if one is a stored output, stops and recomputes it."""
         places = [i for i in (0, 1) if id(args[i]) in self._branches]
         if not places or not all(isinstance(a, Tensor) for a in args):
             return args
@@ -178,57 +184,66 @@ class _BatchThread(threading.Thread):
         self.branch = branch
         self.show(SUM + branch.name, args[1 - place])
         self.branch = None
-        self._again = True
-        new = branch.again()
-        self._again = False
+        self._recomputing = True
+        new = branch.recompute()
+        self._recomputing = False
         return (new, args[1]) if place == 0 else (args[0], new)
 
     def step(self) -> tuple[str, Tensor] | None:
+        """Runs to the next stop; called in the caller's thread."""
         if self._done:
             return None
         self._go.release()
-        self._there.acquire()
+        self._stopped.acquire()
         if self._error is not None:
             raise self._error
-        return self._met
+        return self._stop_at
 
     def end(self) -> None:
+        """Ends the forward pass and waits for the thread."""
         self._ending = True
         if self.is_alive():
             self._go.release()
             self.join()
-        self._met = None
+        self._stop_at = None
         self._branches.clear()
 
 
 def _follow(name: str) -> Callable[..., None]:
+    """Returns a forward hook that stores a layer's output."""
+
     def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        walker = threading.current_thread()
-        if isinstance(walker, _BatchThread):
-            walker.follow(ResidualBranch(name, module, inputs[0], output))
+        thread = threading.current_thread()
+        if isinstance(thread, _BatchThread):
+            thread.follow(ResidualBranch(name, module, inputs[0], output))
 
     return hook
 
 
 def _follow_norm(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-    walker = threading.current_thread()
-    if isinstance(walker, _BatchThread) and isinstance(module, nn.BatchNorm2d):
-        walker.follow_norm(module, inputs[0], output)
+    """Follows a stored output through a BatchNorm; a forward hook."""
+    thread = threading.current_thread()
+    if isinstance(thread, _BatchThread) and isinstance(module, nn.BatchNorm2d):
+        thread.follow_norm(module, inputs[0], output)
 
 
 def _stop_before(name: str) -> Callable[..., None]:
+    """Returns a forward pre-hook that stops with the module's input."""
+
     def hook(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        walker = threading.current_thread()
-        if isinstance(walker, _BatchThread):
-            walker.show(name, inputs[0])
+        thread = threading.current_thread()
+        if isinstance(thread, _BatchThread):
+            thread.show(name, inputs[0])
 
     return hook
 
 
 def _stop_after(name: str) -> Callable[..., None]:
+    """Returns a forward hook that stops with the module's output."""
+
     def hook(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:
-        walker = threading.current_thread()
-        if isinstance(walker, _BatchThread):
-            walker.show(name, output)
+        thread = threading.current_thread()
+        if isinstance(thread, _BatchThread):
+            thread.show(name, output)
 
     return hook

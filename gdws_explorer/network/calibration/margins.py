@@ -1,9 +1,9 @@
 """Gradients of the normalised margins at the outputs of a network's convolutions.
 
-An image's decision changes towards class j when the margin `z_top − z_j` is used up. Dbouk &
+An image's decision changes to class j when the margin `z_top − z_j` falls to zero. Dbouk &
 Shanbhag (NeurIPS 2021, eq. 8) measure a layer by `Σ_{j≠top} ‖∂(z_top − z_j)‖² / (2 (z_top −
-z_j)²)`: the squared gradients of margins divided by √2 times their own size. They are taken here
-for a whole batch at once: the sum of a batch's margins has every image's own gradient.
+z_j)²)`: the squared gradients of the margins divided by √2 times the margin. One backward pass
+serves a whole batch: the gradient of the sum of margins holds every image's gradient.
 """
 
 from __future__ import annotations
@@ -18,31 +18,30 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import DataError, ModelError, PlanError
 from gdws_explorer.network.surgery import with_layers
-from gdws_explorer.typing import Cancel
+from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import cast_like, to_float64
 from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.progress import report
 from gdws_explorer.utils.rng import exclusive_rng
 
-Progress = Callable[[float], None] | None
-
-MEMORY = 1 << 26  # numbers in the gradients held at once: 256 MB in float32
-BATCH = 16  # larger ones leave the cache
+MEMORY = 1 << 26  # numbers in the gradients of one step: 256 MB in float32
+BATCH = 16  # images; larger batches do not fit in the processor's cache
 
 
 class AttackLike(Protocol):
-    """What attacks images: the specifications of the robust room, or anybody's."""
+    """An attack: a specification of the robust room, or any object with `bind`."""
 
     def bind(self, model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-        """The function that turns images and labels into attacked images."""
+        """Returns a function of images and labels that returns attacked images."""
 
 
 @dataclass
 class LayerActivations:
-    """What one layer met in one batch, a list entry for every call of it.
+    """Inputs, outputs and gradients of one layer in one batch, with an entry for every call.
 
-    inputs : `(N, C, H, W)`. outputs : `(N, M, H', W')`. gradients : of J margins at the output,
-    J tensors `(N, M, H', W')`.
+    inputs : `(N, C, H, W)`. outputs : `(N, M, H', W')`. gradients : of J margins with respect to
+    the output, J tensors `(N, M, H', W')`.
     """
 
     module: nn.Conv2d
@@ -52,23 +51,26 @@ class LayerActivations:
 
     @property
     def positions(self) -> int:
-        """Of the output, summed over the calls."""
+        """Positions of the output, summed over the calls."""
         return sum(call[0].shape[2:].numel() for call in self.gradients)
 
 
 def convolutions_of(model: nn.Module, names: Collection[str] | None) -> dict[str, nn.Conv2d]:
-    """The convolutions of `model` by name; None for all. Raises PlanError for other names."""
+    """Returns the convolutions of `model` by name; None for all. Raises PlanError."""
     every = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
     if names is None:
         return every
     for name in names:
         if name not in every:
-            raise PlanError(f"{name!r} is no nn.Conv2d of the network; it has {', '.join(every)}.")
+            raise PlanError(f"the network has no nn.Conv2d {name!r}; it has {', '.join(every)}.")
     return {name: every[name] for name in names}
 
 
 def sample_images(data: object, n: int | None, seed: int) -> tuple[Tensor, Tensor | None]:
-    """The first n images of a seeded shuffle, and their labels where `data` has them."""
+    """Returns the first n images of a seeded shuffle, with labels where `data` has them.
+
+    data : images, or (images, labels). n : None for all, in their order. Raises DataError.
+    """
     x, y = data if isinstance(data, tuple | list) else (data, None)
     x = torch.as_tensor(x)
     y = None if y is None else torch.as_tensor(y)
@@ -89,26 +91,26 @@ def sample_images(data: object, n: int | None, seed: int) -> tuple[Tensor, Tenso
 
 @contextmanager
 def differentiable() -> Iterator[None]:
-    """Gradients can be taken inside, whatever mode the caller is in; decorates functions too."""
+    """Allows gradients inside, whatever mode the caller is in; also a decorator."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:
-    """A copy in eval mode whose parameters need no gradient, made for many backward passes."""
+    """Returns a copy in eval mode without parameter gradients, for many backward passes."""
     mine = with_layers(own_copy(model), lambda _name, module: _Affine.of(module)).eval()
     return mine.to(memory_format=torch.channels_last)  # type: ignore[no-any-return,call-overload]
 
 
 class _Affine(nn.Module):
-    """What a BatchNorm is in eval mode; torch's own takes longer backwards than a convolution."""
+    """A BatchNorm in eval mode; torch's own takes longer backwards than a convolution."""
 
     scale: Tensor
     shift: Tensor
 
     @classmethod
     def of(cls, module: nn.Module) -> _Affine | None:
-        """None for anything else, and for one that takes its statistics from the batch."""
+        """Returns None for other modules, and where the batch gives the statistics."""
         if type(module) is not nn.BatchNorm2d or module.running_var is None:
             return None
         assert module.running_mean is not None
@@ -118,15 +120,15 @@ class _Affine(nn.Module):
         shift = -to_float64(module.running_mean) * scale
         if module.bias is not None:
             shift = shift + to_float64(module.bias)
-        mine = cls()
+        affine = cls()
         for name, numbers in (("scale", scale), ("shift", shift)):
-            mine.register_buffer(
+            affine.register_buffer(
                 name, cast_like(module.running_var, numbers.detach())[:, None, None]
             )
-        return mine
+        return affine
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(N, C, H, W)`, channel by channel."""
+        """Scales and shifts `(N, C, H, W)`, channel by channel."""
         return x * self.scale + self.shift
 
 
@@ -137,18 +139,19 @@ def attack_images(
     attack: AttackLike | None,
     seed: int = 0,
     cancel: Cancel = None,
-    progress: Progress = None,
+    progress: ProgressFn | None = None,
     batch: int = 64,
 ) -> Tensor:
-    """The images as `attack` makes them (None: as they are); the random state stays as it was.
+    """Returns attacked images; torch's random state does not change.
 
-    model : a frozen copy. y : labels; None for the model's own answers.
+    model : a frozen copy. y : labels; None for the model's own answers. attack : None returns the
+    images unchanged.
     """
     if attack is None:
         return x
     parts = []
     with differentiable():
-        strike = attack.bind(model)
+        perturb = attack.bind(model)
         for start in range(0, len(x), batch):
             stop_if(cancel)
             part = x[start : start + batch]
@@ -156,9 +159,8 @@ def attack_images(
                 labels = model(part).argmax(1) if y is None else y[start : start + batch]
             with exclusive_rng(x.device):
                 torch.manual_seed(seed + start)
-                parts.append(strike(part, labels).detach())
-            if progress is not None:
-                progress(min(1.0, (start + batch) / len(x)))
+                parts.append(perturb(part, labels).detach())
+            report(progress, (start + batch) / len(x))
     return torch.cat(parts)
 
 
@@ -170,26 +172,29 @@ def margin_gradients(
     cancel: Cancel = None,
     memory: int = MEMORY,
 ) -> Iterator[dict[str, LayerActivations]]:
-    """Forward once, then one backward pass for every class but the top one of each image.
+    """Yields the layers' activations with gradients of all margins, some classes at a time.
 
-    model : a frozen copy. layers : its convolutions by name. floor : margins are taken at least
-    this large. To be used inside `differentiable`. Yields what the layers met, with as many
-    classes at a time as `memory` holds; inputs are the same every time. Layers that the pass does
-    not call are left out.
+    One forward pass, then one backward pass for every class but the top one of each image. To be
+    used inside `differentiable`. Layers that the pass does not call are left out.
+
+    model : a frozen copy. layers : its convolutions by name. floor : smaller margins are raised to
+    it. memory : numbers that the gradients of one yield may have; inputs are the same every time.
     """
-    met = {name: LayerActivations(module) for name, module in layers.items()}
-    with _recording(met):
+    activations = {name: LayerActivations(module) for name, module in layers.items()}
+    with _recording(activations):
         scores = model(x.detach().clone().requires_grad_())
     if not isinstance(scores, Tensor) or scores.ndim != 2 or scores.shape[1] < 2:
-        raise ModelError("the model's answer is not a table of scores (N, classes ≥ 2).")
-    met = {name: seen for name, seen in met.items() if seen.outputs}
-    for name, seen in met.items():
-        if any(len(out) != len(x) for out in seen.outputs):
+        raise ModelError(
+            "the model does not return scores; expected a tensor (N, classes) of 2 or more classes."
+        )
+    activations = {name: layer for name, layer in activations.items() if layer.outputs}
+    for name, layer in activations.items():
+        if any(len(out) != len(x) for out in layer.outputs):
             raise ModelError(
-                f"{name} meets a batch of {len(seen.outputs[0])} for {len(x)} images; "
+                f"{name} is called with a batch of {len(layer.outputs[0])} for {len(x)} images; "
                 "expected one row for every image."
             )
-    outputs = [out for seen in met.values() for out in seen.outputs]
+    outputs = [out for layer in activations.values() for out in layer.outputs]
     order = scores.argsort(dim=1, descending=True, stable=True)
     sorted_scores = scores.gather(1, order)
     margins = sorted_scores[:, :1] - sorted_scores[:, 1:]
@@ -206,24 +211,27 @@ def margin_gradients(
                 )
             )
         by_call = iter([list(same) for same in zip(*rows, strict=True)])
-        for seen in met.values():
-            seen.gradients = [next(by_call) for _ in seen.outputs]
-        yield met
+        for layer in activations.values():
+            layer.gradients = [next(by_call) for _ in layer.outputs]
+        yield activations
 
 
 @contextmanager
-def _recording(met: Mapping[str, LayerActivations]) -> Iterator[None]:
+def _recording(activations: Mapping[str, LayerActivations]) -> Iterator[None]:
+    """Records inputs and outputs of the layers in a forward pass."""
     with ExitStack() as hooks:
-        for seen in met.values():
-            hook = seen.module.register_forward_hook(_note(seen))
+        for layer in activations.values():
+            hook = layer.module.register_forward_hook(_recorder(layer))
             hooks.callback(hook.remove)
         yield
 
 
-def _note(seen: LayerActivations) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
-    def note(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        seen.inputs.append(inputs[0].detach().clone())
-        seen.outputs.append(output)
-        return output.clone()  # what follows may work in place
+def _recorder(layer: LayerActivations) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
+    """Returns a forward hook that records a layer's inputs and outputs."""
 
-    return note
+    def record(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        layer.inputs.append(inputs[0].detach().clone())
+        layer.outputs.append(output)
+        return output.clone()  # later operations may work in place
+
+    return record

@@ -1,4 +1,4 @@
-"""Time a network and its layers, dense and factorised, as the network calls them."""
+"""Times a network and its layers, dense and factorised, as the network calls them."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gdws_explorer.errors import ModelError, PlanError
+from gdws_explorer.errors import ModelError
 from gdws_explorer.factorize.conv import geometry_of
 from gdws_explorer.factorize.gdws import GDWSConv2d
-from gdws_explorer.network.calibration.margins import Progress
 from gdws_explorer.network.latency.latency import (
     LatencyCurve,
     LatencyTable,
     LayerTimes,
     Spread,
 )
-from gdws_explorer.network.plans.families import FAMILIES
+from gdws_explorer.network.plans.families import FAMILIES, FamilyLike, family_names
 from gdws_explorer.network.plans.layer import Layer
-from gdws_explorer.typing import Cancel
+from gdws_explorer.typing import Cancel, FloatArray, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.checks import checked_whole
 from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.progress import report
 from gdws_explorer.utils.rng import exclusive_rng
 from gdws_explorer.utils.threads import torch_threads
 
-PAST = 1.5  # times the dense layer's MACs: where a grid of one rank ends
-WARM_UP = 2  # untimed runs of everything that is timed
-LOOPS = 10  # runs per timing on an accelerator, which works through a queue
+GRID_END = 1.5  # MACs at the end of a grid of one rank, relative to the dense layer
+WARM_UP = 2  # untimed runs of every module
+LOOPS = 10  # runs per timing on an accelerator, which works asynchronously
 
-Floats = NDArray[np.float64]
 Grid = tuple[tuple[int, ...], ...]
 
 
 class _Input(NamedTuple):
+    """Shape, type and memory format of a layer's input."""
+
     shape: tuple[int, ...]
     dtype: torch.dtype
     channels_last: bool
 
 
 class _Work(NamedTuple):
-    """A layer to be timed for all of equal signature: its module, and the inputs of its calls."""
+    """One layer to be timed for all layers of equal signature, with the inputs of its calls."""
 
     layer: Layer
     module: nn.Conv2d | nn.Linear
@@ -68,55 +68,54 @@ def measure_layers(
     *,
     batch: int = 1,
     threads: int | None = None,
-    families: Collection[str] | None = None,
+    families: Collection[FamilyLike] | None = None,
     points: int = 6,
     pairs: int = 4,
     repeats: int = 9,
     step: int | None = None,
-    progress: Progress = None,
+    progress: ProgressFn | None = None,
     cancel: Cancel = None,
 ) -> LatencyTable:
-    """Time a network and its layers, dense and factorised, on the device it is on.
+    """Times a network and its layers, dense and factorised, on the network's device.
 
     Parameters
     ----------
     model, example, layers, fingerprint : of the dense network; example `(1, C, H, W)`.
-    batch : images at once. threads : torch's, put back afterwards; None leaves them.
-    families : of FAMILIES; None for all. points : ranks per family; pairs : per rank of Tucker-2.
-    repeats : timed runs, whose median counts. step : channels that the device works on at once,
-    see Curve; None for those of the processor, 1 for a straight line between the measured ranks.
-    progress : called with the fraction done. cancel : looked at before every run.
+    batch : images at once. threads : of torch, restored afterwards; None leaves them unchanged.
+    families : names or classes of choices; None for all. points : ranks per family; pairs : ranks
+    per axis of Tucker-2.
+    repeats : timed runs, whose median is taken. step : channels that the device works on at once,
+    see LatencyCurve; None for those of the processor, 1 for straight lines between the measured
+    ranks. progress : called with the finished fraction. cancel : checked before every run.
 
     Raises
     ------
     DataError, PlanError : a number or a family cannot be used. ModelError : the model does not
-    take the batch. Cancelled.
+    take the batch. Cancelled : on request.
     """
     numbers = {"batch": (batch, 1), "points": (points, 2), "pairs": (pairs, 2)}
     numbers |= {"repeats": (repeats, 1), "step": (1 if step is None else step, 1)}
     numbers["threads"] = (1 if threads is None else threads, 1)
-    for what, (value, least) in numbers.items():
-        checked_whole(what, value, least)
-    allowed = tuple(FAMILIES) if families is None else tuple(families)
-    if isinstance(families, str) or not set(allowed) <= set(FAMILIES):
-        raise PlanError(f"families is {families!r}; expected names out of {tuple(FAMILIES)}.")
-    mine, images = own_copy(model), torch.cat([example] * batch)
+    for name, (value, least) in numbers.items():
+        checked_whole(name, value, least)
+    allowed = family_names(families)
+    copy, images = own_copy(model), torch.cat([example] * batch)
     clock, step = _Clock(progress, cancel), step or _step(images.device)
     times: dict[str, LayerTimes] = {}
     with torch_threads(threads), exclusive_rng(images.device), torch.inference_mode():
-        works = _works(mine, images, layers, allowed)
+        works = _works(copy, images, layers, allowed)
         clock.steps += 2 * sum(len(work.families) for work, _ in works)
-        network = clock.rounds([mine], [images], repeats)[:, 0].tolist()
+        network = clock.rounds([copy], [images], repeats)[:, 0].tolist()
         for work, alike in works:
             inputs = [_filled(x, images.device) for x in work.inputs]
-            met = {}
-            for one in work.families:
-                # Here, so that drift hits it as well.
-                network += clock.rounds([mine], [images], 1)[:, 0].tolist()
-                grid = _grid(work.layer, one, points, pairs, step)
-                made = [_made(work.module, one, place) for place in itertools.product(*grid)]
-                met[one] = grid, clock.rounds([work.module, *made], inputs, repeats)
-            times |= {name: _times(met, calls, step) for name, calls in alike.items()}
+            runs = {}
+            for family in work.families:
+                # Between the layers, so that drift of the machine affects the network too.
+                network += clock.rounds([copy], [images], 1)[:, 0].tolist()
+                grid = _grid(work.layer, family, points, pairs, step)
+                made = [_made(work.module, family, ranks) for ranks in itertools.product(*grid)]
+                runs[family] = grid, clock.rounds([work.module, *made], inputs, repeats)
+            times |= {name: _times(runs, calls, step) for name, calls in alike.items()}
         low, median, high = np.quantile(network, [0.25, 0.5, 0.75]).tolist()
         device, threads = str(images.device), torch.get_num_threads()
         machine, spread = _machine(images.device), Spread(low, high, len(network))
@@ -125,19 +124,19 @@ def measure_layers(
 
 
 class _Clock:
-    """Times modules in turns, with progress in equal steps, until it is told to stop."""
+    """Times modules in turns, with progress in equal steps, until it is cancelled."""
 
-    def __init__(self, progress: Progress, cancel: Cancel) -> None:
+    def __init__(self, progress: ProgressFn | None, cancel: Cancel) -> None:
         self.steps, self._done = 1, 0
         self._progress, self._cancel = progress, cancel
 
     def rounds(
         self, modules: Sequence[nn.Module], inputs: Sequence[Tensor], repeats: int
-    ) -> Floats:
-        """The ms of every module in every round, `(repeats, n)`.
+    ) -> FloatArray:
+        """Returns the ms of every module in every round, `(repeats, n)`.
 
-        A round goes from the smallest to the largest, the next one back: what follows something
-        much larger finds the processor's cache emptied, which made it up to a third slower.
+        A round goes from the smallest module to the largest, the next one back. After a much
+        larger module the processor's cache is empty, which made a module up to a third slower.
         """
         rows = np.empty((WARM_UP + repeats, len(modules)))
         sizes = [sum(p.numel() for p in module.parameters()) for module in modules]
@@ -147,14 +146,13 @@ class _Clock:
                 stop_if(self._cancel)
                 row[i] = _ms(modules[i], inputs)
             order.reverse()
-            if self._progress is not None:
-                self._progress((self._done + turn / len(rows)) / self.steps)
+            report(self._progress, (self._done + turn / len(rows)) / self.steps)
         self._done += 1
         return rows[WARM_UP:]
 
 
 def _ms(module: nn.Module, inputs: Sequence[Tensor]) -> float:
-    """The ms of one run of a module on each of its inputs."""
+    """Returns the ms of one run of a module on all of its inputs."""
     device = inputs[0].device
     loops = 1 if device.type == "cpu" else LOOPS
     wait = torch.accelerator.synchronize if device.type != "cpu" else lambda _: None
@@ -170,16 +168,19 @@ def _ms(module: nn.Module, inputs: Sequence[Tensor]) -> float:
 def _works(
     model: nn.Module, images: Tensor, layers: Sequence[Layer], allowed: Collection[str]
 ) -> list[tuple[_Work, dict[str, int]]]:
-    """What is to be timed, and the layers it stands for: how often each does the same."""
-    met = _inputs(model, images, [layer.name for layer in layers if layer.families])
+    """Returns the layers to time, each with all layers of equal signature.
+
+    The numbers are how often each of these layers does the same work.
+    """
+    inputs_of = _inputs(model, images, [layer.name for layer in layers if layer.families])
     works: dict[object, tuple[_Work, dict[str, int]]] = {}
     for layer in layers:
-        families = tuple(one for one in layer.families if one in allowed)
+        families = tuple(family for family in layer.families if family in allowed)
         if not families:
             continue
         module = model.get_submodule(layer.name)
         assert isinstance(module, nn.Conv2d | nn.Linear)
-        calls = Counter(met[layer.name])
+        calls = Counter(inputs_of[layer.name])
         times = math.gcd(*calls.values())
         inputs = tuple(x for x, n in calls.items() for _ in range(n // times))
         key = (_signature(module), families, inputs)
@@ -188,20 +189,20 @@ def _works(
 
 
 def _inputs(model: nn.Module, images: Tensor, names: Iterable[str]) -> dict[str, list[_Input]]:
-    """What every layer is called with in one pass, in call order."""
-    met: dict[str, list[_Input]] = {name: [] for name in names}
+    """Returns the inputs of every layer in one pass, in call order."""
+    found: dict[str, list[_Input]] = {name: [] for name in names}
 
-    def note(name: str, given: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def record(name: str, given: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         x = given[0] if given else kwargs["input"]
         last = x.ndim == 4 and not x.is_contiguous()
         last = last and x.is_contiguous(memory_format=torch.channels_last)
-        met[name].append(_Input(tuple(x.shape), x.dtype, last))
+        found[name].append(_Input(tuple(x.shape), x.dtype, last))
 
     hooks = [
         model.get_submodule(name).register_forward_pre_hook(
-            lambda _m, given, kwargs, name=name: note(name, given, kwargs), with_kwargs=True
+            lambda _m, given, kwargs, name=name: record(name, given, kwargs), with_kwargs=True
         )
-        for name in met
+        for name in found
     ]
     try:
         model(images)
@@ -213,44 +214,48 @@ def _inputs(model: nn.Module, images: Tensor, names: Iterable[str]) -> dict[str,
     finally:
         for hook in hooks:
             hook.remove()
-    return met
+    return found
 
 
 def _signature(module: nn.Conv2d | nn.Linear) -> object:
-    """What decides how long a layer takes, its inputs aside."""
+    """Returns all that determines a layer's time, except for its inputs."""
     weight, conv = module.weight, module if isinstance(module, nn.Conv2d) else None
     geometry = (*geometry_of(conv).values(), getattr(conv, "groups", 1))
     return geometry, weight.shape, weight.stride(), weight.dtype, module.bias is None
 
 
-def _grid(layer: Layer, one: str, points: int, pairs: int, step: int) -> Grid:
-    """The ranks to measure along each axis."""
-    method = FAMILIES[one]
+def _grid(layer: Layer, family: str, points: int, pairs: int, step: int) -> Grid:
+    """Returns the ranks to measure along each axis."""
+    method = FAMILIES[family]
     if len(method.ranks) > 1:
         return tuple(_halves(most, pairs, step) for most in layer.weight_shape[:2])
-    most = max(2, int(PAST * layer.macs / method.cost(layer, 1).macs))
+    most = max(2, int(GRID_END * layer.macs / method.cost(layer, 1).macs))
     return (_halves(step * math.ceil(most / step), points, step),)
 
 
 def _halves(most: int, n: int, step: int) -> tuple[int, ...]:
-    """1, and halves of the most, where plans are: n multiples of the step, or fewer."""
+    """Returns 1, the largest rank and halves of it: at most n multiples of the step.
+
+    Plans use small ranks more often than large ones.
+    """
     halves = (step * math.ceil(most / 2**k / step) for k in range(n - 1))
     return tuple(sorted({1, *(min(most, half) for half in halves)}))
 
 
 def _step(device: torch.device) -> int:
-    """The channels of a block: the float32 numbers in one of the processor's registers."""
+    """Returns the channels of a block: the float32 numbers in a register of the processor."""
     capability = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else ""
     return {"AVX512": 16, "AVX2": 8}.get(capability, 1)
 
 
-def _made(module: nn.Module, one: str, place: tuple[int, ...]) -> nn.Module:
-    """The factorised layer of these ranks, with small random weights.
+def _made(module: nn.Module, family: str, ranks: tuple[int, ...]) -> nn.Module:
+    """Returns the factorised layer of these ranks, with small random weights.
 
-    Zeros are up to a tenth faster. GDWS takes its kernels evenly from all channels.
+    Weights of zero would be up to a tenth faster. The GDWS kernels are spread evenly over the
+    channels.
     """
-    method = FAMILIES[one]
-    made = method.empty(module, method.choice(*place)).eval().requires_grad_(False)
+    method = FAMILIES[family]
+    made = method.empty(module, method.choice(*ranks)).eval().requires_grad_(False)
     for parameter in made.parameters():
         scale = parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 1.0
         parameter.normal_(0, scale, generator=_generator(parameter.device))
@@ -261,30 +266,31 @@ def _made(module: nn.Module, one: str, place: tuple[int, ...]) -> nn.Module:
 
 
 def _filled(given: _Input, device: torch.device) -> Tensor:
+    """Returns a random input of this shape, type and memory format."""
     x = torch.empty(given.shape, dtype=given.dtype, device=device)
     x.normal_(generator=_generator(device))
     return x.to(memory_format=torch.channels_last) if given.channels_last else x
 
 
 def _generator(device: torch.device) -> torch.Generator:
-    """One of its own: the global random state stays as it was."""
+    """Returns a separate generator, so that torch's random state does not change."""
     return torch.Generator(device).manual_seed(0)
 
 
-def _times(met: Mapping[str, tuple[Grid, Floats]], calls: int, step: int) -> LayerTimes:
-    """Medians over the rounds, of the dense layer (first in each) over those of all families."""
-    dense = float(np.median(np.concatenate([rows[:, 0] for _, rows in met.values()])))
+def _times(runs: Mapping[str, tuple[Grid, FloatArray]], calls: int, step: int) -> LayerTimes:
+    """Returns medians over the rounds; the dense layer's (column 0) over those of all families."""
+    dense = float(np.median(np.concatenate([rows[:, 0] for _, rows in runs.values()])))
     curves = {}
-    for one, (grid, rows) in met.items():
+    for family, (grid, rows) in runs.items():
         ms = calls * np.median(rows[:, 1:], axis=0).reshape([len(axis) for axis in grid])
         for axis in range(len(grid)):
-            ms = np.maximum.accumulate(ms, axis)  # more ranks are never reckoned faster
-        curves[one] = LatencyCurve(grid, tuple(ms.ravel().tolist()), step)
+            ms = np.maximum.accumulate(ms, axis)  # more ranks are never faster
+        curves[family] = LatencyCurve(grid, tuple(ms.ravel().tolist()), step)
     return LayerTimes(calls * dense, curves)
 
 
 def _machine(device: torch.device) -> dict[str, str]:
-    """The processor's name where CUDA or Linux says it, else its architecture; versions."""
+    """Returns the processor's name, from CUDA or Linux, else its architecture, and versions."""
     names = [platform.machine()]
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

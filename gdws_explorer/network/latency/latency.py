@@ -1,8 +1,8 @@
 """Milliseconds of a network's layers under every choice, from a measured grid of ranks.
 
-MACs do not say how long a layer takes: three small layers can be slower than one large one. So
-`timing.measure` runs every layer dense and factorised at a few ranks; what lies between is
-interpolated here.
+MACs do not determine time: three small layers can be slower than one large one. So
+`measure_layers` runs every layer, dense and factorised, at a few ranks, and the times between them
+are interpolated here.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gdws_explorer.errors import BudgetError, DataError, PlanError
 from gdws_explorer.network.plans.choices import Choice, Dense, family_of, ranks_of
+from gdws_explorer.network.plans.families import FamilyLike, family_name
+from gdws_explorer.typing import FloatArray, IntArray
 from gdws_explorer.utils import files
 
 SCHEMA = 1
 
-Floats = NDArray[np.float64]
 Ms = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rank = Annotated[int, Field(ge=1)]
 
@@ -37,8 +38,9 @@ class LatencyCurve:
     """Milliseconds over a grid of ranks, one axis for every rank of the family.
 
     ranks : rising, along each axis. ms : at every point of the grid, the last axis fastest; never
-    falling along an axis. step : processors work on blocks of channels, 16 with AVX-512: rank 17
-    takes as long as 32, up to twice as long as 16. So ranks are rounded up to a multiple of it.
+    falling along an axis. step : ranks are rounded up to a multiple of it, because processors work
+    on blocks of channels: with AVX-512 (16 channels) rank 17 takes as long as 32, which is up to
+    twice as long as 16.
     """
 
     ranks: tuple[tuple[Rank, ...], ...]
@@ -47,36 +49,40 @@ class LatencyCurve:
 
     def __post_init__(self) -> None:
         if not self.ranks or not all(axis and _rising(axis) for axis in self.ranks):
-            raise ValueError("the ranks do not rise")
+            raise ValueError("the ranks do not rise along each axis")
         if len(self.ms) != math.prod(map(len, self.ranks)):
-            raise ValueError(f"there are {len(self.ms)} times for {self.ranks}")
+            raise ValueError(
+                f"there are {len(self.ms)} times for the ranks {self.ranks}; expected "
+                f"{math.prod(map(len, self.ranks))}"
+            )
 
-    def __call__(self, *wanted: ArrayLike) -> Any:
-        """The ms of ranks (a float), or of arrays of them (an array): piecewise linear.
+    def __call__(self, *ranks: ArrayLike) -> Any:
+        """Returns the ms of ranks, a float, or of arrays of ranks, an array: piecewise linear.
 
-        Below the grid the smallest rank's, beyond it along the last slope of every axis.
+        Below the grid the time is that of the smallest rank; beyond it the last slope of every
+        axis continues.
         """
-        asked = [self._up(np.asarray(r), a) for r, a in zip(wanted, self._axes, strict=True)]
-        given = np.broadcast_arrays(*asked)
+        rounded = [self._up(np.asarray(r), a) for r, a in zip(ranks, self._axes, strict=True)]
+        given = np.broadcast_arrays(*rounded)
         inside = [np.clip(r, a[0], a[-1]) for r, a in zip(given, self._axes, strict=True)]
         found = self._within(inside)
         for k, axis in enumerate(self._axes):
             # At the other axes' ends: a slope that changed along them could make more faster.
-            edge = self._grid[tuple(slice(None) if j == k else -1 for j in range(len(asked)))]
+            edge = self._grid[tuple(slice(None) if j == k else -1 for j in range(len(rounded)))]
             if len(axis) > 1:
                 slope = (edge[-1] - edge[-2]) / (axis[-1] - axis[-2])
                 found = found + slope * np.maximum(given[k] - axis[-1], 0)
         return found if found.ndim else float(found)
 
-    def _up(self, wanted: NDArray[Any], axis: Floats) -> Floats:
-        """Ranks rounded up to whole steps, but not past an end of the grid."""
-        up = self.step * np.ceil(wanted / self.step)
-        up = np.where(wanted <= axis[-1], np.minimum(up, axis[-1]), up)
-        return np.asarray(np.where(wanted <= axis[0], axis[0], up), np.float64)
+    def _up(self, ranks: FloatArray | IntArray, axis: FloatArray) -> FloatArray:
+        """Returns ranks rounded up to whole steps, but not past an end of the grid."""
+        up = self.step * np.ceil(ranks / self.step)
+        up = np.where(ranks <= axis[-1], np.minimum(up, axis[-1]), up)
+        return np.asarray(np.where(ranks <= axis[0], axis[0], up), np.float64)
 
-    def _within(self, wanted: Sequence[Floats]) -> Any:
-        """Interpolated between the corners of the cell that holds `wanted`."""
-        corners = [_between(r, a) for r, a in zip(wanted, self._axes, strict=True)]
+    def _within(self, ranks: Sequence[FloatArray]) -> Any:
+        """Interpolates between the corners of the grid's cell that holds the ranks."""
+        corners = [_between(r, a) for r, a in zip(ranks, self._axes, strict=True)]
         found: Any = 0.0
         for places in np.ndindex(*[2] * len(corners)):
             chosen = [corner[place] for corner, place in zip(corners, places, strict=True)]
@@ -85,17 +91,17 @@ class LatencyCurve:
         return np.asarray(found)
 
     @cached_property
-    def _axes(self) -> list[Floats]:
+    def _axes(self) -> list[FloatArray]:
         return [np.asarray(axis, np.float64) for axis in self.ranks]
 
     @cached_property
-    def _grid(self) -> Floats:
+    def _grid(self) -> FloatArray:
         return np.asarray(self.ms).reshape([len(axis) for axis in self.ranks])
 
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """One layer's milliseconds, over all its calls: dense, and by family."""
+    """Milliseconds of one layer, over all its calls: dense, and by family."""
 
     dense: Ms
     families: Mapping[str, LatencyCurve]
@@ -103,7 +109,7 @@ class LayerTimes:
 
 @dataclass(frozen=True)
 class Spread:
-    """Quartiles of the dense network's runs in ms, and how many runs there were."""
+    """Quartiles of the dense network's times in ms, and the number of runs."""
 
     low: Ms
     high: Ms
@@ -114,7 +120,8 @@ class Spread:
 class LatencyTable:
     """Measured milliseconds of a network's layers on one machine.
 
-    batch : images at once; every ms is for one batch. threads : torch's. device : "cpu", "cuda:0".
+    batch : images at once; every time is for one batch. threads : of torch.
+    device : such as "cpu" or "cuda:0".
     machine : "processor", "system", "python" and "torch". fingerprint : the network's.
     network : ms of the whole dense network, median. spread : of its runs. layers : by name.
     """
@@ -128,18 +135,20 @@ class LatencyTable:
     spread: Spread
     layers: Mapping[str, LayerTimes]
 
-    def ms(self, name: str, family: str, *ranks: ArrayLike) -> Any:
-        """The ms of a layer in a family at ranks, or at arrays of them; "dense" has no ranks.
+    def ms(self, name: str, family: FamilyLike, *ranks: ArrayLike) -> Any:
+        """Returns the ms of a layer in a family at ranks, or at arrays of ranks.
 
-        Errors: PlanError for what was not measured, BudgetError for too many or too few ranks.
+        family : "dense", without ranks, or a family's name or class of choices. Raises PlanError
+        for a layer or family that was not measured, BudgetError for too many or too few ranks.
         """
+        family = family if family == "dense" else family_name(family)
         if name not in self.layers:
-            raise PlanError(f"{name!r} was not measured; there are {', '.join(self.layers)}.")
+            raise PlanError(f"{name!r} was not measured; expected one of {', '.join(self.layers)}.")
         layer = self.layers[name]
         if family != "dense" and family not in layer.families:
             raise PlanError(
-                f"{name} was not measured as {family!r}; there are dense, "
-                f"{', '.join(layer.families)}: measure again with the families you need."
+                f"{name} was not measured as {family!r}; expected one of dense, "
+                f"{', '.join(layer.families)}: measure again with the families that you need."
             )
         expected = 0 if family == "dense" else len(layer.families[family].ranks)
         if len(ranks) != expected:
@@ -147,17 +156,17 @@ class LatencyTable:
         return layer.dense if family == "dense" else layer.families[family](*ranks)
 
     def total(self, choices: Iterable[tuple[str, Choice]]) -> float:
-        """The ms of the whole network under (name, choice) pairs, such as a plan; others dense."""
+        """Returns the ms of the whole network under (name, choice) pairs, such as a plan."""
         changed = [(name, choice) for name, choice in choices if choice != Dense()]
-        spared = sum(
+        saved = sum(
             self.ms(n, "dense") - self.ms(n, family_of(choice), *ranks_of(choice))
             for n, choice in changed
         )
-        return float(self.rest + sum(layer.dense for layer in self.layers.values()) - spared)
+        return float(self.rest + sum(layer.dense for layer in self.layers.values()) - saved)
 
     @cached_property
     def rest(self) -> float:
-        """The ms that no plan can change: what the measured layers do not explain, ≥ 0."""
+        """The ms that no plan can change: those outside of the measured layers, ≥ 0."""
         return max(0.0, self.network - sum(layer.dense for layer in self.layers.values()))
 
     @property
@@ -166,13 +175,13 @@ class LatencyTable:
         return 1e-6 * (len(self.layers) + 2)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write JSON, atomically."""
+        """Writes JSON, atomically."""
         text = json.dumps({"schema": SCHEMA, "latencies": asdict(self)}, indent=1)
         files.write_text(path, text + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LatencyTable:
-        """Read what `save` wrote. Raises DataError with the reason where it is damaged."""
+        """Reads a file of `save`. Raises DataError with the reason if it is damaged."""
         try:
             return _File.model_validate_json(Path(path).read_bytes()).latencies
         except ValidationError as error:
@@ -185,18 +194,21 @@ class LatencyTable:
 
 
 class _File(BaseModel):
+    """Schema of the JSON file."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
     schema_: Literal[1] = Field(alias="schema")
     latencies: LatencyTable
 
 
 def _rising(axis: Sequence[int]) -> bool:
+    """Whether every rank is larger than the one before it."""
     return all(a < b for a, b in pairwise(axis))
 
 
-def _between(wanted: Floats, axis: Floats) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """The places on an axis below and above, each with its share."""
-    low = np.clip(np.searchsorted(axis, wanted, side="right") - 1, 0, max(0, len(axis) - 2))
+def _between(ranks: FloatArray, axis: FloatArray) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Returns the positions on an axis below and above the ranks, each with its weight."""
+    low = np.clip(np.searchsorted(axis, ranks, side="right") - 1, 0, max(0, len(axis) - 2))
     high = np.minimum(low + 1, len(axis) - 1)
-    share = (wanted - axis[low]) / np.maximum(axis[high] - axis[low], 1)
+    share = (ranks - axis[low]) / np.maximum(axis[high] - axis[low], 1)
     return (low, 1 - share), (high, share)

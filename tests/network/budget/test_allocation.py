@@ -299,7 +299,7 @@ def test_families_are_respected(net):
         used = {family_of(choice) for _, choice in net.budget(macs=0.9, families=[one])}
         assert used == {"dense", one}
     for bad in ("gdws", ["cp"], ["gdws", "dense"]):
-        with pytest.raises(BudgetError, match="families is"):
+        with pytest.raises(BudgetError, match=r"families is|unknown family"):
             net.budget(macs=0.5, families=bad)
 
 
@@ -346,7 +346,7 @@ def test_budgets_that_cannot_be_used(net):
     for given_ in ({}, {"macs": 0.5, "params": 0.5}, {"macs": 0.5, "error": 0.5}):
         with pytest.raises(BudgetError, match="exactly one"):
             net.budget(**given_)
-    with pytest.raises(BudgetError, match="unknown measure .* expected one of macs, params, ms"):
+    with pytest.raises(BudgetError, match=r"unknown measure .* expected one of macs, params, ms"):
         net.least("bytes")
     with pytest.raises(PlanError, match="is not a choice"):
         net.budget(macs=0.9, fixed={"conv1": 5})

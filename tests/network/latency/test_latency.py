@@ -188,9 +188,11 @@ def test_families_can_be_chosen(net):
     found = measured(net, families=["spatial"])
     assert "fc" not in found.layers
     assert set(found.layers["once"].families) == {"spatial"}
-    with pytest.raises(PlanError, match="once was not measured as 'gdws'; there are dense, spatia"):
+    with pytest.raises(
+        PlanError, match="once was not measured as 'gdws'; expected one of dense, spatial"
+    ):
         found.ms("once", "gdws", 3)
-    with pytest.raises(PlanError, match="'fc' was not measured; there are first"):
+    with pytest.raises(PlanError, match="'fc' was not measured; expected one of first"):
         found.ms("fc", "dense")
     with pytest.raises(BudgetError, match="once: 2 ranks for spatial; expected 1"):
         found.ms("once", "spatial", 1, 2)
@@ -301,7 +303,7 @@ def test_what_cannot_be_measured_is_named(net):
         with pytest.raises(DataError, match=f"{what} is {value}; expected a whole number from"):
             measured(net, **{what: value})
     for families in ("gdws", ["gdws", "cp"]):
-        with pytest.raises(PlanError, match="expected names out of"):
+        with pytest.raises(PlanError, match=r"out of gdws, tucker2, svd|unknown family 'cp'"):
             measured(net, families=families)
     single = Network(Single(), torch.randn(1, 3, 8, 8))
     with pytest.raises(ModelError, match=r"does not take a batch of 2 .+ measure with batch=1"):
