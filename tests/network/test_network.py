@@ -301,7 +301,9 @@ def test_names_that_the_network_lacks(net):
             ask()
     with pytest.raises(PlanError, match="cannot be approximated"):
         net.gdws("fc")
-    with pytest.raises(PlanError, match="no family 'cp'; there are gdws, tucker2, svd, spatial"):
+    with pytest.raises(
+        PlanError, match="unknown family 'cp'; expected one of gdws, tucker2, svd, spatial"
+    ):
         net.spectrum("fc", "cp")
     with pytest.raises(PlanError, match="fc cannot be approximated by gdws"):
         net.budget(macs=0.9, fixed={"fc": GDWS(1)})
