@@ -54,6 +54,11 @@ def to_float64(x: Tensor) -> Tensor:
     return (x.cpu() if x.device.type == "mps" else x).double()
 
 
+def to_single(x: Tensor) -> Tensor:
+    """The numbers in float32 if they are in half precision, whose sums overflow; else as given."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 def cast_like(like: Tensor, x: Tensor) -> Tensor:
     """Returns `x` in the type of `like` and on its device.
 

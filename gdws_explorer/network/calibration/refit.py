@@ -3,27 +3,30 @@
 Ours: layer after layer in forward order, the last factor of a factorised layer is solved for by
 ridge least squares, from the compressed network's own activations to the dense network's outputs.
 This uses correlations between channels, which a spectrum of single channels ignores. A layer
-whose output is added to another branch (a residual network's shortcut) is solved for at the sum,
-so that it also corrects the error of that branch.
+whose output goes straight into a sum (with a residual network's shortcut) can be solved for at the
+sum, so that it also corrects the error of the other branch ("feedback").
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.factorize.conv import patches
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.factorize.svd import SpatialSVDConv2d, SVDConv2d
 from gdws_explorer.factorize.tucker import Tucker2Conv2d
-from gdws_explorer.network.calibration.lockstep import SUM, LockstepForward
+from gdws_explorer.network.calibration.lockstep import SUM, LockstepForward, tensors_of
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
-from gdws_explorer.utils.devices import cast_like, device_of, to_float64
+from gdws_explorer.utils.devices import cast_like, device_of, dtype_of, to_float64, to_single
 from gdws_explorer.utils.modules import own_copy
 from gdws_explorer.utils.progress import report
 
@@ -34,6 +37,27 @@ SMALLEST = 1e-3  # BatchNorm scales are raised to at least this fraction of the 
 Factored = GDWSConv2d | Tucker2Conv2d | SVDConv2d | SpatialSVDConv2d
 
 
+@dataclass(frozen=True)
+class RefitReport:
+    """What a refit did; `refit` leaves it at its result as `.refit_report`.
+
+    feedback : the layers that were solved for at a sum. obstacles : why each other layer before a
+    sum was solved for without feedback, by name. lost : the share of the outputs' variance that
+    the result loses on the images; lost_otherwise : the same of the way that was not taken, with
+    or without feedback, None where only one was tried.
+    """
+
+    feedback: tuple[str, ...]
+    obstacles: Mapping[str, str]
+    lost: float
+    lost_otherwise: float | None = None
+
+    def __str__(self) -> str:
+        used = f"feedback at {', '.join(self.feedback)}" if self.feedback else "without feedback"
+        why = "".join(f"; {name}: {reason}" for name, reason in self.obstacles.items())
+        return f"refitted {used}{why}"
+
+
 def refit(
     dense: nn.Module,
     compressed: nn.Module,
@@ -42,12 +66,15 @@ def refit(
     attacked: Tensor | None = None,
     emphasis: float = EMPHASIS,
     ridge: float = RIDGE,
-    feedback: bool = True,
+    feedback: bool | None = None,
     batch_size: int = 64,
     progress: ProgressFn | None = None,
     cancel: Cancel = None,
 ) -> nn.Module:
     """Returns a copy of `compressed` whose outputs are nearest to those of `dense` on images.
+
+    Linear layers and layers with groups stay as they are. A layer that is called more than once
+    is solved for at each call with everything seen so far.
 
     Parameters
     ----------
@@ -59,40 +86,86 @@ def refit(
     emphasis : factor of the squared errors of these changes, relative to those of outputs.
     ridge : weight of the distance to the present weights, as a fraction of the features' mean
         energy.
-    feedback : whether layers before a sum also correct the error of the sum's other branch.
+    feedback : True solves for layers before a sum with what the sum's other branch has lost;
+        False never does; None solves both ways, where there is a sum, and keeps the result whose
+        outputs lose less on the images. Feedback is used only where a layer's output goes straight
+        into a sum and nothing else reads it; `refit_report` names the layers where it could not be.
     progress : called with the finished fraction. cancel : checked before every layer.
 
     Returns
     -------
-    nn.Module : in eval mode, its parameters trainable. Linear layers and layers with groups are
-    unchanged. A layer that is called more than once is solved for at each call, with the
-    activations of all calls so far.
+    nn.Module
+        In eval mode, its parameters trainable, with a `RefitReport` as `.refit_report`.
 
     Raises
     ------
-    DataError, ModelError : an argument cannot be used. Cancelled : on request.
+    DataError, ModelError
+        What was given cannot be used; a network that chooses its way by its input is named so.
+    Cancelled
+        On request.
     """
     if x.ndim != 4 or not len(x) or (attacked is not None and attacked.shape != x.shape):
         raise DataError(
             f"the images have shape {tuple(x.shape)}; expected (N, C, H, W), and the attacked "
             "ones, where given, of the same shape."
         )
-    theirs, mine = own_copy(dense), own_copy(compressed)
-    x = x.to(device_of(mine))
-    attacked = None if attacked is None else attacked.to(x.device)
-    found = {n: m for n, m in mine.named_modules() if isinstance(m, Factored)}
-    layers = {n: m for n, m in found.items() if _last(m).groups == 1}
-    convs = _counterparts(theirs, layers)
-    added = _added(theirs, x[:1], convs) if feedback else {}
+    theirs = own_copy(dense)
+    x = x.to(device_of(compressed), dtype_of(compressed))
     batches = list(torch.split(x, batch_size))
-    batches += [] if attacked is None else list(torch.split(attacked, batch_size))
+    if attacked is not None:
+        batches += list(torch.split(attacked.to(x), batch_size))
+    layers = _factored(compressed)
+    sums = find_sums(theirs, x[:1], _counterparts(theirs, layers))
+    scales = sums.scales if feedback is not False else {}
+    ways = [scales, {}] if feedback is None and scales else [scales]
+    done = 0
+
+    def solved() -> None:
+        nonlocal done
+        done += 1
+        report(progress, min(1.0, done / (len(layers) * len(ways))))
+
     weight = 0.0 if attacked is None else emphasis
+    settings = _Settings(len(x), batch_size, weight, ridge)
+    found = []
+    for way in ways:
+        mine = own_copy(compressed)
+        _solve_layers(theirs, mine, batches, way, settings, solved, cancel)
+        found.append((_lost(theirs, mine, batches, weight, cancel), mine))
+    best = min(range(len(found)), key=lambda i: found[i][0])
+    lost, mine = found[best]
+    mine.refit_report = RefitReport(  # type: ignore[assignment]
+        tuple(ways[best]), sums.obstacles, lost, found[1 - best][0] if len(found) == 2 else None
+    )
+    return mine.requires_grad_(True)
+
+
+class _Settings(NamedTuple):
+    """images : how many are clean. weight : of squared errors of differences to attacked images."""
+
+    images: int
+    batch_size: int
+    weight: float
+    ridge: float
+
+
+def _solve_layers(
+    dense: nn.Module,
+    mine: nn.Module,
+    batches: Sequence[Tensor],
+    scales: Mapping[str, Tensor | float],
+    settings: _Settings,
+    solved: Callable[[], None],
+    cancel: Cancel,
+) -> None:
+    """Solves for the layers of `mine` in forward order, those in `scales` at their sums."""
+    layers = _factored(mine)
+    convs = _counterparts(dense, layers)
     equations_of: dict[str, _Equations] = {}
     waiting: dict[str, tuple[list[Tensor], list[Tensor]]] = {}
-    solved = 0
     with (
-        LockstepForward(theirs, batches, {}, convs, added) as teacher,
-        LockstepForward(mine, batches, layers, {}, added) as student,
+        LockstepForward(dense, batches, {}, convs, scales) as teacher,
+        LockstepForward(mine, batches, layers, {}, scales) as student,
     ):
         while (stop := student.step()) is not None:
             stop_if(cancel)
@@ -106,47 +179,178 @@ def refit(
             if stop[0] != name:  # at the sum: the targets include the other branch's error
                 errors = [a - b for a, b in zip(targets, inputs, strict=True)]
                 inputs, outputs = waiting.pop(name)
-                targets = [y + e / added[name] for y, e in zip(outputs, errors, strict=True)]
-            elif name in added:
+                targets = [y + e / scales[name] for y, e in zip(outputs, errors, strict=True)]
+            elif name in scales:
                 waiting[name] = inputs, targets
                 continue
             layer = layers[name]
-            pairs = zip(_differences(inputs, weight), _differences(targets, weight), strict=True)
-            for place, (part, target) in enumerate(pairs):
+            parts = _differences(inputs, settings.weight), _differences(targets, settings.weight)
+            for place, (part, target) in enumerate(zip(*parts, strict=True)):
                 features = _features(layer, part)
                 equations = equations_of.setdefault(
                     name, _Equations.zero(features.shape[1], target)
                 )
-                equations.add(features, target, differences=place * batch_size >= len(x))
-            _solve(_last(layer), equations_of[name], ridge)
-            solved += 1
-            report(progress, solved / len(layers))
-    return mine.requires_grad_(True)
+                differences = place * settings.batch_size >= settings.images
+                equations.add(features, target, differences=differences)
+            _solve(_last(layer), equations_of[name], settings.ridge)
+            solved()
+    if waiting:
+        raise ModelError(
+            f"the outputs of {', '.join(sorted(waiting))} do not reach the sum that one image "
+            "showed: the network chooses its way by its input. Give feedback=False."
+        )
+
+
+def _lost(
+    dense: nn.Module, mine: nn.Module, batches: Sequence[Tensor], weight: float, cancel: Cancel
+) -> float:
+    """Returns the squared error of outputs and differences as a share of their variance."""
+    outputs: tuple[list[Tensor], list[Tensor]] = ([], [])
+    with torch.no_grad():
+        for batch in batches:
+            stop_if(cancel)
+            for model, found in zip((dense, mine), outputs, strict=True):
+                found.append(to_float64(_first_tensor(model(batch))))
+    theirs, ours = (
+        torch.cat([each.flatten(1) for each in _differences(o, weight)]) for o in outputs
+    )
+    return float((theirs - ours).square().sum() / (theirs - theirs.mean(0)).square().sum())
+
+
+def _first_tensor(given: object) -> Tensor:
+    """Returns the first tensor of a model's answer, which may be a tuple or a dictionary."""
+    if isinstance(given, Tensor):
+        return given
+    if isinstance(given, dict):
+        given = tuple(given.values())
+    if isinstance(given, tuple | list) and given:
+        return _first_tensor(given[0])
+    raise ModelError(f"the model answers with a {type(given).__name__}; expected a tensor.")
+
+
+def _factored(model: nn.Module) -> dict[str, Factored]:
+    """Returns the factorised layers whose last factor is solved for, by name."""
+    found = {n: m for n, m in model.named_modules() if isinstance(m, Factored)}
+    return {n: m for n, m in found.items() if _last(m).groups == 1}
 
 
 def reestimate_batchnorm(
     model: nn.Module, x: Tensor, *, batch_size: int = 128, cancel: Cancel = None
 ) -> nn.Module:
-    """Returns a copy whose BatchNorm layers have means and variances of images `(N, C, H, W)`.
+    """Returns a copy whose BatchNorm layers have the means and variances of the images.
 
-    The images may be clean or attacked: with clean images clean accuracy rises and robust accuracy
-    may fall. Statistics are averaged over the batches. The copy is in eval mode, its parameters
-    trainable.
+    Layer after layer in forward order, each of every kind of BatchNorm that keeps statistics gets
+    those of all images together, whatever the batch size; what follows it sees its new output.
+    Clean images raise clean accuracy and may lower robust accuracy; attacked ones the other way.
+
+    Parameters
+    ----------
+    model : nn.Module
+    x : images `(N, C, H, W)`, clean or attacked.
+    batch_size : images in one forward pass. cancel : looked at before every layer.
+
+    Raises
+    ------
+    DataError
+        A layer sees one value per channel only, which has no variance.
+    ModelError
+        The model takes different ways for different images, or reads the statistics of a BatchNorm
+        without calling it.
     """
     mine = own_copy(model)
-    norms = [m for m in mine.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average
-        norm.train()
-    with torch.no_grad():
-        for part in torch.split(x.to(device_of(mine)), batch_size):
+    norms = {
+        name: m
+        for name, m in mine.named_modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is not None
+    }
+    x = x.to(device_of(mine), dtype_of(mine))
+    sums: dict[str, _Statistics] = {}
+    with LockstepForward(mine, list(torch.split(x, batch_size)), norms, {}) as forward:
+        while (stop := forward.step()) is not None:
             stop_if(cancel)
-            mine(part)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+            name, inputs = stop
+            statistics = sums.setdefault(name, _Statistics.zero(inputs[0]))
+            for each in inputs:
+                statistics.add(each)
+            statistics.write(norms[name], name)
+    unread = {n: m for n, m in norms.items() if n not in sums}
+    read = _read_buffers(mine, x[:1], unread)
+    if read:
+        raise ModelError(
+            f"the model reads the statistics of {', '.join(read)} without calling the layer, so "
+            "they cannot be measured anew; build without batchnorm=."
+        )
     return mine.eval().requires_grad_(True)
+
+
+@dataclass
+class _Statistics:
+    """Sums over all images and positions, by channel, in float64: about the first mean.
+
+    The sums are taken about `shift`, the mean of the first batch, so that a large mean does not
+    cancel the variance.
+    """
+
+    shift: Tensor
+    total: Tensor
+    squares: Tensor
+    count: int
+
+    @classmethod
+    def zero(cls, x: Tensor) -> _Statistics:
+        """Starts with the mean of `x` `(N, C, …)` as the shift."""
+        mean = to_float64(x).transpose(0, 1).flatten(1).mean(1)
+        return cls(mean, torch.zeros_like(mean), torch.zeros_like(mean), 0)
+
+    def add(self, x: Tensor) -> None:
+        """Adds the values of `x` `(N, C, …)`."""
+        values = to_float64(x).transpose(0, 1).flatten(1) - self.shift[:, None]
+        self.total += values.sum(1)
+        self.squares += values.square().sum(1)
+        self.count += values.shape[1]
+
+    def write(self, norm: nn.modules.batchnorm._BatchNorm, name: str) -> None:
+        """Sets the running mean and the unbiased running variance of `norm`."""
+        if self.count < 2:
+            raise DataError(
+                f"the BatchNorm {name} sees one value per channel, which has no variance; give at "
+                "least two images."
+            )
+        mean = self.total / self.count
+        variance = (self.squares - self.count * mean.square()) / (self.count - 1)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        norm.running_mean.copy_(cast_like(norm.running_mean, self.shift + mean))
+        norm.running_var.copy_(cast_like(norm.running_var, variance.clamp_min(0)))
+
+
+class _BufferReads(TorchFunctionMode):
+    """A context that records which of some tensors a forward pass reads."""
+
+    def __init__(self, names: Mapping[int, str]) -> None:
+        super().__init__()
+        self._names = names
+        self.read: set[str] = set()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        for each in tensors_of((args, kwargs or {})):
+            if id(each) in self._names:
+                self.read.add(self._names[id(each)])
+        return func(*args, **(kwargs or {}))
+
+
+def _read_buffers(
+    model: nn.Module, x: Tensor, norms: Mapping[str, nn.modules.batchnorm._BatchNorm]
+) -> list[str]:
+    """Returns the names of those norms whose statistics one forward pass reads."""
+    names = {id(b): name for name, norm in norms.items() for b in norm.buffers()}
+    if not names:
+        return []
+    with torch.no_grad(), _BufferReads(names) as reads:
+        model(x)
+    return sorted(reads.read)
 
 
 @dataclass
@@ -173,8 +377,8 @@ class _Equations:
 
     def add(self, features: Tensor, outputs: Tensor, *, differences: bool) -> None:
         """Adds `features` `(N, F, …)` and `outputs` `(N, M, …)`, or differences of them."""
-        f = features.flatten(2).transpose(0, 1).flatten(1)
-        y = outputs.flatten(2).transpose(0, 1).flatten(1)
+        f = to_single(features).flatten(2).transpose(0, 1).flatten(1)
+        y = to_single(outputs).flatten(2).transpose(0, 1).flatten(1)
         self.inner += to_float64(f @ f.T)
         self.cross += to_float64(y @ f.T)
         if not differences:
@@ -197,24 +401,55 @@ class _Equations:
         return (self.of_outputs - weight @ self.of_features) / self.count
 
 
-def _added(
-    model: nn.Module, x: Tensor, convs: Mapping[str, nn.Conv2d]
-) -> dict[str, Tensor | float]:
-    """Returns the convolutions whose output enters a sum, with its scale before the sum."""
-    found: dict[str, Tensor | float] = {}
+@dataclass(frozen=True)
+class ResidualSums:
+    """The layers whose output goes straight into a sum.
+
+    scales : of each layer that can be solved for at its sum, by name: what its BatchNorm
+    multiplies its output by, `(M, 1, 1)` or 1. obstacles : why each of the others cannot, by name.
+    """
+
+    scales: Mapping[str, Tensor | float]
+    obstacles: Mapping[str, str]
+
+
+def find_sums(model: nn.Module, x: Tensor, convs: Mapping[str, nn.Conv2d]) -> ResidualSums:
+    """Follows the outputs of `convs` through one forward pass on `x` `(1, C, H, W)` to their sums.
+
+    A layer can be solved for at a sum only where its output, or that of its BatchNorm, is added
+    unchanged to a tensor of the same shape, and nothing else reads it.
+    """
+    scales: dict[str, Tensor | float] = {}
+    obstacles: dict[str, str] = {}
     with LockstepForward(model, [x], {}, convs, convs) as forward:
-        while (stop := forward.step()) is not None:
-            if stop[0].startswith(SUM):
-                found[stop[0].removeprefix(SUM)] = _scale(forward.norm)
-    return found
+        while forward.step() is not None:
+            pass
+        calls = Counter(branch.name for branch in forward.branches)
+        for branch in forward.branches:
+            if branch.other is None:
+                continue
+            if calls[branch.name] > 1:
+                obstacles[branch.name] = "the layer is called more than once"
+            elif branch.changed:
+                obstacles[branch.name] = "its output is changed in place before the sum"
+            elif branch.other != branch.out.shape:
+                obstacles[branch.name] = (
+                    f"the summands have different shapes, {tuple(branch.out.shape)} and "
+                    f"{tuple(branch.other)}"
+                )
+            elif branch.reads:
+                obstacles[branch.name] = "its output is also read by another operation"
+            else:
+                scales[branch.name] = _scale(branch.norm)
+    return ResidualSums(scales, obstacles)
 
 
-def _scale(norm: nn.BatchNorm2d | None) -> Tensor | float:
+def _scale(norm: nn.Module | None) -> Tensor | float:
     """Returns a BatchNorm's factor of each channel, `(M, 1, 1)`, at a distance from zero."""
-    if norm is None or norm.running_var is None:
+    if not isinstance(norm, nn.modules.batchnorm._BatchNorm) or norm.running_var is None:
         return 1.0
     scale = (norm.running_var + norm.eps).rsqrt()
-    scale = scale if norm.weight is None else scale * norm.weight
+    scale = scale if norm.weight is None else scale * norm.weight.detach()
     least = SMALLEST * float(scale.abs().max())
     sign = torch.where(scale < 0, -1.0, 1.0)
     return (sign * scale.abs().clamp_min(least))[:, None, None]
