@@ -159,9 +159,9 @@ def moving(explorer: Explored, title: str, layer: str) -> bool:
             "layer fader",
             explorer.fader(layer),
             ["layer", "front"],
-            f"{session}.move({layer!r}, [x])",
+            f"{session}.controls.move_slider({layer!r}, [x])",
         ),
-        ("network fader", explorer.master, ["front"], f"{session}.move_network('macs', x)"),
+        ("network fader", explorer.master, ["front"], f"{session}.controls.move_budget('macs', x)"),
     ):
         fader.focus()
         took, idle, busy = [], 0, 0

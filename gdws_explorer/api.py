@@ -23,7 +23,6 @@ from gdws_explorer.typing import Cancel
 
 if TYPE_CHECKING:
     from gdws_explorer.bench.custom import CustomBench
-    from gdws_explorer.session.session import Session
     from gdws_explorer.study.attack_settings import AttackSpec
     from gdws_explorer.study.executors import Execution
     from gdws_explorer.study.runner import StudyProgress
@@ -327,6 +326,7 @@ def explore(
         raise ExplorerError(
             f'the explorer needs {error.name}; install it with: pip install "gdws-explorer[lab]"'
         ) from error
+    from gdws_explorer.session.session import Session
     from gdws_explorer.study import prediction
 
     raw = None if state is None else states.decode(state)
@@ -336,23 +336,16 @@ def explore(
             raise ModelError(
                 "the state is of a network of your own; give the model and its data as well."
             )
-    found = resolve_target(
-        target, data=data, calibration=calibration, eps=eps, attack=attack, example=example,
-        title=title, skip=skip,
-    )  # fmt: skip
-    if found.network.label is not None:
-        raise ModelError(
-            "the network is calibrated or refitted already; open the plain network, and choose "
-            "what its plans are made from in the explorer."
-        )
     with waiting("decomposing every layer") as report:
-        found.network.prepare(report, cache=cache)
+        session = Session(
+            target, data=data, calibration=calibration, eps=eps, attack=attack, example=example,
+            title=title, skip=skip, storage=storage, cache=cache, progress=report,
+        )  # fmt: skip
 
     def open_custom(custom: CustomBench, attack: AttackSpec) -> Explorer:
         own = Target(custom.network, custom.data, custom.calibration, attack, custom.title)
-        return Explorer(_session(own, storage, cache), open_custom)
+        return Explorer(Session(own, storage=storage, cache=cache), open_custom)
 
-    session = _session(found, storage, cache)
     if raw is not None:
         states.restore(session, raw)
     explorer = Explorer(session, open_custom)
@@ -396,30 +389,6 @@ def _study(
         open_store(storage),
         execution=execution,
         on_record=record,
-    )
-
-
-def _session(target: Target, storage: Storage, cache: bool | str | os.PathLike[str]) -> Session:
-    from gdws_explorer.session.session import Session
-    from gdws_explorer.study.measurements import Measurements
-    from gdws_explorer.study.storage.store import Store, open_store
-
-    bench = target.bench
-    measurements = Measurements(
-        target.network,
-        target.data,
-        target.attack,
-        () if bench is None else bench.records,
-        open_store(storage),
-        owned=not isinstance(storage, Store),
-    )
-    return Session(
-        target.network,
-        measurements,
-        title=target.title,
-        bench=None if bench is None else bench.name,
-        calibration=target.calibration,
-        cache=cache,
     )
 
 

@@ -1,15 +1,11 @@
-"""What stands on the explorer's desk, who listens to it, and its history."""
+"""The plan under exploration, and every control that changes it."""
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
-
-from torch import Tensor
 
 from gdws_explorer.errors import ExplorerError, PlanError
 from gdws_explorer.network.network import Network
@@ -17,6 +13,8 @@ from gdws_explorer.network.plans.choices import Dense, family_of
 from gdws_explorer.network.plans.cost import Summary
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.session.control_state import BudgetSetting, ControlState
+from gdws_explorer.session.events import Event
+from gdws_explorer.session.locking import locked
 from gdws_explorer.session.presets import PRESETS
 from gdws_explorer.session.slider import MEANINGS, LayerScale
 from gdws_explorer.session.undo import UndoHistory
@@ -30,298 +28,320 @@ from gdws_explorer.study.budget_scale import (
 from gdws_explorer.study.comparison import LETTERS
 from gdws_explorer.study.network_views import NetworkViews
 
-Listener = Callable[[str], None]
 
+class Controls:
+    """The plan of one network with its locks, skips, sliders, selection, pins and undo.
 
-class Stage:
-    """One network under exploration, without what moves and measures it; see Session."""
+    A change is one step of undo, calls `notify` and is complete before the method returns. All
+    methods take the lock.
+
+    views : the network, plain and made from images.
+    notify : called with "plan", "selection" or "pins" after a change, while the lock is held.
+    lock : the lock around the state; its own unless a session shares one.
+    selected : name of the layer that every view shows.
+    slider_meaning : what the layers' sliders set, one of `slider.MEANINGS`.
+    budget_meaning : what the network's budget slider sets, one of NETWORK_MEANINGS.
+    pins : the pinned plans by their letters.
+    """
 
     def __init__(
         self,
-        network: Network,
-        calibration: tuple[Tensor, Tensor | None] | None,
-        cache: bool | str | os.PathLike[str],
+        views: NetworkViews,
+        notify: Callable[[Event], None] = lambda event: None,
+        lock: threading.RLock | None = None,
     ) -> None:
+        network = views.plain
         if not network.names:
-            raise PlanError("no layer of this network can be approximated: " + _why_not(network))
-        self.sources = NetworkViews(network, calibration, cache)
+            raise PlanError("no layer of this network can be approximated: " + _reasons(network))
+        self.views = views
+        self.lock = threading.RLock() if lock is None else lock
+        self._notify = notify
         skipped = network.skip & frozenset(network.names)
         self.history = UndoHistory(ControlState(network.plan(), skipped=skipped))
         self.selected = next((n for n in network.names if n not in skipped), network.names[0])
-        self.slide_by = "macs"
-        self.budget_by = "macs"
+        self.slider_meaning = "macs"
+        self.budget_meaning = "macs"
         self.pins: dict[str, Plan] = {}
-        self.message = ""
-        self.failed = False
-        self.lock = threading.RLock()
-        self._listeners: list[Listener] = []
+        # Choices are steps: without the exact position a slider would jump back to its step.
+        self._exact_positions: dict[str, tuple[str, tuple[float, ...]]] = {}
+        self._summary: tuple[Network, Plan, Summary] | None = None
 
-    # -- listening -----------------------------------------------------------------------
-
-    def subscribe(self, listener: Listener) -> None:
-        """Call `listener(what)` after every change."""
-        self._listeners.append(listener)
-
-    @contextmanager
-    def told(self) -> Iterator[None]:
-        """Turn an error of the user's into a message; the session goes on."""
-        try:
-            with self.lock:
-                yield
-        except ExplorerError as error:
-            self.say(str(error), failed=True)
-
-    def tell(self, what: str) -> None:
-        """Say to everybody who listens what changed outside of the session's own methods."""
-        self._tell(what)
-
-    def say(self, text: str, *, failed: bool = False) -> None:
-        """Show one sentence to the user."""
-        self.message, self.failed = text, failed
-        self._tell("message")
-
-    # -- what is on the desk ---------------------------------------------------------------
+    # -- the present state -----------------------------------------------------------------
 
     @property
-    def desk(self) -> ControlState:
-        """The plan and how it is held."""
+    def state(self) -> ControlState:
+        """The plan with its locks, skips and budget."""
         return self.history.present
 
     @property
     def plan(self) -> Plan:
-        """The plan on the faders."""
-        return self.desk.plan
+        """The present plan."""
+        return self.history.present.plan
 
     @property
+    @locked
     def network(self) -> Network:
-        """The network as the plan sees it: plain, or calibrated on images."""
-        return self.sources.of(self.plan)
+        """The network as the plan sees it: plain, calibrated on images, or trained."""
+        return self.views.of(self.plan)
 
     @property
-    def norm(self) -> str:
-        """What errors are parts of."""
-        return "‖W‖²" if self.network.calibration is None else "the outputs"
+    @locked
+    def summary(self) -> Summary:
+        """Costs and error of the plan; computed once per plan."""
+        plan, network = self.plan, self.views.of(self.plan)
+        known = self._summary
+        if known is None or known[0] is not network or known[1] is not plan:
+            known = self._summary = network, plan, network.summary(plan)
+        return known[2]
 
-    def dial(self, name: str) -> LayerScale:
-        """What a layer's fader means."""
+    @property
+    @locked
+    def source(self) -> str:
+        """What the plan is made from: one of KINDS, or the label of a trained network."""
+        label = self.plan.calibration
+        return label if label and self.plan.trained else self.views.kind(self.plan)
+
+    @locked
+    def scale(self, name: str) -> LayerScale:
+        """The scale of a layer's slider."""
         return LayerScale(self.network, name)
 
+    @locked
+    def positions(self, name: str) -> tuple[float, ...]:
+        """The positions of a layer's slider, in [0, 1]; the exact ones that were last set.
+
+        A position that no longer belongs to the layer's choice is replaced by the choice's own.
+        """
+        choice, scale = self.plan[name], self.scale(name)
+        own = scale.positions(choice, self.slider_meaning)
+        meaning, exact = self._exact_positions.get(name, ("", ()))
+        if meaning != self.slider_meaning or len(exact) != len(own):
+            return own
+        return exact if scale.choice(family_of(choice), meaning, exact) == choice else own
+
     @property
-    def summary(self) -> Summary:
-        """Costs and error of the plan on the faders."""
-        plan = self.plan  # once: another thread may put another in between
-        return self.sources.of(plan).summary(plan)
+    @locked
+    def budget(self) -> BudgetSetting:
+        """Meaning and position of the budget slider: as set, or as the plan happens to be."""
+        state, by = self.state, self.budget_meaning
+        if state.budget is not None and state.budget.by == by:
+            return state.budget
+        if by == "alpha" and (self.plan.calibration is not None or self.views.weighted is None):
+            by = "macs"  # after an undo to a plan that α does not apply to
+        network = self._budget_network(by)
+        share = network_share(network, self.plan, self.summary, by)
+        return BudgetSetting(by, network_position(network, by, share))
 
+    @property
+    @locked
+    def budget_number(self) -> float:
+        """The number of the budget slider, in the unit of its meaning."""
+        budget = self.budget
+        return network_number(self._budget_network(budget.by), budget.by, budget.position)
+
+    # -- whole plans -----------------------------------------------------------------------
+
+    @locked
     def put(self, plan: Plan) -> None:
-        """Put a whole plan on the desk."""
-        self.put_desk(replace(self.desk, plan=plan, budget=None))
+        """Makes exactly this plan the present one; locks and skips stay."""
+        self.put_state(replace(self.state, plan=plan, budget=None))
 
-    def put_desk(self, desk: ControlState) -> None:
-        """Put a whole desk in place: plan, locks, families, budget."""
-        self.sources.of(desk.plan).check(desk.plan)
-        if desk.budget is not None:
-            self.budget_by = meaning(desk.budget.by, NETWORK_MEANINGS)
-        self._put(desk)
+    @locked
+    def put_state(self, state: ControlState) -> None:
+        """Makes a whole state the present one: plan, locks, families, budget."""
+        self.views.of(state.plan).check(state.plan)
+        if state.budget is not None:
+            self.budget_meaning = checked_meaning(state.budget.by, NETWORK_MEANINGS)
+        self._put(state)
 
+    @locked
+    def apply_preset(self, name: str) -> None:
+        """Makes a preset the present plan; locked and skipped layers stay."""
+        if name not in PRESETS:
+            raise ExplorerError(f"unknown preset {name!r}; expected one of {tuple(PRESETS)}.")
+        plan = PRESETS[name](self.network, **self.state.held)
+        self._put(replace(self.state, plan=plan, budget=None))
+
+    @locked
+    def change_source(self, network: Network) -> tuple[str, ...]:
+        """Makes the plan from another view of the network; returns the locked layers that changed.
+
+        The budget slider computes its plan again where it made the present one. Otherwise choices
+        stay, and one that the other view does not have becomes the nearest that it has.
+        """
+        if network.label == self.plan.calibration:
+            return ()
+        before, state = self.state, self.state.on(network)
+        if self.budget_meaning == "alpha" and network.label is not None:
+            self.budget_meaning = "macs"
+        self._put(state)
+        return tuple(sorted(n for n in before.locked if state.plan[n] != before.plan[n]))
+
+    @locked
     def reset(self) -> None:
-        """Everything dense, nothing locked, the first convolution skipped: one step of undo."""
+        """Makes every layer dense and unlocked, and skips the first convolution; one step."""
         self._put(self.history.first)
 
+    @locked
     def undo(self) -> None:
-        """Take the last step back."""
+        """Goes back one step."""
         if self.history.undo():
-            self._tell("desk")
+            self._notify("plan")
 
+    @locked
     def redo(self) -> None:
-        """Take a step again that undo took back."""
+        """Goes forward one step that `undo` went back."""
         if self.history.redo():
-            self._tell("desk")
+            self._notify("plan")
 
+    @locked
     def pin(self, letter: str, plan: Plan | Literal["present"] | None = "present") -> None:
-        """Keep the plan on the faders, or another, under a letter from A to D; None lets go."""
+        """Keeps the present plan, or another, under a letter from A to D; None removes the pin."""
         if letter not in LETTERS:
-            raise ExplorerError(f"{letter!r} is no pin; expected one of {', '.join(LETTERS)}.")
+            raise ExplorerError(f"unknown pin {letter!r}; expected one of {', '.join(LETTERS)}.")
         kept = self.plan if plan == "present" else plan
         if kept is None:
             self.pins.pop(letter, None)
         else:
-            self.sources.of(kept).check(kept)
+            self.views.of(kept).check(kept)
             self.pins[letter] = kept
-        self._tell("pins")
+        self._notify("pins")
 
-    # -- looking -----------------------------------------------------------------------------
+    # -- one layer -------------------------------------------------------------------------
 
+    @locked
     def select(self, name: str) -> None:
-        """Choose the layer that every view lights up."""
+        """Selects the layer that every view shows."""
         if name not in self.network.names:
             raise PlanError(f"the network has no layer {name!r} that can be approximated.")
         if name != self.selected:
             self.selected = name
-            self._tell("view")
+            self._notify("selection")
 
-    def set_slide_by(self, by: str) -> None:
-        """Change what the layers' faders mean."""
-        self.slide_by = meaning(by, MEANINGS)
-        self._tell("view")
+    @locked
+    def set_slider_meaning(self, by: str) -> None:
+        """Changes what the layers' sliders set; the plan stays."""
+        self.slider_meaning = checked_meaning(by, MEANINGS)
+        self._notify("selection")
 
-    # -- inside ----------------------------------------------------------------------------------
+    @locked
+    def move_slider(self, name: str, positions: Sequence[float], gesture: object = None) -> None:
+        """Moves a layer's slider; moves of one gesture (not None) are one step of undo."""
+        meaning = self.slider_meaning
+        choice = self.scale(name).choice(self._slider_family(name), meaning, positions)
+        self._exact_positions[name] = meaning, tuple(positions)
+        self._put(self.state.choose(name, choice), gesture, touched=name)
 
-    def _put(self, desk: ControlState, gesture: object = None, touched: str | None = None) -> None:
-        """Put a desk in place; the layer that was touched for it is the chosen one."""
-        with self.lock:
-            chosen = touched or self.selected
-            again, self.selected = chosen != self.selected, chosen
-            if desk != self.desk:
-                self.history.put(desk, gesture)
-                self._tell("desk")
-            elif again:
-                self._tell("view")
+    @locked
+    def set_numbers(self, name: str, numbers: Sequence[float]) -> None:
+        """Sets a layer by the numbers of its slider: β, per cent of the MACs, or ranks."""
+        family = self._slider_family(name)
+        choice = self.scale(name).typed(family, self.slider_meaning, numbers)
+        self._put(self.state.choose(name, choice), touched=name)
 
-    def _tell(self, what: str) -> None:
-        if what in ("desk", "view") and self.failed:
-            self.message, self.failed = "", False
-            self._tell("message")
-        for listener in list(self._listeners):
-            listener(what)
-
-
-def meaning(by: str, known: Sequence[str]) -> str:
-    """The meaning of a fader, checked; ExplorerError for another."""
-    if by not in known:
-        raise ExplorerError(f"{by!r} is not what a fader can mean; expected one of {known}.")
-    return by
-
-
-def _why_not(network: Network) -> str:
-    reasons = (f"{x.name}: {next(iter(x.reasons.values()))}" for x in network.layers)
-    return "; ".join(list(reasons)[:4]) + "."
-
-
-class Faders(Stage):
-    """A stage whose plan is moved by hand; see Session."""
-
-    def __init__(
-        self,
-        network: Network,
-        calibration: tuple[Tensor, Tensor | None] | None,
-        cache: bool | str | os.PathLike[str],
-    ) -> None:
-        super().__init__(network, calibration, cache)
-        # Where the hand left a fader: choices are steps, and a fader must not jump to the step.
-        self._aims: dict[str, tuple[str, tuple[float, ...]]] = {}
-
-    # -- where the faders stand --------------------------------------------------------------
-
-    def positions(self, name: str) -> tuple[float, ...]:
-        """Where a layer's fader stands: where the hand left it, while that is still its choice."""
-        choice = self.plan[name]
-        by, aim = self._aims.get(name, ("", ()))
-        own = self.dial(name).positions(choice, self.slide_by)
-        standing = by == self.slide_by and len(aim) == len(own)
-        if standing and self.dial(name).choice(family_of(choice), by, aim) == choice:
-            return aim
-        return own
-
-    def budget(self) -> BudgetSetting:
-        """Where the network's fader stands: as set, or as the plan happens to be."""
-        if self.desk.budget is not None and self.desk.budget.by == self.budget_by:
-            return self.desk.budget
-        by = self.budget_by
-        if by == "alpha" and (self.plan.calibration is not None or self.sources.weighted is None):
-            by = "macs"  # an undo went back to where α says nothing
-        network = self._weighing(by)
-        now = network_share(network, self.plan, self.summary, by)
-        return BudgetSetting(by, network_position(network, by, now))
-
-    def budget_number(self) -> float:
-        """The number beside the network's fader."""
-        budget = self.budget()
-        return network_number(self._weighing(budget.by), budget.by, budget.position)
-
-    # -- moving ----------------------------------------------------------------------------
-
-    def move(self, name: str, positions: Sequence[float], gesture: object = None) -> None:
-        """Move a layer's fader; moves of one gesture are one step of undo."""
-        choice = self.dial(name).choice(self._family(name), self.slide_by, positions)
-        self._aims[name] = (self.slide_by, tuple(positions))
-        self._put(self.desk.choose(name, choice), gesture, touched=name)
-
-    def type_numbers(self, name: str, numbers: Sequence[float]) -> None:
-        """Set a layer by the numbers beside its fader."""
-        choice = self.dial(name).typed(self._family(name), self.slide_by, numbers)
-        self._put(self.desk.choose(name, choice), touched=name)
-
-    def set_method(self, name: str, one: str) -> None:
-        """Change a layer's family, at about the MACs that it has now."""
+    @locked
+    def set_family(self, name: str, family: str) -> None:
+        """Changes a layer's family, at about the MACs that it has now."""
         layer = self.network.layer(name)
-        if one != "dense" and one not in layer.families:
-            why = layer.reasons.get(one, "there is no such family")
-            raise PlanError(f"{name} cannot be approximated by {one}: {why}.")
-        old = self.plan[name]
-        if family_of(old) == one:
+        if family != "dense" and family not in layer.families:
+            why = layer.reasons.get(family, "there is no such family")
+            raise PlanError(f"{name} cannot be approximated by {family}: {why}.")
+        old, scale = self.plan[name], self.scale(name)
+        if family_of(old) == family:
             self.select(name)
             return
-        place = (0.5,) if isinstance(old, Dense) else self.dial(name).positions(old, "macs")
-        choice = self.dial(name).choice(one, "macs", place)
-        self._put(self.desk.choose(name, choice), touched=name)
+        place = (0.5,) if isinstance(old, Dense) else scale.positions(old, "macs")
+        self._put(self.state.choose(name, scale.choice(family, "macs", place)), touched=name)
 
-    def move_network(self, by: str, position: float, gesture: object = None) -> None:
-        """Move the network's fader: all layers that are neither locked nor skipped follow."""
-        self.budget_by = meaning(by, NETWORK_MEANINGS)
+    @locked
+    def lock_layer(self, name: str, on: bool) -> None:
+        """Locks a layer, so that the budget slider leaves it as it is, or unlocks it."""
+        self._put(self.state.lock(name, on))
+
+    @locked
+    def skip_layer(self, name: str, on: bool) -> None:
+        """Makes a layer dense and keeps it so whatever the budget slider does, or ends that."""
+        self._put(self.state.skip(name, on))
+
+    # -- the network's budget --------------------------------------------------------------
+
+    @locked
+    def set_budget_meaning(self, by: str) -> None:
+        """Changes what the budget slider sets; the plan stays. "alpha" needs computed weights."""
+        self._budget_network(checked_meaning(by, NETWORK_MEANINGS))
+        self.budget_meaning = by
+        self._notify("selection")
+
+    @locked
+    def move_budget(self, by: str, position: float, gesture: object = None) -> None:
+        """Moves the budget slider: all layers that are neither locked nor skipped follow."""
+        self.budget_meaning = checked_meaning(by, NETWORK_MEANINGS)
         budget = BudgetSetting(by, min(1.0, max(0.0, position)))
-        self._put(self.desk.under(self._weighing(by), budget), gesture)
+        self._put(self.state.under(self._budget_network(by), budget), gesture)
 
-    def type_budget(self, by: str, number: float) -> None:
-        """Set the network's budget by its number; out of reach is an error, not a clamp."""
-        network = self._weighing(by)
+    @locked
+    def set_budget(self, by: str, number: float) -> None:
+        """Sets the budget by its number; BudgetError where no plan reaches it."""
+        network = self._budget_network(checked_meaning(by, NETWORK_MEANINGS))
         if by in RULES:
-            network.lego(number, **self.desk.held)
+            network.lego(number, **self.state.held)
         else:
-            self.desk.bounded(network, by, number)
-        self.move_network(by, network_position(network, by, number))
+            self.state.bounded(network, by, number)
+        self.move_budget(by, network_position(network, by, number))
 
+    @locked
     def set_families(self, families: Sequence[str]) -> None:
-        """Choose the families that the network's fader may use."""
-        self._put(self.desk.allow(self._weighing(self._by), tuple(families)))
+        """Chooses the families that the budget slider may use."""
+        self._put(self.state.allow(self._present_budget_network, tuple(families)))
 
+    @locked
     def set_weighing(self, weighing: str) -> None:
-        """Choose how the network's fader compares the layers' errors."""
-        self._put(self.desk.weigh(self._weighing(self._by), weighing))
+        """Chooses how the budget slider compares the layers' errors, one of WEIGHINGS."""
+        self._put(self.state.weigh(self._present_budget_network, weighing))
 
-    def hold(self, name: str, on: bool) -> None:
-        """Lock a layer as it is, or let it go."""
-        self._put(self.desk.lock(name, on))
+    # -- inside ----------------------------------------------------------------------------
 
-    def skip(self, name: str, on: bool) -> None:
-        """Keep a layer dense whatever the network's fader says, or let it go."""
-        self._put(self.desk.skip(name, on))
+    def _put(self, state: ControlState, gesture: object = None, touched: str | None = None) -> None:
+        """Makes a state the present one and selects the layer that was touched."""
+        selected = touched or self.selected
+        reselected, self.selected = selected != self.selected, selected
+        if state != self.state:
+            self.history.put(state, gesture)
+            self._notify("plan")
+        elif reselected:
+            self._notify("selection")
 
-    def preset(self, name: str) -> None:
-        """Put a preset on the desk; locked and skipped layers stay."""
-        plan = PRESETS[name](self.network, **self.desk.held)
-        self._put(replace(self.desk, plan=plan, budget=None))
-
-    # -- inside ----------------------------------------------------------------------------------
-
-    def _family(self, name: str) -> str:
-        """A layer's family; touching the fader of a dense layer starts its first one."""
-        one, layer = family_of(self.plan[name]), self.network.layer(name)
-        if one == "dense" and not layer.families:
-            plain = self.sources.plain.layer(name).families
+    def _slider_family(self, name: str) -> str:
+        """The family that a layer's slider sets; for a dense layer the first one it has."""
+        family, layer = family_of(self.plan[name]), self.network.layer(name)
+        if family == "dense" and not layer.families:
+            plain = self.views.plain.layer(name).families
             raise PlanError(f"{name} stays dense: {layer.reasons[plain[0]]}.")
-        return layer.families[0] if one == "dense" else one
+        return layer.families[0] if family == "dense" else family
 
     @property
-    def _by(self) -> str:
-        """What the budget of the present plan limits."""
-        return "macs" if self.desk.budget is None else self.desk.budget.by
+    def _present_budget_network(self) -> Network:
+        """The network of the budget that made the present plan."""
+        return self._budget_network("macs" if self.state.budget is None else self.state.budget.by)
 
-    def _weighing(self, by: str) -> Network:
+    def _budget_network(self, by: str) -> Network:
         """The network that a budget of this meaning looks its errors up in."""
         if by != "alpha":
             return self.network
         if self.plan.calibration is not None:
             raise PlanError("α weighs errors of the weights; choose “from the weights” first.")
-        if self.sources.weighted is None:
+        if self.views.weighted is None:
             raise PlanError("α is not computed yet; choose “α of eq. 8” again.")
-        return self.sources.weighted
+        return self.views.weighted
+
+
+def checked_meaning(by: str, known: Sequence[str]) -> str:
+    """A slider's meaning, checked; ExplorerError for an unknown one."""
+    if by not in known:
+        raise ExplorerError(f"unknown meaning {by!r} of a slider; expected one of {known}.")
+    return by
+
+
+def _reasons(network: Network) -> str:
+    reasons = (f"{x.name}: {next(iter(x.reasons.values()))}" for x in network.layers)
+    return "; ".join(list(reasons)[:4]) + "."

@@ -8,26 +8,35 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gdws_explorer.errors import Cancelled, ExplorerError
 
 Work = Callable[[Callable[[float], None], Callable[[], bool]], object]
+"""`work(progress, cancelled)`: reports the finished fraction, and asks whether to stop."""
+
+Status = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 
 @dataclass(eq=False)
 class Job:
-    """One piece of work about something. `status`: waiting, running, done, failed, cancelled."""
+    """One piece of work in a queue.
+
+    about : what it works on, such as a plan or a sentence for the user.
+    fraction : the finished part, from 0 to 1. error : why it failed.
+    started : when it began, by `time.monotonic`; None before.
+    """
 
     about: object
     work: Work
-    status: str = "waiting"
+    status: Status = "waiting"
     fraction: float = 0.0
     error: Exception | None = None
     started: float | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
-        """Ask it to stop; it does so at its next look."""
+        """Requests it to stop; it does when its work next asks."""
         self._stop.set()
 
     @property
@@ -37,21 +46,24 @@ class Job:
 
     @property
     def cancelling(self) -> bool:
-        """Whether it was asked to stop."""
+        """Whether it is requested to stop."""
         return self._stop.is_set()
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate from what is done so far; None before anything is."""
+        """The remaining seconds, estimated from the finished part; None while nothing is done."""
         if self.started is None or self.fraction <= 0:
             return None
         return (time.monotonic() - self.started) * (1 - self.fraction) / self.fraction
 
 
 class Jobs:
-    """A queue with one worker thread, which lives only while there is work.
+    """A queue with one worker thread, which exists only while there is work.
 
-    changed : called from the worker whenever a job's status or progress changes.
+    changed : called with a job whenever its status or progress changes, in the thread that submits
+        or cancels it and in the worker, and never while the queue's own lock is held. An error in
+        it is logged; it reaches neither the job nor the caller.
+    running : the job that runs, or None.
     """
 
     def __init__(self, changed: Callable[[Job], None]) -> None:
@@ -63,7 +75,7 @@ class Jobs:
         self.running: Job | None = None
 
     def submit(self, about: object, work: Work) -> Job:
-        """Queue `work(progress, cancelled)`; it runs when the jobs before it have ended."""
+        """Queues `work(progress, cancelled)`; ExplorerError where the queue is closed."""
         job = Job(about, work)
         with self._lock:
             if self._closed:
@@ -77,17 +89,18 @@ class Jobs:
 
     @property
     def waiting(self) -> int:
-        """How many jobs have not begun."""
+        """The number of jobs that have not begun."""
         return len(self._waiting)
 
     @property
     def all(self) -> tuple[Job, ...]:
         """The running job and those that wait."""
-        running = self.running
-        return (*(() if running is None else (running,)), *self._waiting)
+        with self._lock:
+            running = () if self.running is None else (self.running,)
+            return (*running, *self._waiting)
 
     def cancel(self) -> None:
-        """Cancel the running job and drop those that wait."""
+        """Cancels the running job and drops those that wait."""
         with self._lock:
             dropped = list(self._waiting)
             self._waiting.clear()
@@ -100,7 +113,7 @@ class Jobs:
             self._notify(running)
 
     def close(self, timeout: float = 10.0) -> None:
-        """Cancel everything and wait for the worker to end; nothing more can be queued."""
+        """Cancels everything and waits for the worker to end; nothing more can be queued."""
         with self._lock:
             self._closed = True
             worker = self._worker
@@ -109,7 +122,7 @@ class Jobs:
             worker.join(timeout)
 
     def wait(self, timeout: float | None = None) -> None:
-        """Block until nothing waits or runs."""
+        """Waits until no job waits or runs."""
         worker = self._worker
         if worker is not None:
             worker.join(timeout)
@@ -143,7 +156,7 @@ class Jobs:
             job.status, job.fraction = "done", 1.0
         except Cancelled:
             job.status = "cancelled"
-        except Exception as error:  # a failed job must not take the queue with it
+        except Exception as error:  # a failed job must not end the queue
             job.status, job.error = "failed", error
         self.running = None
         self._notify(job)

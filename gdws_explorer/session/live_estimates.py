@@ -1,7 +1,7 @@
-"""Robust accuracy while dragging: the dense network's attacked images, shown to the present plan.
+"""Robust accuracy while a slider moves: attacked images of the dense network, classified again.
 
-An upper bound, see `robust.transfer`; the latest plan wins, in a thread that lives only while there
-is one to look at.
+The estimate is an upper bound, see `robust.transfer`. The latest plan replaces one that waits. The
+thread exists only while there is a plan to estimate.
 """
 
 from __future__ import annotations
@@ -22,46 +22,47 @@ from gdws_explorer.study.attack_settings import AttackSpec
 
 
 class EstimateRequest(NamedTuple):
-    """One plan of one view of the network, and the images to show it."""
+    """One plan of one view of the network, and the attacked images to classify."""
 
     network: Network
     plan: Plan
-    twins: AdversarialExamples
+    examples: AdversarialExamples
 
 
 class LiveEstimates:
-    """Estimates of one network's plans on its images, while they are switched on.
+    """Estimates of one network's plans on its images, while they are enabled.
 
-    data : images and labels, or None where nothing can be measured. told : called, from the thread
-    that works, when an estimate is there or could not be made.
+    data : images and labels, or None where nothing can be measured. changed : called in the
+    worker thread when an estimate is made or has failed, while no lock of this object is held.
+    enabled : whether plans are estimated. error : why the latest one failed, or None.
     """
 
     def __init__(
         self,
         network: Network,
         data: tuple[Tensor, Tensor] | None,
-        told: Callable[[], None],
+        changed: Callable[[], None],
     ) -> None:
-        self.on = False
-        self._proxy = None if data is None else TransferEstimator(network, data)
-        self._told = told
+        self.enabled = False
+        self.error: Exception | None = None
+        self._estimator = None if data is None else TransferEstimator(network, data)
+        self._changed = changed
         self._lock = threading.Lock()
-        self._asked: EstimateRequest | None = None
+        self._request: EstimateRequest | None = None
         self._answer: tuple[EstimateRequest, TransferEstimate] | None = None
         self._worker: threading.Thread | None = None
-        self.error: Exception | None = None
 
     def ready(self, attack: AttackSpec, n: int, seed: int) -> bool:
         """Whether the images of this setting are attacked."""
-        return self._twins(attack, n, seed) is not None
+        return self._examples(attack, n, seed) is not None
 
     def check(self, attack: AttackSpec) -> tuple[TransferEstimator, Attack | AttackSequence]:
-        """What it takes to attack; DataError without images or attack."""
-        if self._proxy is None:
+        """The estimator and the attack; DataError where there are no images or no attack."""
+        if self._estimator is None:
             raise DataError("there are no images to attack; open with data=(images, labels).")
         if attack is None:
             raise DataError("there is no attack to estimate under; choose one.")
-        return self._proxy, attack
+        return self._estimator, attack
 
     def prepare(
         self,
@@ -71,74 +72,76 @@ class LiveEstimates:
         progress: Callable[[float], None] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> None:
-        """Attack the dense network once. Errors: as of `check`; Cancelled."""
-        proxy, under = self.check(attack)
-        proxy.make(under, n, seed, progress=progress, cancel=cancel)
+        """Attacks the dense network once. Raises Cancelled, and errors as `check` does."""
+        estimator, under = self.check(attack)
+        estimator.make(under, n, seed, progress=progress, cancel=cancel)
 
-    def want(self, network: Network, plan: Plan, attack: AttackSpec, n: int, seed: int) -> None:
-        """Look at this plan next, instead of any other that waits; returns at once."""
-        twins = self._twins(attack, n, seed)
-        if not self.on or twins is None:
+    def request(self, network: Network, plan: Plan, attack: AttackSpec, n: int, seed: int) -> None:
+        """Estimates this plan next, in place of one that waits; returns at once."""
+        examples = self._examples(attack, n, seed)
+        if not self.enabled or examples is None:
             return
-        asked = EstimateRequest(network, plan, twins)
+        request = EstimateRequest(network, plan, examples)
         with self._lock:
             idle = self._worker is None
-            if idle and self._answer is not None and _same(self._answer[0], asked):
+            if idle and self._answer is not None and _same(self._answer[0], request):
                 return
-            self._asked = asked
+            self._request = request
             if self._worker is None:
                 self._worker = threading.Thread(target=self._run, name="gdws-live", daemon=True)
                 self._worker.start()
 
-    def of(self, plan: Plan, attack: AttackSpec, n: int, seed: int) -> TransferEstimate | None:
-        """The estimate of this plan, if it is made; switched off there is none."""
-        twins, answer = self._twins(attack, n, seed), self._answer
-        if not self.on or twins is None or answer is None:
+    def latest(self, plan: Plan, attack: AttackSpec, n: int, seed: int) -> TransferEstimate | None:
+        """The estimate of this plan in this setting; None where it is not made, or not enabled."""
+        if not self.enabled:
             return None
-        asked, found = answer
-        return found if asked.plan == plan and asked.twins is twins else None
+        examples, answer = self._examples(attack, n, seed), self._answer
+        if examples is None or answer is None:
+            return None
+        request, estimate = answer
+        return estimate if request.plan == plan and request.examples is examples else None
 
     def wait(self, timeout: float | None = None) -> None:
-        """Block until nothing is asked for."""
+        """Waits until no estimate is requested."""
         worker = self._worker
         if worker is not None:
             worker.join(timeout)
 
     def close(self) -> None:
-        """Ask for nothing more, and wait for the thread to end."""
-        self.on = False
+        """Disables the estimates and waits for the thread to end."""
+        self.enabled = False
         with self._lock:
-            self._asked = None
+            self._request = None
         worker = self._worker
         if worker is not None and worker is not threading.current_thread():
             worker.join(10)
 
-    def _twins(self, attack: AttackSpec, n: int, seed: int) -> AdversarialExamples | None:
-        if self._proxy is None or attack is None:
+    def _examples(self, attack: AttackSpec, n: int, seed: int) -> AdversarialExamples | None:
+        if self._estimator is None or attack is None:
             return None
-        return self._proxy.made(attack, n, seed)
+        return self._estimator.made(attack, n, seed)
 
     def _run(self) -> None:
         while True:
             with self._lock:
-                asked, self._asked = self._asked, None
-                if asked is None:
+                request, self._request = self._request, None
+                if request is None:
                     self._worker = None
                     return
-            self._look(asked)
+            self._estimate(request)
 
-    def _look(self, asked: EstimateRequest) -> None:
-        assert self._proxy is not None
+    def _estimate(self, request: EstimateRequest) -> None:
+        assert self._estimator is not None
         try:
-            found = self._proxy.estimate(*asked, cancel=lambda: self._asked is not None)
+            estimate = self._estimator.estimate(*request, cancel=lambda: self._request is not None)
         except Cancelled:
             return  # a newer plan waits
         except ExplorerError as error:
             self.error = error
         else:
-            self._answer, self.error = (asked, found), None
-        self._told()
+            self._answer, self.error = (request, estimate), None
+        self._changed()
 
 
 def _same(one: EstimateRequest, other: EstimateRequest) -> bool:
-    return one.plan == other.plan and one.twins is other.twins
+    return one.plan == other.plan and one.examples is other.examples

@@ -1,60 +1,67 @@
-"""Which of the measured plans stand out, and going to the one that is wanted."""
+"""The filters over the measured records, with their own undo."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from gdws_explorer.errors import ExplorerError
+from gdws_explorer.session.locking import locked
 from gdws_explorer.session.undo import UndoHistory
 from gdws_explorer.study.filters import Filters
 from gdws_explorer.study.records import Record
 from gdws_explorer.study.selection import cheapest, knee
 
-if TYPE_CHECKING:
-    from gdws_explorer.session.session import Session
-
 
 class RecordFilter:
-    """The filters over a session's records, with a history of their own.
+    """The filters over some records.
 
-    tell : says that they changed.
+    read_records : returns the records to filter. notify : called after the filters changed.
     """
 
-    def __init__(self, session: Session, tell: Callable[[], None]) -> None:
-        self._session = session
-        self._tell = tell
+    def __init__(
+        self,
+        read_records: Callable[[], tuple[Record, ...]],
+        notify: Callable[[], None] = lambda: None,
+        lock: threading.RLock | None = None,
+    ) -> None:
+        self.lock = threading.RLock() if lock is None else lock
+        self._read_records = read_records
+        self._notify = notify
         self.history = UndoHistory(Filters())
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """Those of the setting on view, whether they hold or not."""
-        measured = self._session.measurements
-        return measured.records(measured.shown)
+        """All records, those that the filters exclude included."""
+        return self._read_records()
 
     @property
     def filters(self) -> Filters:
-        """What plans must hold to."""
+        """The present filters."""
         return self.history.present
 
+    @locked
     def apply(self, filters: Filters, gesture: object = None) -> None:
-        """Filter by something else; changes of one gesture are one step of undo."""
+        """Replaces the filters; changes of one gesture (not None) are one step of undo."""
         if filters != self.filters:
             self.history.put(filters, gesture)
-            self._tell()
+            self._notify()
 
+    @locked
     def undo(self) -> None:
-        """Take the last step back."""
+        """Goes back one step."""
         if self.history.undo():
-            self._tell()
+            self._notify()
 
+    @locked
     def redo(self) -> None:
-        """Take a step again that undo took back."""
+        """Goes forward one step that `undo` went back."""
         if self.history.redo():
-            self._tell()
+            self._notify()
 
+    @locked
     def kept(self) -> tuple[Record, ...]:
-        """The records on view that hold; ExplorerError where none of them does."""
+        """The records that pass the filters; ExplorerError where none of them does."""
         records = self.records
         kept = self.filters.kept(records)
         if records and not kept:
@@ -64,10 +71,11 @@ class RecordFilter:
             )
         return kept
 
-    def knee(self, accuracy: str, cost: str) -> None:
-        """Go to the plan of the front after which more cost buys the least."""
-        self._session.put(knee(self.kept(), accuracy, cost).plan)
+    def knee(self, accuracy: str, cost: str) -> Record:
+        """The record of the front after which more cost gains the least accuracy."""
+        return knee(self.kept(), accuracy, cost)
 
-    def cheapest(self, accuracy: str, cost: str) -> None:
-        """Go to the cheapest plan that holds to the filters."""
-        self._session.put(cheapest(self.records, self.filters, accuracy, cost).plan)
+    @locked
+    def cheapest(self, accuracy: str, cost: str) -> Record:
+        """The cheapest record that passes the filters."""
+        return cheapest(self.records, self.filters, accuracy, cost)

@@ -1,53 +1,162 @@
-"""What the explorer knows and can do, without a single widget.
+"""The application without a browser: one network, its plan, records and background work.
 
-A session owns one network, its desk and its measurements. The views call its methods and listen
-to it; the sums are made in `network` and `explore`.
+Threads and locks. Every public method of `Session`, `Controls` and `RecordFilter` may be called
+from any thread: it holds `Session.lock`, which the three share, while it reads or changes state.
+The exceptions: `Session.close`, which waits for threads and therefore holds no lock while it waits,
+and `Session.export`, which reads the state under the lock and writes the files without it. After
+`close`, what would start new work raises ExplorerError.
+
+Locks are taken in this order, and no thread takes one of them while it holds a later one:
+
+1. `Session.lock`. Listeners are called while it is held, in every thread, so that they see one
+   change after the other, and the state that belongs to it.
+2. The drawing locks of views, which listeners take.
+3. The locks inside `Jobs`, `LiveEstimates` and `Store`. They protect a queue or a connection, and
+   no listener is called while one is held.
+
+Threads of `Jobs` and `LiveEstimates` do their long work without `Session.lock` and take it to put
+a result and to call listeners.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
 from gdws_explorer.bench.custom import CustomBench
+from gdws_explorer.bench.target import (
+    DEFAULT_ATTACK,
+    AnyAttack,
+    AnyTarget,
+    Target,
+    resolve_target,
+)
 from gdws_explorer.bundle.export_folder import export
-from gdws_explorer.errors import PlanError
+from gdws_explorer.errors import ExplorerError, PlanError
 from gdws_explorer.network.network import Network
+from gdws_explorer.network.plans.cost import Summary
 from gdws_explorer.network.plans.plan import Plan
-from gdws_explorer.robust.transfer import TransferEstimate
-from gdws_explorer.session.controls import Faders, meaning
+from gdws_explorer.session.controls import Controls, checked_meaning
+from gdws_explorer.session.events import EVENTS, Event, Listener, check_event
 from gdws_explorer.session.jobs import Job, Jobs, Work
 from gdws_explorer.session.live_estimates import LiveEstimates
+from gdws_explorer.session.locking import locked
+from gdws_explorer.session.opening import SessionParts, open_target
 from gdws_explorer.session.record_filter import RecordFilter
+from gdws_explorer.session.snapshot import Snapshot
 from gdws_explorer.session.training_queue import TrainingQueue, TrainingRun
 from gdws_explorer.study.attack_settings import AttackSpec, calibration_attack
 from gdws_explorer.study.budget_scale import NETWORK_MEANINGS
 from gdws_explorer.study.measurements import Measurements
-from gdws_explorer.study.network_views import KINDS
+from gdws_explorer.study.network_views import KINDS, NetworkViews
 from gdws_explorer.study.pareto import neighbour
 from gdws_explorer.study.records import EvaluationSetting
+from gdws_explorer.study.storage.store import Store
 from gdws_explorer.training.training_spec import TrainingSpec
 
 READING, WEIGHING = "reading the images", "computing α from the images"
 LEARNING = (READING, WEIGHING)
 ATTACKING = "attacking the dense network"
+WITHOUT_STATE: tuple[Event, ...] = ("message", "job", "training", "filters", "pins", "custom")
 
 
-class Session(Faders):
-    """One network under exploration.
+class Session:
+    """One network under exploration, with its records and background work; no widgets.
 
-    Listeners are called with what changed: "desk" (plan, locks), "view" (selection, meaning of
-    the faders), "records", "filters" (of records), "job", "learning" (from images), "training",
-    "message", "pins", "estimate" or "own" (`brought` is to be explored). All methods may be called
-    from any thread.
+    See the module for threads and locks.
+
+    Parameters
+    ----------
+    target : a bench (`gx.load("digits")`), the name of one, any nn.Module, or a Network; or a
+        `Target`, which holds all that follows except storage, cache and progress.
+    data : images `(N, C, H, W)` in [0, 1] and labels `(N,)`; a bench brings its own.
+    calibration : images `(N, C, H, W)` in [0, 1], or (images, labels), for approximations made
+        from data; not those of `data`. A bench brings its training images.
+    eps : radius of the ℓ∞ ball for PGD-20; 8/255 unless the bench says otherwise.
+    attack : any that `gx.evaluate` takes, instead of eps; None for clean accuracy only.
+    example : one batch `(N, C, H, W)`, where there are no data.
+    title : the headline; by default the bench's, or the model's class.
+    skip : layers that budgets leave dense; None skips the first convolution.
+    storage : as in `gx.explore`: a file, True, a server, a Store, or None for memory.
+    cache : where tables of large networks and checkpoints of trainings are kept, as in
+        `Network.prepare`; False keeps neither.
+    progress : called with the fraction of the decomposition that is done.
+
+    Attributes
+    ----------
+    controls : the plan with its locks, sliders, selection, pins and undo.
+    views : the network, plain and made from images.
+    measurements : the records and the setting that they are made in.
+    record_filter : the filters over the records that are shown.
+    jobs : the queue of measurements. training_queue : trainings. estimates : live estimates.
+    title, bench, cache : as given; bench is the name of a bundled one, or None.
+    custom : the user's own network that is to be opened, and its attack; None before.
+    message, failed : the last sentence for the user, and whether it is about an error.
+    lock : the lock around the state, see the module.
+
+    Examples
+    --------
+    >>> session = Session("digits")
+    >>> session.controls.move_budget("macs", 0.5)
+    >>> session.summary.macs <= 0.5 * session.network.macs
+    True
+    >>> session.close()
     """
 
     def __init__(
         self,
+        target: AnyTarget | Target | SessionParts = "digits",
+        *,
+        data: tuple[Any, Any] | None = None,
+        calibration: Any = None,
+        eps: float | None = None,
+        attack: AnyAttack = DEFAULT_ATTACK,
+        example: Tensor | None = None,
+        title: str | None = None,
+        skip: Collection[str] | None = None,
+        storage: Store | str | os.PathLike[str] | bool | None = None,
+        cache: bool | str | os.PathLike[str] = True,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        if not isinstance(target, Target | SessionParts):
+            target = resolve_target(
+                target, data=data, calibration=calibration, eps=eps, attack=attack,
+                example=example, title=title, skip=skip,
+            )  # fmt: skip
+        if isinstance(target, Target):
+            target = open_target(target, storage=storage, cache=cache, progress=progress)
+        parts = target
+        self.lock = threading.RLock()
+        self.message, self.failed = "", False
+        self.custom: tuple[CustomBench, AttackSpec] | None = None
+        self.title, self.bench, self.cache = parts.title, parts.bench, parts.cache
+        self.measurements: Measurements = parts.measurements
+        self.views = NetworkViews(parts.network, parts.calibration, parts.cache)
+        self.controls = Controls(self.views, self.notify, self.lock)
+        self.record_filter = RecordFilter(
+            lambda: self.measurements.records(self.measurements.shown),
+            lambda: self.notify("filters"),
+            self.lock,
+        )
+        self._queues: dict[str, Jobs] = {}
+        self.jobs = self.job_queue("measuring")
+        self.training_queue = TrainingQueue(self.views, parts.cache, self._training_changed)
+        self.estimates = LiveEstimates(
+            parts.network, self.measurements.data, lambda: self.notify("estimate")
+        )
+        self._listeners: list[tuple[Listener, frozenset[Event]]] = []
+        self._snapshot: Snapshot | None = None
+        self._closed = False
+
+    @classmethod
+    def of(
+        cls,
         network: Network,
         measurements: Measurements,
         *,
@@ -55,263 +164,331 @@ class Session(Faders):
         bench: str | None = None,
         calibration: tuple[Tensor, Tensor | None] | None = None,
         cache: bool | str | os.PathLike[str] = False,
-    ) -> None:
-        super().__init__(network, calibration, cache)
-        self.cache = cache
-        self.brought: tuple[CustomBench, AttackSpec] | None = None
-        self.measurements = measurements
-        self.title = title
-        self.bench = bench
-        self.picking = RecordFilter(self, lambda: self._tell("filters"))
-        self._queues: dict[str, Jobs] = {}
-        self.jobs = self.queue("measuring")
-        self.trainer = TrainingQueue(self.sources, cache, self._training_changed)
-        self.estimates = LiveEstimates(network, measurements.data, lambda: self._tell("estimate"))
+    ) -> Session:
+        """Makes a session of parts that exist already, as tests and measurements do."""
+        return cls(SessionParts(network, measurements, title, bench, calibration, cache))
 
-    def put(self, plan: Plan) -> None:
-        """Put a whole plan on the desk; of one that is made from data the images are read first."""
-        if plan.refitted and self.sources.images is not None:
-            self.sources.refitted()
+    # -- the present state -----------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan:
+        """The present plan."""
+        return self.controls.plan
+
+    @property
+    def network(self) -> Network:
+        """The network as the plan sees it."""
+        return self.controls.network
+
+    @property
+    def summary(self) -> Summary:
+        """Costs and error of the present plan."""
+        return self.controls.summary
+
+    @property
+    @locked
+    def snapshot(self) -> Snapshot:
+        """The present state as a value; computed once per change."""
+        if self._snapshot is None:
+            controls, history = self.controls, self.controls.history
+            self._snapshot = Snapshot(
+                network=controls.network,
+                state=controls.state,
+                summary=controls.summary,
+                budget=controls.budget,
+                budget_number=controls.budget_number,
+                selected=controls.selected,
+                slider_meaning=controls.slider_meaning,
+                source=controls.source,
+                reading_images=self.reading_images,
+                can_undo=bool(history.past),
+                can_redo=bool(history.future),
+                record=self.measurements.of(controls.plan),
+                estimate=self.estimates.latest(controls.plan, *self.measurements.how),
+            )
+        return self._snapshot
+
+    @property
+    @locked
+    def reading_images(self) -> bool:
+        """Whether images are being read, or wait for it."""
+        return any(job.about == READING for job in self.jobs.all)
+
+    # -- events and messages ---------------------------------------------------------------
+
+    @locked
+    def subscribe(self, listener: Listener, events: Collection[Event] = EVENTS) -> None:
+        """Calls `listener(event, snapshot)` after every change, or after changes of some kinds.
+
+        The lock is held meanwhile. ExplorerError for a word that is not an Event.
+        """
+        for event in events:
+            check_event(event)
+        self._listeners.append((listener, frozenset(events)))
+
+    @locked
+    def notify(self, event: Event) -> None:
+        """Calls the listeners; parts of the session do so after every change."""
+        check_event(event)
+        if event not in WITHOUT_STATE:
+            self._snapshot = None
+        if event in ("plan", "selection") and self.failed:
+            self.message, self.failed = "", False
+            self.notify("message")
+        for listener, events in list(self._listeners):
+            if event in events:
+                listener(event, self.snapshot)
+        if event in ("plan", "records"):
+            self._request_estimate()
+
+    @contextmanager
+    def show_errors(self) -> Iterator[None]:
+        """Turns an ExplorerError raised inside into a message; holds the lock meanwhile."""
+        with self.lock:
+            try:
+                yield
+            except ExplorerError as error:
+                self.show_message(str(error), failed=True)
+
+    @locked
+    def show_message(self, text: str, *, failed: bool = False) -> None:
+        """Shows one sentence to the user. failed : whether it is about an error."""
+        self.message, self.failed = text, failed
+        self.notify("message")
+
+    # -- plans and what they are made from -------------------------------------------------
+
+    @locked
+    def show(self, plan: Plan) -> None:
+        """Makes a plan the present one; images that it is made from are read first if needed."""
+        if plan.refitted and self.views.images is not None:
+            self.views.refitted()
         readable = plan.calibration is not None and not (plan.refitted or plan.trained)
-        if not readable or self.sources.knows(plan) or self.sources.images is None:
-            super().put(plan)
+        if not readable or self.views.knows(plan) or self.views.images is None:
+            self.controls.put(plan)
             return
         attack = calibration_attack(self.measurements.attack)
 
         def read(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            if not self.sources.knows(plan):
-                self.sources.calibrate(attack, progress, cancelled)
-            with self.told():
-                super(Session, self).put(plan)
+            if not self.views.knows(plan):
+                self.views.calibrate(attack, progress, cancelled)
+            with self.show_errors():
+                self.controls.put(plan)
 
         self._learn(READING, read)
 
-    def queue(self, name: str) -> Jobs:
-        """A queue of long work of one kind, beside the others; `jobs` is that of measurements."""
+    @locked
+    def choose_source(self, kind: str, attack: AttackSpec | Literal["present"] = "present") -> None:
+        """Makes the plan from the weights, from these refitted on images, or from the images.
+
+        kind : one of KINDS, or the label of a network that was trained here.
+        attack : the one under which images are read; the present one unless given. The first time
+        they are read in the background, and the plan changes when that is done.
+        """
+        if kind in self.views.trained:
+            self._change_source(self.views.named(kind))
+            return
+        if kind not in KINDS:
+            raise ExplorerError(f"unknown source {kind!r}; expected one of {KINDS}.")
+        if kind == "weights":
+            self._change_source(self.views.plain)
+            return
+        if kind == "refit":
+            self._change_source(self.views.refitted())
+            return
+        under = calibration_attack(self.measurements.attack if attack == "present" else attack)
+        known = self.views.calibrated(under)
+        if known is not None:
+            self._change_source(known)
+        elif not self.reading_images:
+
+            def read(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+                network = self.views.calibrate(under, progress, cancelled)
+                with self.show_errors():
+                    self._change_source(network)
+
+            self._learn(READING, read)
+
+    @locked
+    def set_budget_meaning(self, by: str) -> None:
+        """Changes what the budget slider sets; the plan stays.
+
+        For "alpha" the weights of the errors are computed first, in the background.
+        """
+        checked_meaning(by, NETWORK_MEANINGS)
+        attack = calibration_attack(self.measurements.attack)
+        if by == "alpha" and self.plan.calibration is not None:
+            raise PlanError("α weighs errors of the weights; choose “from the weights” first.")
+        if by != "alpha" or self.views.knows_alpha(attack):
+            self.controls.set_budget_meaning(by)
+            return
+
+        def weigh(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+            self.views.weigh(attack, progress, cancelled)
+            with self.lock:
+                if self.plan.calibration is None:
+                    self.controls.set_budget_meaning(by)
+
+        self._learn(WEIGHING, weigh)
+
+    # -- measuring -------------------------------------------------------------------------
+
+    @locked
+    def measure_with(self, attack: AttackSpec, n: int) -> None:
+        """Changes the attack and the number of images that plans are measured with from now on."""
+        self.measurements.change(attack, n)
+        self.notify("records")
+
+    @locked
+    def show_setting(self, setting: EvaluationSetting) -> None:
+        """Shows the records of another setting, and measures in it if its images are these."""
+        self.measurements.show(setting)
+        self.notify("records")
+
+    @locked
+    def step_along_front(self, step: int, metric: str = "robust", cost: str = "macs") -> None:
+        """Shows the next plan of the front: +1 the next more expensive, -1 the next cheaper."""
+        here = getattr(self.summary, cost)
+        self.show(neighbour(self.record_filter.kept(), here, step, metric, cost).plan)
+
+    @locked
+    def evaluate(self) -> Job:
+        """Measures the present plan in the background; several measurements wait in a queue."""
+        return self._measure(self.plan, self._parent())
+
+    @locked
+    def train(self, spec: TrainingSpec, *, restart: bool = False) -> TrainingRun:
+        """Trains in the background; the trained plan is then shown and measured.
+
+        restart : from the first epoch, even if there is a checkpoint of this training.
+        """
+        return self.training_queue.start(spec, self.plan, self._trained, restart=restart)
+
+    @locked
+    def show_live_estimates(self, on: bool) -> None:
+        """Switches live estimates of robust accuracy on or off; see `robust.transfer`."""
+        attack, n, seed = self.measurements.how
+        if on and not self.estimates.ready(attack, n, seed):
+            self.estimates.check(attack)
+        self.estimates.enabled = on
+        self.notify("estimate")
+        self._request_estimate()
+
+    # -- other work ------------------------------------------------------------------------
+
+    @locked
+    def job_queue(self, name: str) -> Jobs:
+        """The queue of one kind of long work; queues run at the same time."""
         if name not in self._queues:
             self._queues[name] = Jobs(self._job_changed)
         return self._queues[name]
 
+    @locked
+    def open_custom(self, custom: CustomBench, attack: AttackSpec) -> None:
+        """Asks the explorer to open the user's own network and images under this attack."""
+        self.custom = custom, attack
+        self.notify("custom")
+
+    def export(self, folder: str | Path) -> Path:
+        """Writes the network of the present plan, the plan and what was measured of it."""
+        with self.lock:
+            now, plain = self.snapshot, self.views.plain.plan()
+            measured, dense = now.record, self.measurements.of(plain)
+        if measured is None or dense is None or measured.paired(dense, "clean") is None:
+            dense = None  # nothing to compare with, or measured without per-image results
+        return export(
+            now.network.build(now.plan),
+            now.plan,
+            folder,
+            report=None if measured is None else measured.report,
+            dense=None if dense is None or now.plan == plain else dense.report,
+            summary=now.summary,
+            source=self.bench,
+        )
+
     def close(self) -> None:
-        """Cancel what runs and forget the listeners."""
-        self._listeners.clear()
-        self.trainer.close()  # first: what it ends with is measured
-        for queue in self._queues.values():
+        """Cancels background work, waits for it to end and forgets the listeners."""
+        with self.lock:
+            self._listeners.clear()
+            queues = list(self._queues.values())
+        self.training_queue.close()  # first: the plan that it ends with is measured
+        for queue in queues:
             queue.close()
         self.estimates.close()
         self.measurements.close()
 
-    # -- what plans are made from ------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------
 
-    def use(self, kind: str, attack: AttackSpec | Literal["present"] = "present") -> None:
-        """Make approximations from the weights, these refitted on images, or the images ("data").
-
-        kind : one of KINDS, or the label of a network that was trained here.
-        attack : that the images are read under; the one that is measured with, unless given. The
-        first time they are read in the background; the plan changes when that is done.
-        """
-        if kind in self.sources.trained:
-            self._move_to(self.sources.named(kind))
+    def _request_estimate(self) -> None:
+        """Asks for the present plan's estimate; the dense network is attacked first if needed."""
+        how, estimates = self.measurements.how, self.estimates
+        if not estimates.enabled or how[0] is None:
             return
-        meaning(kind, KINDS)
-        if kind == "weights":
-            self._move_to(self.sources.plain)
-            return
-        if kind == "refit":
-            self._move_to(self.sources.refitted())
-            return
-        under = calibration_attack(self.measurements.attack if attack == "present" else attack)
-        known = self.sources.calibrated(under)
-        if known is not None:
-            self._move_to(known)
-        elif not self.reading:
-
-            def read(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-                network = self.sources.calibrate(under, progress, cancelled)
-                with self.told():
-                    self._move_to(network)
-
-            self._learn(READING, read)
-
-    @property
-    def source(self) -> str:
-        """What the plan on the faders is made from: one of KINDS, or a trained network's label."""
-        label = self.plan.calibration
-        return label if label and self.plan.trained else self.sources.kind(self.plan)
-
-    @property
-    def reading(self) -> bool:
-        """Whether images are being read, or wait for it."""
-        return any(job.about == READING for job in self.jobs.all)
-
-    def set_budget_by(self, by: str) -> None:
-        """Change what the network's fader means; the plan stays.
-
-        For "alpha" the weights are computed first, in the background.
-        """
-        meaning(by, NETWORK_MEANINGS)
-        attack = calibration_attack(self.measurements.attack)
-        if by == "alpha" and self.plan.calibration is not None:
-            raise PlanError("α weighs errors of the weights; choose “from the weights” first.")
-        if by == "alpha" and not self.sources.knows_alpha(attack):
-
-            def weigh(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-                self.sources.weigh(attack, progress, cancelled)
-                if self.plan.calibration is None:
-                    self.budget_by = by
-
-            self._learn(WEIGHING, weigh)
-            return
-        self.budget_by = by
-        self._tell("view")
-
-    # -- measuring ---------------------------------------------------------------------------
-
-    def measure_with(self, attack: AttackSpec, n: int) -> None:
-        """Change how plans are measured from now on."""
-        self.measurements.change(attack, n)
-        self._tell("records")
-
-    def show(self, setting: EvaluationSetting) -> None:
-        """Look at the records of another setting, and measure in it where these images are its."""
-        self.measurements.show(setting)
-        self._tell("records")
-
-    def walk(self, step: int, metric: str = "robust", cost: str = "macs") -> None:
-        """Go to the next plan of the front: +1 dearer, -1 cheaper."""
-        here = getattr(self.summary, cost)
-        self.put(neighbour(self.picking.kept(), here, step, metric, cost).plan)
-
-    def evaluate(self) -> Job:
-        """Measure the plan on the faders in the background; several queue up."""
-        return self._measure(self.plan, self._parent())
-
-    def train(self, task: TrainingSpec, *, anew: bool = False) -> TrainingRun:
-        """Train in the background; what comes of it is put on the faders and measured.
-
-        anew : from the first epoch, even where a checkpoint of this training is there.
-        """
-        return self.trainer.start(task, self.plan, self._trained, anew=anew)
-
-    def estimate(self, on: bool) -> None:
-        """Show robust accuracy while dragging: an upper bound, see `robust.transfer`."""
-        attack, n, seed = self.measurements.how
-        if on and not self.estimates.ready(attack, n, seed):
-            self.estimates.check(attack)
-        self.estimates.on = on
-        self._tell("estimate")
-        self._look_ahead()
-
-    @property
-    def estimated(self) -> TransferEstimate | None:
-        """The estimate of the plan on the faders, when it is made."""
-        return self.estimates.of(self.plan, *self.measurements.how)
-
-    def bring(self, own: CustomBench, attack: AttackSpec) -> None:
-        """Ask for a network and images of the user's own to be opened, under this attack."""
-        self.brought = own, attack
-        self._tell("own")
-
-    # -- taking it away ------------------------------------------------------------------------
-
-    def export(self, folder: str | Path) -> Path:
-        """Write the network on the faders, its plan and what was measured of it."""
-        plain = self.sources.plain.plan()
-        measured, dense = (self.measurements.of(plan) for plan in (self.plan, plain))
-        if measured is None or dense is None or measured.paired(dense, "clean") is None:
-            dense = None  # nothing to compare with, or of before verdicts were kept
-        return export(
-            self.network.build(self.plan),
-            self.plan,
-            folder,
-            report=None if measured is None else measured.report,
-            dense=None if dense is None or self.plan == plain else dense.report,
-            summary=self.summary,
-            source=self.bench,
-        )
-
-    # -- inside ----------------------------------------------------------------------------------
-
-    def _tell(self, what: str) -> None:
-        super()._tell(what)
-        if what in ("desk", "records"):
-            self._look_ahead()
-
-    def _look_ahead(self) -> None:
-        """Estimate the present plan; the dense network is attacked first where it is not yet."""
-        how, made = self.measurements.how, self.estimates
-        if not made.on or how[0] is None:
-            return
-        if made.ready(*how):
-            made.want(self.network, self.plan, *how)
+        if estimates.ready(*how):
+            estimates.request(self.network, self.plan, *how)
             return
 
         def attack(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            made.prepare(*how, progress, cancelled)
+            estimates.prepare(*how, progress, cancelled)
 
         if all(job.about != ATTACKING for job in self.jobs.all):
             self.jobs.submit(ATTACKING, attack)
 
-    def _learn(self, what: str, work: Work) -> None:
-        """Learn something from the images in the background."""
-        self.sources.check()
-        if what == READING or all(job.about != what for job in self.jobs.all):
-            self.jobs.submit(what, work)
+    def _learn(self, about: str, work: Work) -> None:
+        """Computes something from the images in the background."""
+        self.views.check()
+        if about == READING or all(job.about != about for job in self.jobs.all):
+            self.jobs.submit(about, work)
 
-    def _move_to(self, network: Network) -> None:
-        """Put the desk onto another source, and say which locked layers could not stay."""
-        if network.label == self.plan.calibration:
-            return
-        before, desk = self.desk, self.desk.on(network)
-        if self.budget_by == "alpha" and network.label is not None:
-            self.budget_by = "macs"
-        self._put(desk)
-        moved = sorted(n for n in before.locked if desk.plan[n] != before.plan[n])
-        if moved:
-            self.say(
-                f"{', '.join(moved)} could not stay as locked: there is no such form from data."
+    def _change_source(self, network: Network) -> None:
+        changed = self.controls.change_source(network)
+        if changed:
+            self.show_message(
+                f"{', '.join(changed)} could not stay as locked: there is no such form from data."
             )
 
     def _measure(self, plan: Plan, parent: str | None) -> Job:
-        measure = self.measurements.task(plan, self.sources.of(plan), parent)
+        measure = self.measurements.task(plan, self.views.of(plan), parent)
 
         def work(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
             measure(progress, cancelled)
-            self._tell("records")
+            self.notify("records")
 
         return self.jobs.submit(plan, work)
 
     def _trained(self, run: TrainingRun) -> None:
-        """Show and measure what was trained."""
-        assert run.found is not None
-        with self.told():
-            super().put(run.found.plan)
+        """Shows and measures the result of a training."""
+        assert run.result is not None
+        with self.show_errors():
+            self.controls.put(run.result.plan)
             if self.measurements.data is not None:
-                self._measure(run.found.plan, run.found.parent)
-            self.say(
-                f"trained: {run.task}. It is on the faders; Undo goes back to the plan before."
+                self._measure(run.result.plan, run.result.parent)
+            self.show_message(
+                f"trained: {run.spec}. It is on the controls; Undo goes back to the plan before."
             )
 
+    @locked
     def _training_changed(self, job: Job) -> None:
         if job.error is not None and isinstance(job.about, TrainingRun):
-            self.say(f"the training stopped: {job.error}", failed=True)
-        self._tell("training")
+            self.show_message(f"the training stopped: {job.error}", failed=True)
+        self.notify("training")
 
     def _parent(self) -> str | None:
-        """The last measured plan on the way to the present one."""
+        """The last measured plan among the undo steps before the present one."""
         known = {record.plan.hash for record in self.measurements.records()}
-        earlier = (desk.plan for desk in reversed(self.history.past))
+        earlier = (state.plan for state in reversed(self.controls.history.past))
         return next((p.hash for p in earlier if p != self.plan and p.hash in known), None)
 
+    @locked
     def _job_changed(self, job: Job) -> None:
         if job.about in LEARNING:
-            self._tell("learning")
+            self.notify("source")
         if job.about == ATTACKING and job.status == "done":
-            self._look_ahead()  # the setting may be another by now
+            self._request_estimate()  # the setting may be another by now
         elif job.about == ATTACKING and job.status in ("cancelled", "failed"):
-            self.estimates.on = False
-            self._tell("estimate")
+            self.estimates.enabled = False
+            self.notify("estimate")
         if job.error is not None:
             what = job.about if isinstance(job.about, str) else "the measurement"
-            self.say(f"{what} stopped: {job.error}", failed=True)
-        self._tell("job")
+            self.show_message(f"{what} stopped: {job.error}", failed=True)
+        self.notify("job")

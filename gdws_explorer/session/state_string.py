@@ -1,4 +1,4 @@
-"""The whole view as a short string that can be pasted anywhere."""
+"""The state of an explorer as a short string that can be pasted anywhere."""
 
 from __future__ import annotations
 
@@ -18,30 +18,35 @@ from gdws_explorer.session.control_state import BudgetSetting, ControlState
 from gdws_explorer.session.session import Session
 
 PREFIX = "gx1."
-LOST = "trained"  # weights that are not in the string
-NAMED = 16  # hex digits of the fingerprint: enough to refuse another network
+TRAINED = "trained"  # the kind of plans whose weights are not in the string
+DIGITS = 16  # of the fingerprint, in hex: enough to refuse another network
 
 
 def encode(session: Session) -> str:
-    """The session's desk, selection and measuring as text."""
-    desk, measured = session.desk, session.measurements
+    """Packs the plan, locks, selection and measuring of a session into text."""
+    with session.lock:
+        return _encode(session)
+
+
+def _encode(session: Session) -> str:
+    controls, state, measured = session.controls, session.controls.state, session.measurements
     raw = {
         "bench": session.bench,
-        "of": session.network.fingerprint[:NAMED],
-        "plan": _packed(desk.plan),
+        "of": session.network.fingerprint[:DIGITS],
+        "plan": _packed(state.plan),
         "pins": {
             letter: _packed(plan)
-            for letter, plan in session.pins.items()
+            for letter, plan in controls.pins.items()
             if plan.calibration is None  # of the others the images are not in the string
         },
-        "locked": sorted(desk.locked),
-        "skipped": sorted(desk.skipped),
-        "families": desk.families,
-        "weighing": desk.weighing,
+        "locked": sorted(state.locked),
+        "skipped": sorted(state.skipped),
+        "families": state.families,
+        "weighing": state.weighing,
         "data": _source(session),
-        "budget": None if desk.budget is None else [desk.budget.by, desk.budget.position],
-        "selected": session.selected,
-        "slide_by": session.slide_by,
+        "budget": None if state.budget is None else [state.budget.by, state.budget.position],
+        "selected": controls.selected,
+        "slide_by": controls.slider_meaning,
         "attack": None if measured.attack is None else measured.attack.to_dict(),
         "n": measured.n,
     }
@@ -50,7 +55,7 @@ def encode(session: Session) -> str:
 
 
 def decode(text: str) -> dict[str, Any]:
-    """What `encode` packed, its plan still packed; raises ExplorerError for anything else."""
+    """Reads what `encode` packed, except its plan; ExplorerError for any other text."""
     body = str(text).strip()
     try:
         if not body.startswith(PREFIX):
@@ -65,9 +70,14 @@ def decode(text: str) -> dict[str, Any]:
 
 
 def restore(session: Session, raw: dict[str, Any]) -> None:
-    """Bring a session to a decoded state; the state of another network is refused."""
+    """Brings a session to a decoded state; the state of another network is refused."""
+    with session.lock:
+        _restore(session, raw)
+
+
+def _restore(session: Session, raw: dict[str, Any]) -> None:
     try:
-        desk = ControlState(
+        state = ControlState(
             plan=_plan(session.network, raw["of"], raw["plan"]),
             locked=frozenset(raw["locked"]),
             skipped=frozenset(raw["skipped"]),
@@ -76,49 +86,51 @@ def restore(session: Session, raw: dict[str, Any]) -> None:
             budget=None if raw["budget"] is None else BudgetSetting(*raw["budget"]),
         )
         attack = None if raw["attack"] is None else attack_from_dict(raw["attack"])
-        n, selected, slide_by = int(raw["n"]), raw["selected"], raw["slide_by"]
+        n, selected, slider_meaning = int(raw["n"]), raw["selected"], raw["slide_by"]
     except (KeyError, TypeError) as error:
         raise ExplorerError(f"the state string lacks {error}; copy it again, whole.") from None
-    alpha = desk.budget is not None and desk.budget.by == "alpha"
-    # What is made from data is made again first; until then the plan stands without it.
-    session.put_desk(replace(desk, budget=None) if alpha else desk)
+    controls = session.controls
+    alpha = state.budget is not None and state.budget.by == "alpha"
+    # What is made from images is made again afterwards; until then the plan is one of the weights.
+    controls.put_state(replace(state, budget=None) if alpha else state)
     for letter, packed in raw.get("pins", {}).items():
-        session.pin(letter, _plan(session.network, raw["of"], packed))
-    session.set_slide_by(slide_by)
-    session.select(selected)
+        controls.pin(letter, _plan(session.network, raw["of"], packed))
+    controls.set_slider_meaning(slider_meaning)
+    controls.select(selected)
     if session.measurements.data is not None:
         session.measure_with(attack, n)
-    made = raw.get("data")
-    if made is not None and made["kind"] == LOST and made["label"] in session.sources.trained:
-        session.use(made["label"])
-    elif made is not None and made["kind"] == LOST:
-        session.say(
+    source = raw.get("data")
+    if source is not None and source["kind"] == TRAINED:
+        if source["label"] in session.views.trained:
+            session.choose_source(source["label"])
+            return
+        session.show_message(
             "the plan of this state had trained weights, which a string does not hold: these are "
             "its ranks with the weights from before; train again, or load the exported network."
         )
-    elif made is not None:
-        under = made["attack"]
-        session.use(made["kind"], None if under is None else attack_from_dict(under))
+    elif source is not None:
+        under = source["attack"]
+        session.choose_source(source["kind"], None if under is None else attack_from_dict(under))
     elif alpha:
-        session.set_budget_by("alpha")
+        session.set_budget_meaning("alpha")
 
 
 def _source(session: Session) -> dict[str, Any] | None:
-    """What the plan's images were read under; None for a plan of the weights."""
+    """What the plan is made from, and the attack its images were read under; None: the weights."""
     if session.plan.calibration is None:
         return None
     if session.plan.trained:
-        return {"kind": LOST, "label": session.plan.calibration}
-    attack = session.sources.attack_of(session.plan)
-    told = None if attack is None else attack.to_dict()
-    return {"kind": session.source, "attack": told}
+        return {"kind": TRAINED, "label": session.plan.calibration}
+    attack = session.views.attack_of(session.plan)
+    packed = None if attack is None else attack.to_dict()
+    return {"kind": session.controls.source, "attack": packed}
 
 
 def _plan(network: Network, fingerprint: str, packed: str) -> Plan:
     if not network.fingerprint.startswith(fingerprint):
         raise PlanError(
             f"the state is of another network (fingerprint {fingerprint}…, this one has "
-            f"{network.fingerprint[:NAMED]}…); open the network it belongs to."
+            f"{network.fingerprint[:DIGITS]}…); open the network it belongs to."
         )
     choices = [_unpack(text) for text in packed.split(",")]
     if len(choices) != len(network.names):

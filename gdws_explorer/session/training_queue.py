@@ -1,4 +1,4 @@
-"""Training in the background: one after the other, beside everything else that works."""
+"""Trainings in the background, one after the other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gdws_explorer.training.training_time import TrainingTime, guess_time, time_
 from gdws_explorer.utils.threads import threads_for, torch_threads
 
 FOLDER = "trainings"
-OFTEN = 0.25  # seconds between two words of progress
+INTERVAL = 0.25  # seconds between two reports of progress
 Pair = tuple[Tensor, Tensor]
 
 
@@ -31,16 +31,17 @@ Pair = tuple[Tensor, Tensor]
 class TrainingRun:
     """One training, under way or over.
 
-    plan : that is fine-tuned; for the others, the dense one. checkpoint : its file, if any.
-    found : what came of it.
+    spec : what is trained and how. plan : the one that is fine-tuned; else the dense one.
+    progress : epochs and losses so far. checkpoint : its file, or None.
+    job : its job in the queue. result : the trained network, or None before the end.
     """
 
-    task: TrainingSpec
+    spec: TrainingSpec
     plan: Plan
-    course: TrainingProgress
+    progress: TrainingProgress
     checkpoint: Path | None
     job: Job | None = None
-    found: CompressedModel | None = None
+    result: CompressedModel | None = None
 
     @property
     def alive(self) -> bool:
@@ -51,40 +52,39 @@ class TrainingRun:
 class TrainingQueue:
     """The trainings of one network.
 
-    sources : the network and the images. cache : where checkpoints lie, in a folder of their own:
-    the user's cache folder (True), another, or nowhere (False). changed : called with the job
-    whenever there is something new, at most a few times a second; also from the worker.
-    run : the latest training.
+    views : the network and the images. cache : where checkpoints lie, in a folder of their own:
+    the user's cache folder (True), another, or nowhere (False). changed : called with a job when
+    its status or progress changes, at most every INTERVAL seconds; also in the worker thread.
+    latest : the latest training, or None. folder : of the checkpoints, or None.
     """
 
     def __init__(
         self,
-        sources: NetworkViews,
+        views: NetworkViews,
         cache: bool | str | os.PathLike[str],
         changed: Callable[[Job], None],
     ) -> None:
-        self._sources = sources
+        self._views = views
         self._changed = changed
-        self._told = 0.0
-        self._paces: dict[
-            TrainingSpec, tuple[TrainingTime, int]
-        ] = {}  # and the MACs that they were timed at
-        self.run: TrainingRun | None = None
+        self._reported = 0.0  # when progress was last reported
+        # How fast trainings are, and the MACs of the network that was timed.
+        self._speeds: dict[TrainingSpec, tuple[TrainingTime, int]] = {}
+        self.latest: TrainingRun | None = None
         self.jobs = Jobs(changed)
         self.folder: Path | None = None
         if cache is not False:
             self.folder = (default_folder() if cache is True else Path(cache)) / FOLDER
 
-    # -- what there is ----------------------------------------------------------------------
+    # -- the present state -----------------------------------------------------------------
 
     def data(self) -> Pair:
-        """The images and labels to learn from; DataError where there are none."""
-        if self._sources.images is None:
+        """The images and labels to train on; DataError where there are none."""
+        if self._views.images is None:
             raise DataError(
                 "there are no images to train on; open with gx.explore(…, calibration=(images, "
                 "labels)), not those that plans are measured on."
             )
-        images, labels = self._sources.images
+        images, labels = self._views.images
         if labels is None:
             raise DataError(
                 "the images to train on have no labels; open with gx.explore(…, "
@@ -94,115 +94,119 @@ class TrainingQueue:
 
     @property
     def running(self) -> TrainingRun | None:
-        """The training under way or about to begin."""
-        return self.run if self.run is not None and self.run.alive else None
+        """The training under way or about to begin, or None."""
+        return self.latest if self.latest is not None and self.latest.alive else None
 
-    def checkpoint(self, task: TrainingSpec, plan: Plan) -> Path | None:
-        """Where the checkpoint of this training lies, or would lie."""
-        return None if self.folder is None else self.folder / task.file(self._start(task, plan))
+    def checkpoint(self, spec: TrainingSpec, plan: Plan) -> Path | None:
+        """The path of this training's checkpoint, whether it exists or not; None without cache."""
+        return None if self.folder is None else self.folder / spec.file(self._start(spec, plan))
 
-    def left_off(self, task: TrainingSpec, plan: Plan) -> int:
-        """How many epochs of this very training a checkpoint holds."""
-        path = self.checkpoint(task, plan)
-        return 0 if path is None else task.left_off(path)
+    def epochs_done(self, spec: TrainingSpec, plan: Plan) -> int:
+        """The number of epochs that the checkpoint of this training holds."""
+        path = self.checkpoint(spec, plan)
+        return 0 if path is None else spec.left_off(path)
 
-    def seconds(self, task: TrainingSpec, plan: Plan) -> tuple[float, bool]:
-        """How long it will take, or what is left of it; and whether that is only a guess."""
-        network = self._sources.of(plan)
-        images, done = len(self.data()[1]), self.left_off(task, plan)
-        macs = network.summary(plan).macs if task.kind == FINETUNE else network.macs
-        pace, of = self._paces.get(_alike(task), (None, 0))
-        if pace is None:
-            pace = guess_time(task, network)
-        elif of != macs:
-            pace = pace.times(macs / of)
-        return pace.seconds(task, images, done), not pace.timed
+    def seconds(self, spec: TrainingSpec, plan: Plan) -> tuple[float, bool]:
+        """The remaining seconds of a training, and whether they are only guessed."""
+        images, done = len(self.data()[1]), self.epochs_done(spec, plan)
+        macs = self._macs(spec, plan)
+        speed, timed_macs = self._speeds.get(_speed_key(spec), (None, 0))
+        if speed is None:
+            speed = guess_time(spec, self._views.of(plan))
+        elif timed_macs != macs:
+            speed = speed.times(macs / timed_macs)
+        return speed.seconds(spec, images, done), not speed.timed
 
-    # -- what it does ---------------------------------------------------------------------
+    # -- work ------------------------------------------------------------------------------
 
-    def time(self, task: TrainingSpec, plan: Plan) -> Job | None:
-        """Time a few steps in the background, where that is not known and nothing else trains."""
-        if _alike(task) in self._paces or self.running is not None:
+    def measure_speed(self, spec: TrainingSpec, plan: Plan) -> Job | None:
+        """Times a few steps in the background; None where they are timed or a training runs."""
+        if _speed_key(spec) in self._speeds or self.running is not None:
             return None
-        self.jobs.cancel()  # of other settings
-        network, data = self._sources.plain, self.data()
-        plan = network.plan(dict(plan))  # whose factors do not matter
+        self.jobs.cancel()  # the timing of other settings
+        network, data = self._views.plain, self.data()
+        plan = network.plan(dict(plan))  # what its factors are made from does not matter
 
         def work(_progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            with torch_threads(_threads(task, data)):
-                pace = time_steps(task, network, plan, data, cancelled)
-            macs = network.summary(plan).macs if task.kind == FINETUNE else network.macs
-            self._paces[_alike(task)] = pace, macs
+            with torch_threads(_threads(spec, data)):
+                speed = time_steps(spec, network, plan, data, cancelled)
+            self._speeds[_speed_key(spec)] = speed, self._macs(spec, plan)
 
-        return self.jobs.submit(task, work)
+        return self.jobs.submit(spec, work)
 
     def start(
         self,
-        task: TrainingSpec,
+        spec: TrainingSpec,
         plan: Plan,
         finished: Callable[[TrainingRun], None],
         *,
-        anew: bool = False,
+        restart: bool = False,
     ) -> TrainingRun:
-        """Train in the background, from its checkpoint where there is one.
+        """Trains in the background, from the checkpoint of this training if there is one.
 
-        finished : called from the worker when the training is over and its network is known.
-        anew : begin from the first epoch. Raises DataError where there is nothing to train on, or
-        another training is under way.
+        finished : called in the worker thread with the run after its network is in `views`.
+        restart : begins from the first epoch. Raises DataError where there is nothing to train
+        on, or another training is under way.
         """
         data = check_data(self.data())
         if self.running is not None:
             raise DataError("a training is under way; cancel it first, or wait for it.")
         self.jobs.cancel()
-        start = self._start(task, plan)
-        network = self._sources.of(start)
-        path = self.checkpoint(task, plan)
-        if path is not None and anew:
-            task.forget(path)
-        run = TrainingRun(task, start, TrainingProgress(task.planned), path)
+        first = self._start(spec, plan)
+        network = self._views.of(first)
+        path = self.checkpoint(spec, plan)
+        if path is not None and restart:
+            spec.forget(path)
+        run = TrainingRun(spec, first, TrainingProgress(spec.planned), path)
 
         def work(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            def tell(more: bool) -> None:
+            def report(more: bool) -> None:
                 now = time.monotonic()
-                if more or now - self._told > OFTEN:
-                    self._told = now
-                    progress(run.course.fraction)
+                if more or now - self._reported > INTERVAL:
+                    self._reported = now
+                    progress(run.progress.fraction)
 
-            with torch_threads(_threads(task, data)):
-                found = task.run(
-                    network, start, data, run.course, checkpoint=path, progress=tell,
+            with torch_threads(_threads(spec, data)):
+                result = spec.run(
+                    network, first, data, run.progress, checkpoint=path, progress=report,
                     cancel=cancelled,
                 )  # fmt: skip
-            found.network.prepare(cancel=cancelled)
-            self._sources.add(found.network, str(task))
-            run.found = found
+            result.network.prepare(cancel=cancelled)
+            self._views.add(result.network, str(spec))
+            run.result = result
             finished(run)
 
         run.job = self.jobs.submit(run, work)
-        self.run = run
+        self.latest = run
         self._changed(run.job)
         return run
 
     def cancel(self) -> None:
-        """Stop the training under way; its checkpoint stays."""
+        """Stops the training under way; its checkpoint stays."""
         self.jobs.cancel()
 
     def close(self) -> None:
-        """Stop everything and wait for it."""
+        """Stops everything and waits for it to end."""
         self.jobs.close()
 
-    # -- inside ---------------------------------------------------------------------------
+    # -- inside ----------------------------------------------------------------------------
 
-    def _start(self, task: TrainingSpec, plan: Plan) -> Plan:
-        """What a training begins with: a plan, or the dense network."""
-        return plan if task.kind == FINETUNE else self._sources.plain.plan()
+    def _start(self, spec: TrainingSpec, plan: Plan) -> Plan:
+        """The plan that a training begins with: the given one, or the dense one."""
+        return plan if spec.kind == FINETUNE else self._views.plain.plan()
+
+    def _macs(self, spec: TrainingSpec, plan: Plan) -> int:
+        """The MACs of the network that is trained."""
+        if spec.kind == FINETUNE:
+            return self._views.of(plan).summary(plan).macs
+        return self._views.plain.macs
 
 
-def _alike(task: TrainingSpec) -> TrainingSpec:
-    """The same for all trainings of one pace."""
-    return replace(task, recipe=replace(task.recipe, epochs=1, lr=1.0, validation=0.0, seed=0))
+def _speed_key(spec: TrainingSpec) -> TrainingSpec:
+    """A key that is equal for trainings of the same speed."""
+    return replace(spec, recipe=replace(spec.recipe, epochs=1, lr=1.0, validation=0.0, seed=0))
 
 
-def _threads(task: TrainingSpec, data: Pair) -> int:
-    """As many as torch has; one for batches that are too small to be shared, as `evaluate` does."""
-    return threads_for(data[0][0].numel() * task.recipe.batch_size)
+def _threads(spec: TrainingSpec, data: Pair) -> int:
+    """As many threads as torch has; one for batches that are too small to be split."""
+    return threads_for(data[0][0].numel() * spec.recipe.batch_size)

@@ -67,7 +67,7 @@ class DeskWidget(anywidget.AnyWidget):
     def _received(self, _widget: Any, message: dict[str, Any], _buffers: Any) -> None:
         session = self._session
         self._seq = int(message.get("seq", self._seq))
-        with session.told():
+        with session.show_errors():
             HANDLERS[message["type"]](session, message)
         # The answer also releases the next move, so it is sent even where nothing changed.
         self.refresh()
@@ -100,15 +100,17 @@ def left_alone(session: Session) -> str:
 
 def state_of(session: Session, seq: int) -> dict[str, Any]:
     """What the desk shows now."""
-    summary, desk = session.summary, session.desk
-    budget, number = session.budget(), session.budget_number()
+    summary, desk = session.summary, session.controls.state
+    budget, number = session.controls.budget, session.controls.budget_number
     chosen = next((k for k, v in FAMILY_SETS.items() if v == desk.families), "any")
-    text, unit = _budget_text(budget.by, number, session.norm)
+    text, unit = _budget_text(budget.by, number, session.snapshot.error_unit)
     return {
         "seq": seq,
-        "by": session.slide_by,
+        "by": session.controls.slider_meaning,
         "meanings": MEANING_LABELS,
-        "selected": session.network.names.index(session.selected) if session.selected else -1,
+        "selected": session.network.names.index(session.controls.selected)
+        if session.controls.selected
+        else -1,
         "network": {
             "by": budget.by,
             "meanings": NETWORK_LABELS,
@@ -119,11 +121,11 @@ def state_of(session: Session, seq: int) -> dict[str, Any]:
             "families": FAMILY_LABELS,
             "weighing": desk.weighing,
             "weighings": WEIGHING_LABELS,
-            "source": session.source,
+            "source": session.controls.source,
             "sources": [*SOURCE_LABELS, *_trained_labels(session)],
-            "reading": session.reading,
+            "reading": session.reading_images,
         },
-        "totals": totals(summary, session.norm),
+        "totals": totals(summary, session.snapshot.error_unit),
         "rows": [_row(session, name, layer) for name, layer in summary.layers.items()],
     }
 
@@ -144,22 +146,22 @@ def totals(summary: Summary, norm: str) -> list[list[str]]:
 
 def _row(session: Session, name: str, layer: LayerSummary) -> dict[str, Any]:
     one = family_of(layer.choice)
-    dial = session.dial(name)
-    by = session.slide_by
+    dial = session.controls.scale(name)
+    by = session.controls.slider_meaning
     numbers = dial.numbers(layer.choice, by)
     formats = {"error": "{:.4g}", "macs": "{:.1f}", "rank": "{:.0f}"}
     units = {"error": "β", "macs": "%", "rank": {"gdws": "G", "tucker2": ""}.get(one, "r")}
     return {
         "family": one,
-        "positions": session.positions(name),
+        "positions": session.controls.positions(name),
         "numbers": [formats[by].format(number) for number in numbers],
         "unit": units[by] if numbers else "",
         "share": f"{layer.macs / layer.dense_macs:.0%} of MACs",
         "kept": layer.macs / layer.dense_macs,
         "dearer": layer.larger,
         "break_even": dial.break_even(one, by),
-        "locked": name in session.desk.locked,
-        "skipped": name in session.desk.skipped,
+        "locked": name in session.controls.state.locked,
+        "skipped": name in session.controls.state.skipped,
     }
 
 
@@ -173,7 +175,7 @@ def _budget_text(by: str, number: float, norm: str) -> tuple[str, str]:
 
 def _trained_labels(session: Session) -> list[list[str]]:
     """A line of the menu for every network that was trained here."""
-    trained = session.sources.trained
+    trained = session.views.trained
     return [[label, f"trained: {words}"] for label, words in trained.items()]
 
 
@@ -191,32 +193,32 @@ def _layer(session: Session, message: dict[str, Any]) -> str:
 def _network_number(session: Session, message: dict[str, Any]) -> None:
     number = _number(message["text"])
     by = message["by"]
-    session.type_budget(by, number if by in RULES else number / 100)
+    session.controls.set_budget(by, number if by in RULES else number / 100)
 
 
 def _families(session: Session, message: dict[str, Any]) -> None:
     try:
-        session.set_families(FAMILY_SETS[message["value"]])
+        session.controls.set_families(FAMILY_SETS[message["value"]])
     except KeyError:
         raise ExplorerError(f"there are no families {message['value']!r}.") from None
 
 
 Handler = Callable[[Session, dict[str, Any]], None]
 HANDLERS: dict[str, Handler] = {
-    "move": lambda s, m: s.move(_layer(s, m), m["values"], m["gesture"]),
-    "number": lambda s, m: s.type_numbers(_layer(s, m), [_number(t) for t in m["texts"]]),
-    "method": lambda s, m: s.set_method(_layer(s, m), m["family"]),
-    "lock": lambda s, m: s.hold(_layer(s, m), m["on"]),
-    "skip": lambda s, m: s.skip(_layer(s, m), m["on"]),
-    "select": lambda s, m: s.select(_layer(s, m)),
-    "slide by": lambda s, m: s.set_slide_by(m["by"]),
-    "network": lambda s, m: s.move_network(m["by"], m["value"], m["gesture"]),
-    "network by": lambda s, m: s.set_budget_by(m["by"]),
+    "move": lambda s, m: s.controls.move_slider(_layer(s, m), m["values"], m["gesture"]),
+    "number": lambda s, m: s.controls.set_numbers(_layer(s, m), [_number(t) for t in m["texts"]]),
+    "method": lambda s, m: s.controls.set_family(_layer(s, m), m["family"]),
+    "lock": lambda s, m: s.controls.lock_layer(_layer(s, m), m["on"]),
+    "skip": lambda s, m: s.controls.skip_layer(_layer(s, m), m["on"]),
+    "select": lambda s, m: s.controls.select(_layer(s, m)),
+    "slide by": lambda s, m: s.controls.set_slider_meaning(m["by"]),
+    "network": lambda s, m: s.controls.move_budget(m["by"], m["value"], m["gesture"]),
+    "network by": lambda s, m: s.set_budget_meaning(m["by"]),
     "network number": _network_number,
     "families": _families,
-    "weighing": lambda s, m: s.set_weighing(m["value"]),
-    "source": lambda s, m: s.use(m["value"]),
-    "undo": lambda s, _: s.undo(),
-    "redo": lambda s, _: s.redo(),
-    "walk": lambda s, m: s.walk(m["step"]),
+    "weighing": lambda s, m: s.controls.set_weighing(m["value"]),
+    "source": lambda s, m: s.choose_source(m["value"]),
+    "undo": lambda s, _: s.controls.undo(),
+    "redo": lambda s, _: s.controls.redo(),
+    "walk": lambda s, m: s.step_along_front(m["step"]),
 }

@@ -149,7 +149,7 @@ class EvaluateBar:
     def _chosen(self, change: dict[str, Any]) -> None:
         """Another attack: its own usual number of steps, and a norm that it has."""
         kind = ATTACK_TYPES.get(change["new"])
-        with self._session.told(), self._session.lock:
+        with self._session.show_errors():
             if kind is not None:
                 before = ATTACK_TYPES.get(change["old"])
                 if kind.steps and (before is None or before.steps != kind.steps):
@@ -169,7 +169,7 @@ class EvaluateBar:
         set_value(self._eps, self._other_eps[new])
 
     def _set(self, _change: Any) -> None:
-        with self._session.told():
+        with self._session.show_errors():
             self._apply()
 
     def _apply(self) -> None:
@@ -215,5 +215,5 @@ class SettingsMenu:
 
     def _chosen(self, change: dict[str, Any]) -> None:
         if change["new"] is not None:
-            with self._session.told():
-                self._session.show(change["new"])
+            with self._session.show_errors():
+                self._session.show_setting(change["new"])

@@ -13,7 +13,9 @@ from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.cost import Summary
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.session import state_string as states
+from gdws_explorer.session.events import Event
 from gdws_explorer.session.session import Session
+from gdws_explorer.session.snapshot import Snapshot
 from gdws_explorer.study.attack_settings import AttackSpec
 from gdws_explorer.study.records import Record
 from gdws_explorer.training.training_spec import FINETUNE
@@ -47,43 +49,43 @@ PANELS: tuple[type[Panel], ...] = (
 class Explorer(w.VBox):
     """The interactive explorer of one network; `gx.explore` makes it.
 
-    session : everything it knows, without widgets. plan, summary, network : what is on the desk.
-    own : the explorer of the user's own network, while one is open in its place.
+    session : its state and work, without widgets. plan, summary, network : the present ones.
+    custom : the explorer of the user's own network, while one is open in its place.
     `close()` ends its background work.
 
-    open_own : opens what the panel "Bring your own" found; without it there is no such panel.
+    open_custom : opens what the panel "Bring your own" found; None leaves out that panel.
     """
 
     def __init__(
         self,
         session: Session,
-        open_own: Callable[[CustomBench, AttackSpec], Explorer] | None = None,
+        open_custom: Callable[[CustomBench, AttackSpec], Explorer] | None = None,
     ) -> None:
         self.session = session
-        self.own: Explorer | None = None
-        self._open_own = open_own
+        self.custom: Explorer | None = None
+        self._open_custom = open_custom
         self._drawing = threading.RLock()
         self.desk = DeskWidget(session)
         self.layer_view = LayerView(session)
         self.front_view = FrontView(session)
-        self.tools = Toolbar(session)
-        self.measuring = EvaluateBar(session, self._finetune)
-        self.axes = FrontControls(session, self.front_view)
-        panels = PANELS if open_own is None else (*PANELS, CustomModelPanel)
-        self.shelf = PanelBar(session, panels)
-        self.taking = ExportBar(session)
-        self._message = w.HTML(text.message(session))
-        self._message.add_class("gx-message")
+        self.toolbar = Toolbar(session)
+        self.evaluate_bar = EvaluateBar(session, self._finetune)
+        self.front_controls = FrontControls(session, self.front_view)
+        panels = PANELS if open_custom is None else (*PANELS, CustomModelPanel)
+        self.panel_bar = PanelBar(session, panels)
+        self.export_bar = ExportBar(session)
+        self.message_line = w.HTML(text.message(session))
+        self.message_line.add_class("gx-message")
         left = w.VBox([self.layer_view.box])
-        self.wanted = FilterBar(session, self.front_view)
-        self.settings = SettingsMenu(session)
+        self.filter_bar = FilterBar(session, self.front_view)
+        self.settings_menu = SettingsMenu(session)
         right = w.VBox(
             [
-                self.axes.box,
-                self.wanted.box,
+                self.front_controls.box,
+                self.filter_bar.box,
                 self.front_view.box,
-                self.settings.box,
-                self.measuring.box,
+                self.settings_menu.box,
+                self.evaluate_bar.box,
             ]
         )
         columns = w.Box([left, right])
@@ -91,8 +93,13 @@ class Explorer(w.VBox):
         left.add_class("gx-column")
         right.add_class("gx-column")
         self._usual = [
-            self.tools.box, self._message, self.desk, columns, self.shelf.box, self.taking.box
-        ]  # fmt: skip
+            self.toolbar.box,
+            self.message_line,
+            self.desk,
+            columns,
+            self.panel_bar.box,
+            self.export_bar.box,
+        ]
         super().__init__(
             self._usual,
             layout=w.Layout(width="100%", padding="8px"),
@@ -131,61 +138,63 @@ class Explorer(w.VBox):
             return
         self._leave()
         self.session.close()
-        self.shelf.close()
+        self.panel_bar.close()
         for widget in inside(self):
             widget.close()
         super().close()
 
     def _finetune(self) -> None:
         """Open the panel "Train" on the plan that is on the faders."""
-        self.shelf.open(TrainPanel.title)
-        panel = self.shelf.opened
+        self.panel_bar.open(TrainPanel.title)
+        panel = self.panel_bar.opened
         assert isinstance(panel, TrainPanel)
         panel.choose(FINETUNE)
-        self.session.say(f"“{TrainPanel.title}” is open below: look at the settings, then Start.")
+        self.session.show_message(
+            f"“{TrainPanel.title}” is open below: look at the settings, then Start."
+        )
 
     def _enter(self) -> None:
         """Show the user's own network in the place of this one."""
-        assert self._open_own is not None
-        assert self.session.brought is not None
+        assert self._open_custom is not None
+        assert self.session.custom is not None
         self._leave()
-        self.own = self._open_own(*self.session.brought)
+        self.custom = self._open_custom(*self.session.custom)
         back = button("Back", "arrow-left", f"Back to {self.session.title}")
         on(self.session, back, self._leave)
-        self.children = [row(back), self.own]
+        self.children = [row(back), self.custom]
 
     def _leave(self) -> None:
         """Come back from it."""
-        if self.own is None:
+        if self.custom is None:
             return
-        gone, self.own = self.own, None
+        gone, self.custom = self.custom, None
         self.children[0].children[0].close()
         self.children[0].close()
         self.children = self._usual
         gone.close()
 
-    def _changed(self, what: str) -> None:
-        if what == "own":
+    def _changed(self, event: Event, _snapshot: Snapshot) -> None:
+        if event == "custom":
             self._enter()
             return
-        # Called from the kernel's thread and from the worker's: one draws at a time.
+        # Called in the kernel's thread and in workers: one draws at a time.
         with self._drawing:
-            if what in ("desk", "view"):
+            if event in ("plan", "selection"):
                 self.layer_view.refresh()
                 self.front_view.moved()
-                self.tools.refresh()
+                self.toolbar.refresh()
                 self.desk.refresh()  # last: its answer lets the next move come
-            elif what == "learning":
+            elif event == "source":
                 self.desk.refresh()
-            elif what in ("records", "filters"):
+            elif event in ("records", "filters"):
                 self.front_view.refresh()
-                self.wanted.refresh()
-                self.settings.refresh()
-            elif what == "estimate":
+                self.filter_bar.refresh()
+                self.settings_menu.refresh()
+            elif event == "estimate":
                 self.front_view.moved()
-                self.axes.refresh()
-            elif what == "message":
-                self._message.value = text.message(self.session)
-            if what in ("job", "records"):
-                self.measuring.refresh()
-            self.shelf.refresh(what)
+                self.front_controls.refresh()
+            elif event == "message":
+                self.message_line.value = text.message(self.session)
+            if event in ("job", "records"):
+                self.evaluate_bar.refresh()
+            self.panel_bar.refresh(event)

@@ -34,20 +34,22 @@ class ExportBar:
     def _go(self) -> None:
         self._export.disabled = True
         try:
-            self._session.say("exporting …")
+            self._session.show_message("exporting …")
             folder = self._session.export(self._folder.value.strip() or "chosen")
         finally:
             self._export.disabled = False
-        self._session.say(f"exported to {folder}: its README.md says how to load it again.")
+        self._session.show_message(
+            f"exported to {folder}: its README.md says how to load it again."
+        )
 
     def _csv(self) -> None:
         path = self._session.measurements.save("records.csv")
-        self._session.say(f"wrote {path}.")
+        self._session.show_message(f"wrote {path}.")
 
     def _show(self) -> None:
         self._state.value = states.encode(self._session)
         if self._session.plan.trained:
-            self._session.say(
+            self._session.show_message(
                 "the string holds the ranks, not the trained weights: to keep these, export the "
                 "network."
             )

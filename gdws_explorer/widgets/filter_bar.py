@@ -35,21 +35,22 @@ class FilterBar:
             on_change(box, partial(self._asked, name))
         knee = button("Knee", "", "The plan after which more cost buys the least accuracy", 62)
         best = button("Cheapest", "", "The cheapest plan that holds to these", 92)
-        on(session, knee, lambda: session.picking.knee(view.metrics[0], view.cost))
-        on(session, best, lambda: session.picking.cheapest(view.metrics[0], view.cost))
+        found = session.record_filter
+        on(session, knee, lambda: session.show(found.knee(view.metrics[0], view.cost).plan))
+        on(session, best, lambda: session.show(found.cheapest(view.metrics[0], view.cost).plan))
         self.box = row(*self._boxes.values(), best, knee)
 
     def refresh(self) -> None:
         """Show the bounds that are in force."""
-        bounds = {one.metric: one for one in self._session.picking.filters.bounds}
+        bounds = {one.metric: one for one in self._session.record_filter.filters.bounds}
         for name, box in self._boxes.items():
             asked = bounds.get(name)
             set_value(box, "" if asked is None else self._text(name, asked.low, asked.high))
 
     def _asked(self, name: str, change: dict[str, Any]) -> None:
-        picking = self._session.picking
+        picking = self._session.record_filter
         before = picking.filters
-        with self._session.told():
+        with self._session.show_errors():
             bound = share(change["new"], BOXES[name][0])
             if bound is not None and name == "macs":
                 bound *= self._session.network.macs

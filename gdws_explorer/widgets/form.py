@@ -41,7 +41,7 @@ def on(session: Session, clicked: w.Button, action: Callable[[], object]) -> Non
     """Run `action` on a click; the user's errors become a message in place."""
 
     def run(_button: w.Button) -> None:
-        with session.told():
+        with session.show_errors():
             action()
 
     clicked.on_click(run)

@@ -30,8 +30,8 @@ class FrontControls:
         )
         back = button("", "arrow-left", "The next cheaper plan of the front (←)", 36)
         forth = button("", "arrow-right", "The next dearer plan of the front (→)", 36)
-        on(session, back, lambda: session.walk(-1, view.metrics[0], view.cost))
-        on(session, forth, lambda: session.walk(1, view.metrics[0], view.cost))
+        on(session, back, lambda: session.step_along_front(-1, view.metrics[0], view.cost))
+        on(session, forth, lambda: session.step_along_front(1, view.metrics[0], view.cost))
         for widget in (self._cost, self._metrics, self._dominated):
             widget.observe(self._changed, "value")
         self._live = w.Checkbox(
@@ -51,10 +51,10 @@ class FrontControls:
 
     def refresh(self) -> None:
         """The box is ticked where estimates are on."""
-        self._live.value = self._session.estimates.on
+        self._live.value = self._session.estimates.enabled
 
     def _estimating(self, change: dict[str, Any]) -> None:
-        if change["new"] != self._session.estimates.on:
-            with self._session.told():
-                self._session.estimate(change["new"])
+        if change["new"] != self._session.estimates.enabled:
+            with self._session.show_errors():
+                self._session.show_live_estimates(change["new"])
             self.refresh()

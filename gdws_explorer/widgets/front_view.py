@@ -55,11 +55,14 @@ class FrontView:
         self._bound.value = text.estimate(self._session)
 
     def _draw(self) -> go.Figure:
-        records, broken = self._session.picking.records, self._session.picking.filters.broken
+        records, broken = (
+            self._session.record_filter.records,
+            self._session.record_filter.filters.broken,
+        )
         self._source = self._session.plan.calibration
         if self.cost == "relative_error":  # of weights or of outputs: no common axis
             records = tuple(r for r in records if r.plan.calibration == self._source)
-        plain = self._session.sources.plain.plan().hash
+        plain = self._session.views.plain.plan().hash
         said = fronts.hover_texts(records, next((r for r in records if r.plan.hash == plain), None))
         self._infos = [
             fronts.info(records, metric, self.cost, said, broken)
@@ -69,7 +72,7 @@ class FrontView:
         ]
         figure = fronts.figure(self._infos, dominated=self.dominated)
         if self.cost == "relative_error":
-            figure.update_xaxes(title=f"relative error ({self._session.norm})")
+            figure.update_xaxes(title=f"relative error ({self._session.snapshot.error_unit})")
         figure.update_yaxes(title=f"{' and '.join(self.metrics)} accuracy (%)")
         summary = self._session.summary
         dense = float(getattr(self._session.network, self.cost, summary.relative_error))
@@ -85,7 +88,7 @@ class FrontView:
         if measured.shown == measured.setting and measured.of(session.plan) is None:
             side = "left" if here > 0.7 * self._right else "right"
             error = session.summary.relative_error
-            estimate = session.estimated
+            estimate = session.snapshot.estimate
             for metric in self.metrics:
                 value = measured.predicted(session.plan, error, metric)
                 if estimate is not None and metric == "robust":
@@ -103,5 +106,5 @@ class FrontView:
             return
         info = self._infos[METRIC_OF[place]]
         index = self.figure.data[place].customdata[points.point_inds[0]]
-        with self._session.told():
-            self._session.put(info.records[int(index)].plan)
+        with self._session.show_errors():
+            self._session.show(info.records[int(index)].plan)

@@ -47,4 +47,4 @@ class JobControls:
     def _stop(self) -> None:
         if self.job is not None:
             self.job.cancel()
-            self._session.tell("job")
+            self._session.notify("job")

@@ -51,14 +51,14 @@ class LayerView:
         return layer_figure.info(self._network, *self._chosen())
 
     def _chosen(self) -> tuple[str, Choice]:
-        return self._session.selected, self._session.plan[self._session.selected]
+        return self._session.controls.selected, self._session.plan[self._session.controls.selected]
 
     @property
     def _network(self) -> Network:
         """The network as the plan sees it; a layer that has no family there is shown plain."""
         network = self._session.network
-        able = network.layer(self._session.selected).families
-        return network if able else self._session.sources.plain
+        able = network.layer(self._session.controls.selected).families
+        return network if able else self._session.views.plain
 
     def _wanted(self) -> tuple[str, str, str | None]:
         """What the traces depend on: layer, family, source."""

@@ -31,7 +31,7 @@ def head(session: Session) -> str:
 
 def layer(session: Session) -> str:
     """What the chosen layer is and becomes."""
-    name = session.selected
+    name = session.controls.selected
     described = session.network.layer(name)
     summary = session.summary.layers[name]
     choice = summary.choice
@@ -42,7 +42,7 @@ def layer(session: Session) -> str:
             f"({summary.macs / summary.dense_macs:.0%})",
             f"parameters {millions(summary.dense_params)} → {millions(summary.params)}",
             f"squared error {summary.error:.4g} ({summary.error / (summary.energy or 1):.2%} "
-            f"of {session.norm.replace('outputs', 'output')})",
+            f"of {session.snapshot.error_unit.replace('outputs', 'output')})",
         ]
     if summary.larger:
         parts.append('<b style="color:var(--gx-warn)">dearer than the dense layer</b>')
@@ -84,7 +84,7 @@ def setting(session: Session) -> str:
 
 def records(session: Session) -> str:
     """What the front shows, and what it does not."""
-    measured, picking = session.measurements, session.picking
+    measured, picking = session.measurements, session.record_filter
     count, others = len(picking.records), measured.others()
     text = ""
     if count:
@@ -107,12 +107,12 @@ def records(session: Session) -> str:
 
 def estimate(session: Session) -> str:
     """The transfer estimate with its interval, or what it waits for; nothing where it is off."""
-    if not session.estimates.on:
+    if not session.estimates.enabled:
         return ""
     if session.measurements.of(session.plan) is not None:
         text = "▽ This plan is measured: no estimate is needed."
-    elif session.estimated is not None:
-        found = session.estimated
+    elif session.snapshot.estimate is not None:
+        found = session.snapshot.estimate
         low, high = found.robust_interval or (0.0, 1.0)
         clean = found.clean_interval
         text = (

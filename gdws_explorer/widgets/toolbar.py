@@ -24,20 +24,20 @@ class Toolbar:
             options=[("Presets …", ""), *((name, name) for name in PRESETS)],
             layout=w.Layout(width="240px"),
         )
-        on(session, self._undo, session.undo)
-        on(session, self._redo, session.redo)
-        on(session, reset, session.reset)
+        on(session, self._undo, session.controls.undo)
+        on(session, self._redo, session.controls.redo)
+        on(session, reset, session.controls.reset)
         self._preset.observe(self._chosen, "value")
         self.box = row(w.HTML(text.head(session)), self._undo, self._redo, self._preset, reset)
         self.refresh()
 
     def refresh(self) -> None:
         """Undo and redo are alive only where there is a step."""
-        self._undo.disabled = not self._session.history.past
-        self._redo.disabled = not self._session.history.future
+        self._undo.disabled = not self._session.controls.history.past
+        self._redo.disabled = not self._session.controls.history.future
 
     def _chosen(self, change: dict[str, Any]) -> None:
         if change["new"]:
-            with self._session.told():
-                self._session.preset(change["new"])
+            with self._session.show_errors():
+                self._session.controls.apply_preset(change["new"])
             self._preset.value = ""

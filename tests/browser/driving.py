@@ -194,7 +194,7 @@ def _truth():
         name: [layer.macs / layer.dense_macs, str(layer.choice)]
         for name, layer in summary.layers.items()
     }
-    choice = summary.layers[session.selected].choice
+    choice = summary.layers[session.controls.selected].choice
     kind = type(choice).__name__
     return {
         "layers": layers,
@@ -202,11 +202,11 @@ def _truth():
         "parameters": summary.params,
         "size": summary.bytes,
         "squared error": summary.error,
-        "selected": session.selected,
+        "selected": session.controls.selected,
         "picture": {"Tucker2": "grid", "SVD": "curve", "SpatialSVD": "curve"}.get(kind, "cells"),
         "kept": choice.G if kind == "GDWS" else None,
         "ranks": [choice.r_out, choice.r_in] if kind == "Tucker2" else None,
-        "steps": [len(session.history.past), len(session.history.future)],
+        "steps": [len(session.controls.history.past), len(session.controls.history.future)],
         "hash": session.plan.hash,
     }
 """
@@ -215,14 +215,14 @@ RESET = """
 _session = explorer.session
 _session.jobs.cancel()
 _session.jobs.wait(20)
-_session.reset()
-_session.set_slide_by("macs")
-_session.set_budget_by("macs")
-_session.select("conv2")
-_session.history.past.clear()
-_session.history.future.clear()
-_session.say("")
-explorer.tools.refresh()
+_session.controls.reset()
+_session.controls.set_slider_meaning("macs")
+_session.set_budget_meaning("macs")
+_session.controls.select("conv2")
+_session.controls.history.past.clear()
+_session.controls.history.future.clear()
+_session.show_message("")
+explorer.toolbar.refresh()
 """
 
 

@@ -20,7 +20,7 @@ def shelf(explorer: Explored) -> Iterator[Explored]:
     explorer.kernel.run("_session.measure_with(gx.PGD(0.15, steps=3), 60)")
     yield explorer
     explorer.kernel.run(
-        "explorer.axes._live.value = False; explorer.shelf.open(None)\n"
+        "explorer.front_controls._live.value = False; explorer.panel_bar.open(None)\n"
         "_session.measure_with(gx.PGD(0.15, steps=20), 360)"
     )
 
@@ -48,7 +48,7 @@ def test_a_file_is_chosen_looked_at_explored_and_left_again(shelf: Explored, lab
     root.get_by_role("button", name="Explore it").click()
     back = root.get_by_role("button", name="Back")
     expect(back).to_be_visible(timeout=60_000)
-    assert shelf.kernel.ask("explorer.own.session.measurements.n") == 60
+    assert shelf.kernel.ask("explorer.custom.session.measurements.n") == 60
     expect(root.get_by_text("No plan is measured yet")).to_be_visible()
     back.click()
     expect(back).to_have_count(0)
@@ -64,8 +64,10 @@ def test_the_estimate_follows_the_hand_and_says_that_it_is_a_bound(shelf: Explor
     before = note.inner_text()
     shelf.drag(shelf.master, 0.12)
     shelf.agrees()
-    shelf.until(lambda: shelf.kernel.ask("_session.estimated is not None"), "it is estimated", 60)
-    said = shelf.kernel.ask("100 * _session.estimated.robust")
+    shelf.until(
+        lambda: shelf.kernel.ask("_session.snapshot.estimate is not None"), "it is estimated", 60
+    )
+    said = shelf.kernel.ask("100 * _session.snapshot.estimate.robust")
     shelf.until(lambda: f"at most {said:.1f}%" in note.inner_text(), "the estimate follows", 60)
     assert note.inner_text() != before
     labels = shelf.page.evaluate(

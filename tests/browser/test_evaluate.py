@@ -188,6 +188,6 @@ def test_the_state_string_restores_the_plan(explorer):
     explorer.kernel.run(f"_other = gx.explore(state={text!r})")
     try:
         assert explorer.kernel.ask("_other.plan.hash") == truth["hash"]
-        assert explorer.kernel.ask("sorted(_other.session.desk.locked)") == ["conv3"]
+        assert explorer.kernel.ask("sorted(_other.session.controls.state.locked)") == ["conv3"]
     finally:
         explorer.kernel.run("_other.close()")

@@ -37,14 +37,14 @@ def panel(explorer: Explored) -> Iterator[Explored]:
     )
     yield explorer
     explorer.kernel.run(
-        "explorer.shelf.open(None); _session.measure_with(gx.PGD(0.15, steps=20), 360)"
+        "explorer.panel_bar.open(None); _session.measure_with(gx.PGD(0.15, steps=20), 360)"
     )
 
 
 def test_every_layer_is_measured_and_a_click_chooses_one(panel: Explored) -> None:
     page = panel.page
     panel.root.locator(".gx-panel button").filter(has_text="Measure").click()
-    wanted = panel.kernel.ask("len(explorer.shelf.opened._steps())")
+    wanted = panel.kernel.ask("len(explorer.panel_bar.opened._steps())")
     panel.until(lambda: page.evaluate(DRAWN) == wanted, "not every point is drawn", 120)
     page.get_by_text(f"All {wanted} plans are measured").wait_for()
     assert page.get_by_text("Spearman’s ρ = ").count() == 1

@@ -18,13 +18,13 @@ _Meter.measure = _slowly
 """
 AFTER = """
 _Meter.measure = _measure
-explorer.session.queue("many").cancel()
-explorer.session.queue("many").wait(30)
-explorer.shelf.open(None)
+explorer.session.job_queue("many").cancel()
+explorer.session.job_queue("many").wait(30)
+explorer.panel_bar.open(None)
 from gdws_explorer.study.filters import Filters as _Filters
-explorer.session.picking.apply(_Filters())
+explorer.session.record_filter.apply(_Filters())
 _there = explorer.session.measurements.settings()
-explorer.session.show(max(_there, key=lambda one: one.measured).setting)
+explorer.session.show_setting(max(_there, key=lambda one: one.measured).setting)
 """
 PATIENCE = 60_000  # ms: the machine may be busy
 ALL = """() => document.querySelectorAll(".gx-explorer .js-plotly-plot")[1].data
@@ -85,10 +85,10 @@ def test_a_sweep_arrives_pauses_ends_and_has_a_knee(swept, screenshot, cell_erro
     best = swept.kernel.ask("max(r.robust for r in explorer.session.measurements.records())")
     robust.fill(f"{100 * best:.4g}")
     robust.press("Enter")
-    held = swept.kernel.ask("len(explorer.session.picking.kept())")
+    held = swept.kernel.ask("len(explorer.session.record_filter.kept())")
     swept.until(lambda: page.evaluate(ALL)[4:] == [kept - held] * 2, "the others are greyed out")
     swept.button("Cheapest").click()
-    least = swept.kernel.ask("min(r.macs for r in explorer.session.picking.kept())")
+    least = swept.kernel.ask("min(r.macs for r in explorer.session.record_filter.kept())")
     swept.until(lambda: swept.truth()["macs"] == least, "the cheapest that holds")
     robust.fill("")
     robust.press("Enter")
@@ -118,7 +118,7 @@ def test_a_sweep_arrives_pauses_ends_and_has_a_knee(swept, screenshot, cell_erro
     page.mouse.move(x, axis["y"] + 0.7 * axis["height"], steps=6)
     page.mouse.up()
     swept.until(
-        lambda: "macs" in swept.kernel.ask("str(explorer.session.picking.filters)"),
+        lambda: "macs" in swept.kernel.ask("str(explorer.session.record_filter.filters)"),
         "painting an axis asks for it",
     )
     assert cell_errors(page) == []

@@ -11,8 +11,8 @@ SLOW = """
 import threading
 from gdws_explorer.training.training_progress import Course
 _session = explorer.session
-_all = _session.sources.images
-_session.sources.images = (_all[0][:300], _all[1][:300])
+_all = _session.views.images
+_session.views.images = (_all[0][:300], _all[1][:300])
 _go, _hear = threading.Event(), Course.hear
 
 def _held(self, fraction, told, now):
@@ -24,11 +24,11 @@ Course.hear = _held
 """
 BACK = """
 _go.set()
-_session.trainer.jobs.wait(60)
+_session.training_queue.jobs.wait(60)
 _session.jobs.wait(60)
 Course.hear = _hear
-_session.sources.images = _all
-explorer.shelf.open(None)
+_session.views.images = _all
+explorer.panel_bar.open(None)
 """
 CURVES = """() => {
   const figure = [...document.querySelectorAll(".gx-panel .js-plotly-plot")].at(-1);

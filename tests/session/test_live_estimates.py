@@ -27,25 +27,25 @@ def told():
 @pytest.fixture
 def estimates(net, bench, told):
     made = LiveEstimates(net, bench.data, told.set)
-    made.on = True
+    made.enabled = True
     yield made
     made.close()
 
 
 def test_an_estimate_is_that_of_the_built_network(estimates, net, bench, told):
     plan = net.budget(macs=0.2)
-    estimates.want(net, plan, *HOW)
-    assert estimates.of(plan, *HOW) is None, "nothing is attacked yet"
+    estimates.request(net, plan, *HOW)
+    assert estimates.latest(plan, *HOW) is None, "nothing is attacked yet"
     estimates.prepare(*HOW)
-    estimates.want(net, plan, *HOW)
+    estimates.request(net, plan, *HOW)
     assert told.wait(60)
-    found = estimates.of(plan, *HOW)
+    found = estimates.latest(plan, *HOW)
     twins = transfer.make_adversarial_examples(net.model, bench.data, HOW[0], n=60)
     assert found == transfer.estimate_transfer(net.build(plan), twins)
-    assert estimates.of(net.plan(), *HOW) is None, "of another plan"
-    assert estimates.of(plan, gx.FGSM(0.1), 60, 0) is None, "in another setting"
-    estimates.on = False
-    assert estimates.of(plan, *HOW) is None
+    assert estimates.latest(net.plan(), *HOW) is None, "of another plan"
+    assert estimates.latest(plan, gx.FGSM(0.1), 60, 0) is None, "in another setting"
+    estimates.enabled = False
+    assert estimates.latest(plan, *HOW) is None
 
 
 def test_it_bounds_the_attack_from_above(estimates, net, bench, told):
@@ -56,9 +56,9 @@ def test_it_bounds_the_attack_from_above(estimates, net, bench, told):
     for share in (0.4, 0.2, 0.1):
         plan = net.budget(macs=share)
         told.clear()
-        estimates.want(net, plan, attack, 120, 0)
+        estimates.request(net, plan, attack, 120, 0)
         assert told.wait(60)
-        found = estimates.of(plan, attack, 120, 0)
+        found = estimates.latest(plan, attack, 120, 0)
         own = gx.evaluate(net.build(plan), bench.data, attack, n=120)
         assert found.clean_correct == own.clean_correct
         higher += found.robust_correct - own.robust_correct
@@ -69,25 +69,25 @@ def test_the_latest_plan_wins(estimates, net, told, monkeypatch):
     """What is looked at while newer plans come gives way, and those between are never begun."""
     estimates.prepare(*HOW)
     begun, free, seen = threading.Event(), threading.Event(), []
-    real = estimates._proxy.estimate
+    real = transfer.TransferEstimator.estimate
 
-    def slow(network, plan, twins, *, cancel):
+    def slow(self, network, plan, twins, *, cancel):
         seen.append(plan)
         begun.set()
         assert free.wait(60)
-        return real(network, plan, twins, cancel=cancel)
+        return real(self, network, plan, twins, cancel=cancel)
 
-    monkeypatch.setattr(estimates._proxy, "estimate", slow)
+    monkeypatch.setattr(transfer.TransferEstimator, "estimate", slow)
     plans = [net.budget(macs=share) for share in (0.5, 0.4, 0.3)]
-    estimates.want(net, plans[0], *HOW)
+    estimates.request(net, plans[0], *HOW)
     assert begun.wait(60)
     for plan in plans[1:]:
-        estimates.want(net, plan, *HOW)
+        estimates.request(net, plan, *HOW)
     free.set()
     estimates.wait(60)
     assert seen == [plans[0], plans[2]]
-    assert estimates.of(plans[2], *HOW) is not None
-    assert estimates.of(plans[0], *HOW) is None
+    assert estimates.latest(plans[2], *HOW) is not None
+    assert estimates.latest(plans[0], *HOW) is None
 
 
 def test_what_is_missing_is_said(net, bench):
@@ -108,9 +108,9 @@ def test_a_trained_plan_is_estimated_with_its_own_weights(estimates, net, bench,
     twins = transfer.make_adversarial_examples(net.model, bench.data, HOW[0], n=60)
     for plan in (view.plan(), view.budget(macs=0.5)):
         told.clear()
-        estimates.want(view, plan, *HOW)
+        estimates.request(view, plan, *HOW)
         assert told.wait(60)
-        assert estimates.of(plan, *HOW) == transfer.estimate_transfer(view.build(plan), twins)
+        assert estimates.latest(plan, *HOW) == transfer.estimate_transfer(view.build(plan), twins)
     with pytest.raises(gx.PlanError, match="of other weights"):
         DenseView(net).show(view, view.plan())
 
@@ -118,21 +118,21 @@ def test_a_trained_plan_is_estimated_with_its_own_weights(estimates, net, bench,
 def test_back_to_a_plan_while_another_is_looked_at(estimates, net, told, monkeypatch):
     estimates.prepare(*HOW)
     first, second = net.budget(macs=0.5), net.budget(macs=0.3)
-    estimates.want(net, first, *HOW)
+    estimates.request(net, first, *HOW)
     estimates.wait(60)
     begun, free = threading.Event(), threading.Event()
-    real = estimates._proxy.estimate
+    real = transfer.TransferEstimator.estimate
 
-    def slow(network, plan, twins, *, cancel):
+    def slow(self, network, plan, twins, *, cancel):
         if plan == second:
             begun.set()
             assert free.wait(60)
-        return real(network, plan, twins, cancel=cancel)
+        return real(self, network, plan, twins, cancel=cancel)
 
-    monkeypatch.setattr(estimates._proxy, "estimate", slow)
-    estimates.want(net, second, *HOW)
+    monkeypatch.setattr(transfer.TransferEstimator, "estimate", slow)
+    estimates.request(net, second, *HOW)
     assert begun.wait(60)
-    estimates.want(net, first, *HOW)
+    estimates.request(net, first, *HOW)
     free.set()
     estimates.wait(60)
-    assert estimates.of(first, *HOW) is not None
+    assert estimates.latest(first, *HOW) is not None

@@ -26,123 +26,123 @@ def network(bench):
 @pytest.fixture
 def session(network, bench):
     measured = Measurements(network, bench.data, bench.attack, bench.records)
-    made = Session(network, measured, title="digits", bench="digits")
+    made = Session.of(network, measured, title="digits", bench="digits")
     yield made
     made.close()
 
 
 def _heard(session):
     heard = []
-    session.subscribe(heard.append)
+    session.subscribe(lambda event, snapshot: heard.append(event))
     return heard
 
 
 def test_moving_a_layer(session):
     heard = _heard(session)
-    session.move("conv4", [0.5])
+    session.controls.move_slider("conv4", [0.5])
     assert isinstance(session.plan["conv4"], gx.GDWS)
     summary = session.summary.layers["conv4"]
     assert 0.49 < summary.macs / summary.dense_macs <= 0.5
-    assert session.positions("conv4") == (0.5,)
-    assert "desk" in heard
+    assert session.controls.positions("conv4") == (0.5,)
+    assert "plan" in heard
 
 
 def test_a_fader_stays_where_the_hand_left_it_until_something_else_moves_it(session):
-    session.move("conv2", [0.5011])
-    step = session.dial("conv2").positions(session.plan["conv2"], "macs")
-    assert session.positions("conv2") == (0.5011,) != step
-    session.move_network("macs", 0.3)
-    assert session.positions("conv2") != (0.5011,)
-    session.undo()
-    assert session.positions("conv2") == (0.5011,)
+    session.controls.move_slider("conv2", [0.5011])
+    step = session.controls.scale("conv2").positions(session.plan["conv2"], "macs")
+    assert session.controls.positions("conv2") == (0.5011,) != step
+    session.controls.move_budget("macs", 0.3)
+    assert session.controls.positions("conv2") != (0.5011,)
+    session.controls.undo()
+    assert session.controls.positions("conv2") == (0.5011,)
 
 
 def test_the_hand_on_a_layer_chooses_it(session):
     for name, touch in (
-        ("conv5", lambda: session.move("conv5", [0.5])),
-        ("conv3", lambda: session.set_method("conv3", "svd")),
-        ("conv4", lambda: session.type_numbers("conv4", [40])),
+        ("conv5", lambda: session.controls.move_slider("conv5", [0.5])),
+        ("conv3", lambda: session.controls.set_family("conv3", "svd")),
+        ("conv4", lambda: session.controls.set_numbers("conv4", [40])),
     ):
         touch()
-        assert session.selected == name
-    session.move_network("macs", 0.4)
-    assert session.selected == "conv4"
+        assert session.controls.selected == name
+    session.controls.move_budget("macs", 0.4)
+    assert session.controls.selected == "conv4"
 
 
 def test_the_network_fader_says_what_the_plan_is(session):
-    session.move_network("macs", 0.45)
+    session.controls.move_budget("macs", 0.45)
     assert session.summary.macs <= 0.45 * session.network.macs
-    assert session.budget().position == 0.45
-    session.move("conv3", [0.2])
-    assert session.budget().position == session.summary.macs / session.network.macs
-    session.set_budget_by("error")
-    assert session.budget_number() == pytest.approx(session.summary.relative_error, rel=1e-6)
+    assert session.controls.budget.position == 0.45
+    session.controls.move_slider("conv3", [0.2])
+    assert session.controls.budget.position == session.summary.macs / session.network.macs
+    session.set_budget_meaning("error")
+    assert session.controls.budget_number == pytest.approx(session.summary.relative_error, rel=1e-6)
 
 
 def test_a_drag_is_one_step_of_undo(session):
-    before = session.desk
+    before = session.controls.state
     for place in (0.9, 0.8, 0.7):
-        session.move_network("macs", place, gesture="drag 1")
-    session.move("conv4", [0.2], gesture="drag 2")
-    session.undo()
-    assert session.budget().position == 0.7
-    session.undo()
-    assert session.desk == before
-    session.redo()
-    session.redo()
+        session.controls.move_budget("macs", place, gesture="drag 1")
+    session.controls.move_slider("conv4", [0.2], gesture="drag 2")
+    session.controls.undo()
+    assert session.controls.budget.position == 0.7
+    session.controls.undo()
+    assert session.controls.state == before
+    session.controls.redo()
+    session.controls.redo()
     assert session.summary.layers["conv4"].macs <= 0.2 * session.network.layer("conv4").macs
 
 
 def test_reset_is_a_step_too(session):
-    session.move_network("macs", 0.3)
-    moved = session.desk
-    session.reset()
+    session.controls.move_budget("macs", 0.3)
+    moved = session.controls.state
+    session.controls.reset()
     assert session.plan == session.network.plan()
-    session.undo()
-    assert session.desk == moved
+    session.controls.undo()
+    assert session.controls.state == moved
 
 
 def test_methods_switch_at_about_the_same_macs(session):
-    session.move("conv4", [0.4])
-    session.set_method("conv4", "tucker2")
+    session.controls.move_slider("conv4", [0.4])
+    session.controls.set_family("conv4", "tucker2")
     summary = session.summary.layers["conv4"]
     assert isinstance(summary.choice, gx.Tucker2)
     assert 0.35 < summary.macs / summary.dense_macs <= 0.41
-    session.set_method("conv4", "dense")
+    session.controls.set_family("conv4", "dense")
     assert session.plan["conv4"] == gx.Dense()
 
 
 def test_a_users_error_becomes_a_message_and_changes_nothing(session):
-    session.move("conv4", [0.5])
-    desk = session.desk
+    session.controls.move_slider("conv4", [0.5])
+    desk = session.controls.state
     heard = _heard(session)
-    with session.told():
-        session.set_slide_by("rank")
-        session.type_numbers("conv4", [100000])
+    with session.show_errors():
+        session.controls.set_slider_meaning("rank")
+        session.controls.set_numbers("conv4", [100000])
     assert session.failed
     assert "conv4: G is 100000" in session.message
     assert "message" in heard
-    assert session.desk == desk
-    session.move("conv4", [0.5])
-    session.move("conv4", [0.6])
+    assert session.controls.state == desk
+    session.controls.move_slider("conv4", [0.5])
+    session.controls.move_slider("conv4", [0.6])
     assert not session.failed
 
 
 def test_a_typed_budget_out_of_reach_is_an_error(session):
     with pytest.raises(gx.BudgetError, match="cheapest plan needs"):
-        session.type_budget("macs", 0.0001)
+        session.controls.set_budget("macs", 0.0001)
     with pytest.raises(gx.ExplorerError, match="expected"):
-        session.type_budget("beta", -1.0)
-    session.type_budget("beta", 0.01)
+        session.controls.set_budget("beta", -1.0)
+    session.controls.set_budget("beta", 0.01)
     assert session.summary.layers["conv4"].error <= 0.01 * (1 + 1e-9)
 
 
 def test_an_evaluation_is_the_measurement_that_evaluate_makes(session, bench):
     session.measure_with(gx.PGD(0.15, steps=2), 40)
-    session.move_network("macs", 0.31)
+    session.controls.move_budget("macs", 0.31)
     plan = session.plan
     session.evaluate()
-    session.move_network("macs", 0.9)  # the sliders go on; the job keeps its plan
+    session.controls.move_budget("macs", 0.9)  # the sliders go on; the job keeps its plan
     session.jobs.wait(60)
     (record,) = session.measurements.records()
     assert record.plan == plan
@@ -159,7 +159,7 @@ def test_an_evaluation_is_the_measurement_that_evaluate_makes(session, bench):
 def test_several_evaluations_queue_and_cancel_drops_them(session):
     session.measure_with(gx.PGD(0.15, steps=100), 360)
     for place in (0.3, 0.4, 0.5):
-        session.move_network("macs", place)
+        session.controls.move_budget("macs", place)
         session.evaluate()
     deadline = time.monotonic() + 20
     while session.jobs.running is None and time.monotonic() < deadline:
@@ -174,11 +174,11 @@ def test_several_evaluations_queue_and_cancel_drops_them(session):
 
 def test_a_child_knows_the_measured_plan_it_came_from(session):
     session.measure_with(gx.PGD(0.15, steps=1), 20)
-    session.move_network("macs", 0.5)
+    session.controls.move_budget("macs", 0.5)
     session.evaluate()
     session.jobs.wait(30)
     parent = session.plan
-    session.move("conv4", [0.3])
+    session.controls.move_slider("conv4", [0.3])
     session.evaluate()
     session.jobs.wait(30)
     child = session.measurements.of(session.plan)
@@ -200,48 +200,48 @@ def test_records_outlive_the_session(network, bench, tmp_path):
     for expected in (0, 1):
         store = Store(path)
         measured = Measurements(network, bench.data, gx.FGSM(0.15), store=store)
-        session = Session(network, measured, title="digits")
+        session = Session.of(network, measured, title="digits")
         session.measure_with(gx.FGSM(0.15), 20)
         assert len(session.measurements.records()) == expected
-        session.move_network("macs", 0.4)
+        session.controls.move_budget("macs", 0.4)
         session.evaluate()
         session.jobs.wait(30)
         session.close()
 
 
 def test_walking_the_front(session):
-    session.move_network("macs", 0.5)
+    session.controls.move_budget("macs", 0.5)
     here = session.summary.macs
-    session.walk(1)
+    session.step_along_front(1)
     assert session.summary.macs > here
     assert session.measurements.of(session.plan) is not None
     dearer = session.summary.macs
-    session.walk(-1)
+    session.step_along_front(-1)
     assert session.summary.macs < dearer
 
 
 def test_a_plan_that_is_not_measured_has_a_predicted_place(session):
-    session.move_network("macs", 0.43)
+    session.controls.move_budget("macs", 0.43)
     guess = session.measurements.predicted(session.plan, session.summary.relative_error, "robust")
     assert 0.5 < guess < 1.0
 
 
 def test_the_state_string_brings_everything_back(session, network, bench):
-    session.move_network("macs", 0.4)
-    session.set_method("conv4", "tucker2")
-    session.hold("conv4", True)
-    session.skip("conv6", True)
-    session.set_slide_by("rank")
-    session.select("conv3")
+    session.controls.move_budget("macs", 0.4)
+    session.controls.set_family("conv4", "tucker2")
+    session.controls.lock_layer("conv4", True)
+    session.controls.skip_layer("conv6", True)
+    session.controls.set_slider_meaning("rank")
+    session.controls.select("conv3")
     session.measure_with(gx.FGSM(0.1), 100)
     text = states.encode(session)
     assert len(text) < 500
-    other = Session(network, Measurements(network, bench.data, bench.attack), title="digits")
+    other = Session.of(network, Measurements(network, bench.data, bench.attack), title="digits")
     states.restore(other, states.decode(text))
-    assert other.desk == session.desk
-    assert (other.selected, other.slide_by) == ("conv3", "rank")
+    assert other.controls.state == session.controls.state
+    assert (other.controls.selected, other.controls.slider_meaning) == ("conv3", "rank")
     assert (other.measurements.attack, other.measurements.n) == (gx.FGSM(0.1), 100)
-    other.undo()
+    other.controls.undo()
     assert other.plan == network.plan()
 
 
@@ -261,7 +261,7 @@ def test_the_state_of_another_network_is_refused(session):
 
 
 def test_export_writes_what_was_measured(session, tmp_path):
-    session.put(session.measurements.records()[3].plan)
+    session.show(session.measurements.records()[3].plan)
     folder = session.export(tmp_path / "chosen")
     assert {p.name for p in folder.iterdir()} >= {
         "plan.json", "model.safetensors", "model.onnx", "report.json", "README.md",
@@ -287,7 +287,7 @@ def informed(network, bench):
     """A session with a few images to learn from."""
     images = tuple(part[:60] for part in bench.train_data)
     measured = Measurements(network, bench.data, bench.attack, bench.records)
-    made = Session(network, measured, title="digits", bench="digits", calibration=images)
+    made = Session.of(network, measured, title="digits", bench="digits", calibration=images)
     yield made
     made.close()
 
@@ -309,37 +309,37 @@ def _busy(session):
 
 
 def test_from_data_reads_the_images_once_and_the_fader_stays(informed, network):
-    informed.move_network("macs", 0.4)
+    informed.controls.move_budget("macs", 0.4)
     plain = informed.plan
     with _busy(informed) as queued:
-        informed.use("data")
-        assert informed.reading
+        informed.choose_source("data")
+        assert informed.reading_images
         assert informed.plan == plain, "nothing moves before the images are read"
-        informed.use("data")
+        informed.choose_source("data")
         assert len(queued()) == 1
     _settled(informed)
-    assert not informed.reading
+    assert not informed.reading_images
     assert informed.plan.calibration == informed.network.label is not None
-    assert informed.desk.budget.position == 0.4
+    assert informed.controls.state.budget.position == 0.4
     assert informed.summary.macs <= 0.4 * network.macs
-    assert informed.norm == "the outputs"
+    assert informed.snapshot.error_unit == "the outputs"
     ours = informed.plan
-    informed.undo()
+    informed.controls.undo()
     assert informed.plan == plain
     assert informed.network is network
-    informed.redo()
+    informed.controls.redo()
     assert informed.plan == ours
-    informed.use("weights")
+    informed.choose_source("weights")
     assert informed.plan == plain
-    informed.use("data")
+    informed.choose_source("data")
     assert informed.plan == ours, "at once: the images are known"
-    assert not informed.reading
+    assert not informed.reading_images
 
 
 def test_choices_by_hand_are_taken_over(informed):
-    informed.set_method("conv2", "tucker2")
-    informed.set_method("conv3", "spatial")
-    informed.set_method("fc", "svd")
+    informed.controls.set_family("conv2", "tucker2")
+    informed.controls.set_family("conv3", "spatial")
+    informed.controls.set_family("fc", "svd")
     before, kept = informed.summary, informed.plan["conv2"]
     _settled(_on(informed))
     assert informed.plan["conv2"] == kept
@@ -348,20 +348,20 @@ def test_choices_by_hand_are_taken_over(informed):
     assert 0 < after.layers["conv3"].macs <= before.layers["conv3"].macs
     assert informed.plan["fc"] == gx.Dense()
     with pytest.raises(gx.PlanError, match="fc stays dense: the calibration holds no moments"):
-        informed.move("fc", [0.5])
-    informed.preset("Half the MACs, best family per layer")
+        informed.controls.move_slider("fc", [0.5])
+    informed.controls.apply_preset("Half the MACs, best family per layer")
     assert informed.summary.macs <= 0.5 * informed.network.macs
-    informed.move("conv5", [0.3])
+    informed.controls.move_slider("conv5", [0.3])
     assert informed.plan.calibration is not None
 
 
 def _on(session):
-    session.use("data")
+    session.choose_source("data")
     return session
 
 
 def test_plans_from_data_are_measured_refitted_and_stand_on_the_same_front(informed, bench):
-    _settled(_on(informed)).move_network("macs", 0.3)
+    _settled(_on(informed)).controls.move_budget("macs", 0.3)
     count = len(informed.measurements.records())
     _settled(informed).measure_with(gx.FGSM(0.15), 40)
     informed.evaluate()
@@ -376,75 +376,75 @@ def test_plans_from_data_are_measured_refitted_and_stand_on_the_same_front(infor
         report.clean_correct,
         report.robust_correct,
     )
-    plain = informed.sources.plain
+    plain = informed.views.plain
     assert informed.measurements.predicted(informed.plan, 0.1, "clean") is None
     assert informed.measurements.predicted(plain.plan(), 0.1, "clean") is None
 
 
 def test_a_plan_of_other_images_is_refused_in_words(informed, session):
-    _settled(_on(informed)).move_network("macs", 0.5)
-    with session.told():
-        session.put(informed.plan)
+    _settled(_on(informed)).controls.move_budget("macs", 0.5)
+    with session.show_errors():
+        session.show(informed.plan)
     assert "not read here" in session.message
-    with session.told():
-        session.use("data")
+    with session.show_errors():
+        session.choose_source("data")
     assert "open with gx.explore(…, calibration=images)" in session.message
     assert session.plan.calibration is None
 
 
 def test_reading_can_be_cancelled(informed):
     with _busy(informed):
-        informed.use("data")
+        informed.choose_source("data")
         informed.jobs.cancel()
     _settled(informed)
     assert informed.plan.calibration is None
-    assert not informed.reading
+    assert not informed.reading_images
     assert informed.message == ""
 
 
 def test_a_state_from_data_comes_back(informed, network, bench):
-    _settled(_on(informed)).move_network("macs", 0.35)
+    _settled(_on(informed)).controls.move_budget("macs", 0.35)
     raw = states.decode(states.encode(informed))
     images = tuple(part[:60] for part in bench.train_data)
     measured = Measurements(network, bench.data, bench.attack, bench.records)
-    again = Session(network, measured, title="digits", bench="digits", calibration=images)
+    again = Session.of(network, measured, title="digits", bench="digits", calibration=images)
     states.restore(again, raw)
     _settled(again)
     assert again.plan == informed.plan
-    assert again.desk.budget == informed.desk.budget
+    assert again.controls.state.budget == informed.controls.state.budget
     again.close()
 
 
 def test_alpha_is_one_click_and_uniform_is_another(informed, network):
-    informed.set_budget_by("beta")
-    informed.move_network("beta", 0.3)
+    informed.set_budget_meaning("beta")
+    informed.controls.move_budget("beta", 0.3)
     uniform = informed.plan
     with _busy(informed):
-        informed.set_budget_by("alpha")
-        assert informed.budget_by == "beta"
+        informed.set_budget_meaning("alpha")
+        assert informed.controls.budget_meaning == "beta"
     _settled(informed)
-    assert informed.budget_by == "alpha"
+    assert informed.controls.budget_meaning == "alpha"
     assert informed.plan == uniform, "the plan stays until the fader moves"
-    informed.move_network("alpha", 0.3)
-    beta = informed.budget_number()
-    assert informed.plan == informed.sources.weighted.lego(beta, skip=network.skip)
+    informed.controls.move_budget("alpha", 0.3)
+    beta = informed.controls.budget_number
+    assert informed.plan == informed.views.weighted.lego(beta, skip=network.skip)
     assert informed.plan != uniform
-    informed.type_budget("alpha", beta)
-    informed.set_budget_by("beta")
-    informed.move_network("beta", 0.3)
+    informed.controls.set_budget("alpha", beta)
+    informed.set_budget_meaning("beta")
+    informed.controls.move_budget("beta", 0.3)
     assert informed.plan == uniform
-    informed.set_budget_by("alpha")
-    assert informed.budget_by == "alpha", "computed once"
+    informed.set_budget_meaning("alpha")
+    assert informed.controls.budget_meaning == "alpha", "computed once"
     _settled(_on(informed))
     with pytest.raises(gx.PlanError, match="choose “from the weights” first"):
-        informed.set_budget_by("alpha")
+        informed.set_budget_meaning("alpha")
 
 
 def test_messages_of_the_background_stay(network, bench):
     measured = Measurements(network, bench.data, bench.attack, bench.records)
     wrong = torch.rand(20, 3, 8, 8), None
-    made = Session(network, measured, title="digits", calibration=wrong)
-    made.use("data")
+    made = Session.of(network, measured, title="digits", calibration=wrong)
+    made.choose_source("data")
     _settled(made)
     assert "reading the images stopped" in made.message
     assert made.failed
@@ -453,9 +453,9 @@ def test_messages_of_the_background_stay(network, bench):
 
 def test_an_error_while_images_are_read_is_not_wiped(informed):
     with _busy(informed):
-        informed.use("data")
-        with informed.told():
-            informed.type_budget("macs", 5.0)
+        informed.choose_source("data")
+        with informed.show_errors():
+            informed.controls.set_budget("macs", 5.0)
         said = informed.message
         assert said
         informed.jobs.cancel()
@@ -465,44 +465,44 @@ def test_an_error_while_images_are_read_is_not_wiped(informed):
 
 def test_requests_of_two_kinds_wait_for_each_other(informed):
     with _busy(informed) as queued:
-        informed.set_budget_by("alpha")
-        informed.use("data")
+        informed.set_budget_meaning("alpha")
+        informed.choose_source("data")
         assert queued() == ["computing α from the images", "reading the images"]
-        informed.use("data")
-        informed.set_budget_by("alpha")
+        informed.choose_source("data")
+        informed.set_budget_meaning("alpha")
         assert len(queued()) == 2
     _settled(informed)
     assert informed.plan.calibration is not None
-    assert informed.sources.weighted is not None
-    assert informed.budget_by == "macs", "α weighs errors of the weights only"
+    assert informed.views.weighted is not None
+    assert informed.controls.budget_meaning == "macs", "α weighs errors of the weights only"
 
 
 def test_alpha_never_means_something_else(informed):
-    informed.set_budget_by("alpha")
-    _settled(informed).move_network("alpha", 0.3)
+    informed.set_budget_meaning("alpha")
+    _settled(informed).controls.move_budget("alpha", 0.3)
     weighted = informed.plan
     _settled(_on(informed))
-    assert informed.budget_by == "macs"
+    assert informed.controls.budget_meaning == "macs"
     with pytest.raises(gx.PlanError, match="choose “from the weights” first"):
-        informed.move_network("alpha", 0.2)
-    informed.undo()
+        informed.controls.move_budget("alpha", 0.2)
+    informed.controls.undo()
     assert informed.plan == weighted
-    assert informed.budget().by in ("macs", "alpha")
+    assert informed.controls.budget.by in ("macs", "alpha")
 
 
 def test_a_state_with_alpha_comes_back_with_it(informed, network, bench):
-    informed.set_budget_by("alpha")
-    _settled(informed).move_network("alpha", 0.3)
-    number = informed.budget_number()
+    informed.set_budget_meaning("alpha")
+    _settled(informed).controls.move_budget("alpha", 0.3)
+    number = informed.controls.budget_number
     images = tuple(part[:60] for part in bench.train_data)
     measured = Measurements(network, bench.data, bench.attack, bench.records)
-    again = Session(network, measured, title="digits", bench="digits", calibration=images)
+    again = Session.of(network, measured, title="digits", bench="digits", calibration=images)
     states.restore(again, states.decode(states.encode(informed)))
     _settled(again)
     assert again.plan == informed.plan
-    assert again.budget_by == "alpha"
-    assert again.budget_number() <= number
-    assert again.sources.weighted is not None
+    assert again.controls.budget_meaning == "alpha"
+    assert again.controls.budget_number <= number
+    assert again.views.weighted is not None
     again.close()
 
 
@@ -511,7 +511,7 @@ def test_a_state_knows_under_which_attack_its_images_were_read(informed, network
     informed.measure_with(gx.FGSM(0.1), 20)
     images = tuple(part[:60] for part in bench.train_data)
     measured = Measurements(network, bench.data, bench.attack, bench.records)
-    again = Session(network, measured, title="digits", bench="digits", calibration=images)
+    again = Session.of(network, measured, title="digits", bench="digits", calibration=images)
     states.restore(again, states.decode(states.encode(informed)))
     _settled(again)
     assert again.plan == informed.plan
@@ -520,20 +520,20 @@ def test_a_state_knows_under_which_attack_its_images_were_read(informed, network
 
 
 def test_locked_layers_that_cannot_stay_are_named(informed):
-    informed.set_method("conv3", "spatial")
-    informed.hold("conv3", True)
+    informed.controls.set_family("conv3", "spatial")
+    informed.controls.lock_layer("conv3", True)
     _settled(_on(informed))
     assert "conv3 could not stay as locked" in informed.message
 
 
 def test_a_record_made_from_data_is_read_first_then_put(informed, network, bench):
-    _settled(_on(informed)).move_network("macs", 0.3)
+    _settled(_on(informed)).controls.move_budget("macs", 0.3)
     wanted = informed.plan
     images = tuple(part[:60] for part in bench.train_data)
     measured = Measurements(network, bench.data, bench.attack, bench.records)
-    fresh = Session(network, measured, title="digits", calibration=images)
+    fresh = Session.of(network, measured, title="digits", calibration=images)
     with _busy(fresh):
-        fresh.put(wanted)
+        fresh.show(wanted)
         assert fresh.plan.calibration is None
     _settled(fresh)
     assert fresh.plan == wanted
@@ -541,47 +541,47 @@ def test_a_record_made_from_data_is_read_first_then_put(informed, network, bench
 
 
 def test_plans_of_the_weights_can_be_refitted_at_once(informed, bench):
-    informed.move_network("macs", 0.2)
+    informed.controls.move_budget("macs", 0.2)
     plain = informed.plan
-    informed.use("refit")
-    assert not informed.reading
-    assert informed.source == "refit"
+    informed.choose_source("refit")
+    assert not informed.reading_images
+    assert informed.controls.source == "refit"
     assert dict(informed.plan) == dict(plain)
-    assert informed.norm == "‖W‖²"
+    assert informed.snapshot.error_unit == "‖W‖²"
     informed.measure_with(bench.attack, 60)
     informed.evaluate()
     _settled(informed)
     fitted = informed.measurements.of(informed.plan)
-    informed.use("weights")
+    informed.choose_source("weights")
     assert informed.plan == plain
     assert informed.measurements.of(plain) is None
-    built = informed.sources.refitted().build(fitted.plan)
+    built = informed.views.refitted().build(fitted.plan)
     assert fitted.clean_correct == evaluate(built, bench.data, bench.attack, n=60).clean_correct
     raw = states.decode(states.encode(informed))
     assert raw["data"] is None
-    informed.put(fitted.plan)
-    assert informed.source == "refit"
+    informed.show(fitted.plan)
+    assert informed.controls.source == "refit"
     assert states.decode(states.encode(informed))["data"] == {"kind": "refit", "attack": None}
     with pytest.raises(gx.ExplorerError, match="expected one of"):
-        informed.use("magic")
+        informed.choose_source("magic")
 
 
 def test_an_estimate_follows_a_setting_that_changes_meanwhile(session):
     session.measure_with(gx.FGSM(0.15), 30)
     with _busy(session):
-        session.estimate(True)
+        session.show_live_estimates(True)
         session.measure_with(gx.FGSM(0.15), 40)
     _settled(session)
     _settled(session)
     session.estimates.wait(60)
     assert session.estimates.ready(gx.FGSM(0.15), 40, 0)
-    assert session.estimated.n == 40
+    assert session.snapshot.estimate.n == 40
 
 
 def test_a_cancelled_attack_switches_the_estimate_off(session):
     session.measure_with(gx.FGSM(0.15), 30)
     with _busy(session):
-        session.estimate(True)
+        session.show_live_estimates(True)
         session.jobs.cancel()
     _settled(session)
-    assert not session.estimates.on
+    assert not session.estimates.enabled

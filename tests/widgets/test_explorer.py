@@ -22,9 +22,9 @@ def opened():
 
 @pytest.fixture
 def explorer(opened):
-    opened.session.reset()
-    opened.session.set_slide_by("macs")
-    opened.session.select("conv2")
+    opened.session.controls.reset()
+    opened.session.controls.set_slider_meaning("macs")
+    opened.session.controls.select("conv2")
     return opened
 
 
@@ -68,10 +68,10 @@ def test_an_error_is_shown_in_place(explorer):
     send(explorer, "slide by", by="rank")
     send(explorer, "method", layer=3, family="gdws")
     send(explorer, "number", layer=3, texts=["100000"])
-    assert "conv4: G is 100000" in explorer._message.value
-    assert "Cannot do that" in explorer._message.value
+    assert "conv4: G is 100000" in explorer.message_line.value
+    assert "Cannot do that" in explorer.message_line.value
     send(explorer, "number", layer=3, texts=["100"])
-    assert explorer._message.value == ""
+    assert explorer.message_line.value == ""
     assert explorer.plan["conv4"] == gx.GDWS(100)
 
 
@@ -113,7 +113,7 @@ def test_a_linear_layer_has_a_strip(explorer):
     send(explorer, "select", layer=6)
     send(explorer, "method", layer=6, family="svd")
     assert isinstance(explorer.plan["fc"], gx.SVD)
-    assert explorer.session.selected == "fc"
+    assert explorer.session.controls.selected == "fc"
 
 
 def test_kept_cells_are_lit(explorer):
@@ -142,7 +142,7 @@ def test_the_cursor_and_the_ghost_follow_the_plan(explorer):
     figure = explorer.front_view.figure
     assert figure.layout.shapes[0].x0 == explorer.summary.macs
     assert [ghost.xanchor for ghost in figure.layout.shapes[1:]] == [explorer.summary.macs] * 2
-    explorer.session.put(explorer.session.measurements.records()[4].plan)
+    explorer.session.show(explorer.session.measurements.records()[4].plan)
     assert len(figure.layout.shapes) == 1
 
 
@@ -166,17 +166,17 @@ def test_a_click_on_a_point_brings_its_plan_back(explorer):
 def test_evaluating_adds_the_point(explorer):
     explorer.session.measure_with(gx.FGSM(0.15), 20)
     send(explorer, "network", by="macs", value=0.3, gesture="1:4")
-    explorer.measuring._attack.value = "FGSM"
-    explorer.measuring._n.value = 20
-    explorer.measuring._evaluate.click()
+    explorer.evaluate_bar._attack.value = "FGSM"
+    explorer.evaluate_bar._n.value = 20
+    explorer.evaluate_bar._evaluate.click()
     explorer.session.jobs.wait(30)
     assert sum(len(t.x) for t in explorer.front_view.figure.data[:4]) == 2
-    assert explorer.measuring._cancel.disabled
-    explorer.measuring._eps.value = "eight"
-    assert "expected a number such as 0.15 or 8/255" in explorer._message.value
-    explorer.measuring._eps.value = "0.15"
-    explorer.measuring._n.value = 100000
-    assert "expected 1 to 360" in explorer._message.value
+    assert explorer.evaluate_bar._cancel.disabled
+    explorer.evaluate_bar._eps.value = "eight"
+    assert "expected a number such as 0.15 or 8/255" in explorer.message_line.value
+    explorer.evaluate_bar._eps.value = "0.15"
+    explorer.evaluate_bar._n.value = 100000
+    assert "expected 1 to 360" in explorer.message_line.value
 
 
 def test_at_most_two_figures(explorer):
@@ -217,7 +217,7 @@ def test_a_network_of_ones_own_opens_and_measures():
     before = {k: v.clone() for k, v in model.state_dict().items()}
     data = (torch.rand(12, 1, 8, 8), torch.arange(12) % 3)
     explorer = gx.explore(model.train(), data=data, eps=8 / 255)
-    explorer.session.move_network("macs", 0.6)
+    explorer.session.controls.move_budget("macs", 0.6)
     explorer.session.evaluate()
     explorer.session.jobs.wait(30)
     (record,) = explorer.session.measurements.records()
@@ -252,7 +252,7 @@ def test_the_switch_from_data(explorer):
 def test_an_attack_that_the_inputs_cannot_say_stands_as_it_is():
     attack = gx.PGD(0.5, steps=3, step_size=0.2, norm="l2")
     explorer = gx.explore("digits", attack=attack)
-    measuring, measured = explorer.measuring, explorer.session.measurements
+    measuring, measured = explorer.evaluate_bar, explorer.session.measurements
     assert measuring._attack.label == "PGD-3 ℓ2 ε 0.5"
     measuring._n.value = 12
     assert measured.attack == attack
@@ -264,7 +264,7 @@ def test_an_attack_that_the_inputs_cannot_say_stands_as_it_is():
 
 
 def test_the_inputs_follow_the_attack(fresh):
-    measuring, measured = fresh.measuring, fresh.session.measurements
+    measuring, measured = fresh.evaluate_bar, fresh.session.measurements
     measuring._attack.value = "Square"
     assert measured.attack == gx.Square(0.15, 1000)
     assert measuring._steps.description == "queries"
@@ -298,29 +298,29 @@ def test_a_live_estimate_is_drawn_and_labelled(fresh):
     session.measure_with(gx.FGSM(0.15), 60)
     send(fresh, "network", by="macs", value=0.3, gesture="1:1")
     assert view._bound.value == ""
-    fresh.axes._live.value = True
+    fresh.front_controls._live.value = True
     session.jobs.wait(60)
     session.estimates.wait(60)
-    found = session.estimated
+    found = session.snapshot.estimate
     assert "transfer, upper bound: robust at most" in view._bound.value
     assert f"{found.robust:.1%}" in view._bound.value
     labels = [shape.label.text for shape in view.figure.layout.shapes]
     assert any(f"at most {100 * found.robust:.0f} % (transfer)" in each for each in labels if each)
     send(fresh, "network", by="macs", value=0.1, gesture="1:2")
     session.estimates.wait(60)
-    assert session.estimated != found
+    assert session.snapshot.estimate != found
     session.evaluate()
     session.jobs.wait(60)
     assert "no estimate is needed" in view._bound.value
-    fresh.axes._live.value = False
+    fresh.front_controls._live.value = False
     assert view._bound.value == ""
 
 
 def test_no_estimate_without_an_attack(fresh):
     fresh.session.measure_with(None, 60)
-    fresh.axes._live.value = True
-    assert "no attack to estimate under" in fresh._message.value
-    assert not fresh.axes._live.value
+    fresh.front_controls._live.value = True
+    assert "no attack to estimate under" in fresh.message_line.value
+    assert not fresh.front_controls._live.value
 
 
 @pytest.fixture
@@ -359,15 +359,15 @@ def test_panels_are_made_when_they_are_opened(explorer):
     shelf.open("Here")
     first = shelf.opened
     assert made == [explorer.session]
-    shelf.refresh("desk")
+    shelf.refresh("plan")
     shelf.open("There")
     assert isinstance(shelf.opened, There)
     assert shelf._place.children == (shelf.opened.box,)
     shelf.refresh("records")
-    assert first.heard == ["desk"], "it is hidden"
+    assert first.heard == ["plan"], "it is hidden"
     shelf.open("Here")
     assert shelf.opened is first
     assert len(made) == 2
-    assert first.heard[1:] == ["desk", "records", "pins", "job"], "and catches up"
+    assert first.heard[1:] == ["plan", "records", "pins", "job"], "and catches up"
     shelf.open(None)
     assert shelf._place.children == ()

@@ -99,7 +99,7 @@ class CustomModelPanel:
 
     def _enter(self) -> None:
         if self._found is not None:
-            self._session.bring(self._found, PGD(radius(self._eps.value)))
+            self._session.open_custom(self._found, PGD(radius(self._eps.value)))
 
     def _known_values(self) -> dict[str, Any]:
         """The notebook's own variables."""

@@ -55,7 +55,7 @@ class MaskingPanel:
         """Follow the job, and say when the plan is no longer the one that was checked."""
         if what == "job":
             self._working.refresh()
-        if what == "desk" and self._of is not None:
+        if what == "plan" and self._of is not None:
             self._said.value = _html(*self._of, here=self._of[0] == self._session.plan)
 
     def _start(self) -> None:

@@ -77,10 +77,10 @@ class PanelBar:
         for name, made in self._buttons.items():
             if name != title:
                 made.value = False
-        with self._session.told():
+        with self._session.show_errors():
             if title not in self._made:
                 self._made[title] = self._kinds[title](self._session)
             else:
-                for what in ("desk", "records", "pins", "job"):
+                for what in ("plan", "records", "pins", "job"):
                     self._made[title].refresh(what)
             self._place.children = [self._made[title].box]

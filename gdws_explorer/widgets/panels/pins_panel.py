@@ -40,9 +40,9 @@ class PinsPanel:
         measured = self._session.measurements
         kept = {
             letter: ComparedPlan(
-                plan, self._session.sources.of(plan).summary(plan), measured.of(plan)
+                plan, self._session.views.of(plan).summary(plan), measured.of(plan)
             )
-            for letter, plan in sorted(self._session.pins.items())
+            for letter, plan in sorted(self._session.controls.pins.items())
         }
         self._table.value = _html(kept, text.setting(self._session))
 
@@ -57,14 +57,14 @@ class _Pin:
         )
         self._go = button("", "arrow-up", f"Put {letter} back on the faders", 34)
         self._drop = button("", "times", f"Forget {letter}", 34)
-        on(session, self._pin, lambda: session.pin(letter))
-        on(session, self._go, lambda: session.put(session.pins[letter]))
-        on(session, self._drop, lambda: session.pin(letter, None))
+        on(session, self._pin, lambda: session.controls.pin(letter))
+        on(session, self._go, lambda: session.show(session.controls.pins[letter]))
+        on(session, self._drop, lambda: session.controls.pin(letter, None))
         self.box = w.HBox([self._pin, self._go, self._drop], layout=w.Layout(margin="0 12px 0 0"))
 
     def refresh(self) -> None:
         """Going there and letting go need something to be there."""
-        there = self._letter in self._session.pins
+        there = self._letter in self._session.controls.pins
         self._go.disabled = self._drop.disabled = not there
         self._pin.button_style = "info" if there else ""
 

@@ -22,7 +22,7 @@ class RecordFilterView:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._picking = session.picking
+        self._picking = session.record_filter
         self._late = False
         self._shown: Filters | None = None  # by the parallel view
         self._drawn = 0.0
@@ -176,5 +176,5 @@ class RecordFilterView:
             low, high = figures.from_axis(name, sorted(flat))
             filters = filters.bound(name, low, high)
         self._shown = filters  # the painted axis shows them already: no redrawing
-        with self._session.told():
+        with self._session.show_errors():
             self._picking.apply(filters)

@@ -93,10 +93,10 @@ class SensitivityPanel:
             if what == "job":
                 if self._run.alive or self._was_working:  # others' jobs report many times a second
                     self._show_job()
-            elif what == "records" or (what in ("desk", "view") and self._stale):
+            elif what == "records" or (what in ("plan", "selection") and self._stale):
                 self._learn()
                 self._show()
-            elif what in ("desk", "view") and self._shown != self._session.selected:
+            elif what in ("plan", "selection") and self._shown != self._session.controls.selected:
                 self._show()
 
     # -- what is drawn ---------------------------------------------------------------------
@@ -135,7 +135,7 @@ class SensitivityPanel:
         )
 
     def _draw_curves(self) -> go.Figure:
-        self._shown = self._session.selected
+        self._shown = self._session.controls.selected
         return lines.figure(self._info, self._shown, self._shown_metric)
 
     def _draw_scatter(self) -> go.Figure:
@@ -159,7 +159,7 @@ class SensitivityPanel:
 
     def _asked(self) -> tuple[layerwise.LayerStep, ...]:
         """The steps that the button would measure."""
-        only = None if self._which.value == ALL else self._session.selected
+        only = None if self._which.value == ALL else self._session.controls.selected
         return tuple(step for step in self._steps() if only in (None, step.layer))
 
     def _go(self) -> None:
@@ -173,7 +173,7 @@ class SensitivityPanel:
         """A point more is measured; called from the worker."""
         self._progress = progress
         if progress.done:
-            self._session.tell("records")
+            self._session.notify("records")
 
     def _show_job(self) -> None:
         """The bar while it runs, else what there is to measure."""
@@ -195,5 +195,5 @@ class SensitivityPanel:
         if points.point_inds and trace.customdata is not None:
             name = trace.customdata[points.point_inds[0]]
             if name:
-                with self._session.told():
-                    self._session.select(str(name))
+                with self._session.show_errors():
+                    self._session.controls.select(str(name))

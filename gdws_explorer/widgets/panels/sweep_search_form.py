@@ -55,7 +55,7 @@ class SweepSearchForm:
             options=[SWEEP, SEARCH], style={"button_width": "84px"},
             tooltips=["Plans along a line", "Plans that Optuna proposes, from the front on"],
         )  # fmt: skip
-        learns = session.sources.images is not None
+        learns = session.views.images is not None
         lines = [(text, name) for name, text in LINES.items() if learns or name != "alpha"]
         self._line = labelled(w.Dropdown, "over", 72, 330, options=lines)
         self._points = labelled(
@@ -133,8 +133,8 @@ class SweepSearchForm:
         line, points = self._line.value, self._points.value
         checked_whole("points", points)
         beta = line in ("beta", "alpha")
-        network = self._session.sources.plain
-        able = [name for name in network.names if name not in self._session.desk.skipped]
+        network = self._session.views.plain
+        able = [name for name in network.names if name not in self._session.controls.state.skipped]
         grid = Grid(
             beta=points if beta else (),
             macs=points if line == "macs" else (),
@@ -165,7 +165,7 @@ class SweepSearchForm:
         """Only the inputs that count."""
         sweep = self._kind.value == SWEEP
         beta = self._line.value in ("beta", "alpha")  # of GDWS alone
-        learns = self._session.sources.images is not None
+        learns = self._session.views.images is not None
         there = {
             self._line: sweep, self._points: sweep, self._layers: sweep,
             self._families: not (sweep and beta), self._source: learns,

@@ -40,8 +40,8 @@ class SweepSearchPanel:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._queue = session.queue("many")
-        self._counting = session.queue("counting")
+        self._queue = session.job_queue("many")
+        self._counting = session.job_queue("counting")
         self._job: Job | None = None
         self._errand: StudyJob | None = None
         self._counted: Job | None = None
@@ -133,7 +133,7 @@ class SweepSearchPanel:
         def count(progress: Any, cancelled: Any) -> None:
             with told(self._expected):
                 found = estimate_job(
-                    order, self._session.measurements, self._session.sources, cancelled
+                    order, self._session.measurements, self._session.views, cancelled
                 )
                 if not cancelled():
                     self._tell(_forecast(found), found.seconds is None or bool(found.guess))
@@ -150,7 +150,7 @@ class SweepSearchPanel:
         session = self._session
         order: StudySpec = self._form.order()
         self._errand = errand = StudyJob(
-            order, session.measurements.evaluator(session.sources.plain), session.sources,
+            order, session.measurements.evaluator(session.views.plain), session.views,
             session.measurements.store, known=session.measurements.bundled,
             execution=Execution(self._form.workers), limit=limit, on_record=self._arrived,
         )  # fmt: skip
@@ -160,7 +160,7 @@ class SweepSearchPanel:
             try:
                 errand.run(progress, cancelled)
             finally:
-                session.tell("records")
+                session.notify("records")
 
         self._job = self._queue.submit(RUNNING, work)
         self.refresh("job")
@@ -172,7 +172,7 @@ class SweepSearchPanel:
         """
         began = time.monotonic()
         if began >= self._next or (self._errand is not None and self._errand.paused):
-            self._session.tell("records")
+            self._session.notify("records")
             self._next = began + max(SEEN, (1 + RESTED) * (time.monotonic() - began))
 
     def _halt(self) -> None:
@@ -181,7 +181,7 @@ class SweepSearchPanel:
                 self._errand.resume()
             else:
                 self._errand.pause()
-                self._session.tell("records")
+                self._session.notify("records")
             self.refresh("job")
 
 

@@ -91,7 +91,7 @@ class TrainPanel:
             self._usual()
         if what in ("training", "records"):
             self._show()
-        elif what == "desk" and self._kind.value == FINETUNE:
+        elif what == "plan" and self._kind.value == FINETUNE:
             self._show_ahead()
 
     # -- the form ---------------------------------------------------------------------------
@@ -130,7 +130,7 @@ class TrainPanel:
         self._text = w.HTML()
         on(session, self._start, lambda: self._go(anew=False))
         on(session, self._anew, lambda: self._go(anew=True))
-        on(session, self._cancel, session.trainer.cancel)
+        on(session, self._cancel, session.training_queue.cancel)
         on_change(self._kind, lambda _change: self._usual())
         for widget in (
             self._ratio, self._measure, self._method, self._eps, self._epochs, self._lr
@@ -142,7 +142,7 @@ class TrainPanel:
         kind, attack = self._kind.value, calibration_attack(self._session.measurements.attack)
         self._measured = self._session.measurements.attack
         self._norm = "linf" if attack is None else attack.norm
-        recipe = default_recipe(kind, self._session.sources.plain, 1, "standard")
+        recipe = default_recipe(kind, self._session.views.plain, 1, "standard")
         with silent(self._eps, self._epochs, self._lr):
             self._eps.value = eps_text(8 / 255 if attack is None else attack.eps)
             self._epochs.value, self._lr.value = recipe.epochs, recipe.lr
@@ -152,8 +152,8 @@ class TrainPanel:
         """What the form says; DataError or BudgetError where it says nothing that can be done."""
         method, kind = self._method.value, self._kind.value
         eps = None if method == "standard" else radius(self._eps.value)
-        images = len(self._session.trainer.data()[1])
-        recipe = default_recipe(kind, self._session.sources.plain, images, method, eps, self._norm)
+        images = len(self._session.training_queue.data()[1])
+        recipe = default_recipe(kind, self._session.views.plain, images, method, eps, self._norm)
         recipe = replace(recipe, epochs=self._epochs.value, lr=self._lr.value)
         return TrainingSpec(kind, recipe, self._measure.value, self._ratio.value)
 
@@ -164,26 +164,27 @@ class TrainPanel:
         self._eps.layout.display = "none" if self._method.value == "standard" else None
         self._said.value = ""
         with told(self._said):
-            self._timing = self._session.trainer.time(self._task(), self._session.plan)
+            queue = self._session.training_queue
+            self._timing = queue.measure_speed(self._task(), self._session.plan)
         self._show_ahead()
 
     def _go(self, *, anew: bool) -> None:
         self._said.value = ""
         with told(self._said):
-            self._session.train(self._task(), anew=anew)
+            self._session.train(self._task(), restart=anew)
 
     # -- what is shown -------------------------------------------------------------------------
 
     def _show(self) -> None:
         """The training under way, or the latest one; and what would come next."""
-        trainer = self._session.trainer
-        run, alive = trainer.run, trainer.running is not None
+        trainer = self._session.training_queue
+        run, alive = trainer.latest, trainer.running is not None
         self._bar.layout.visibility = "visible" if alive else "hidden"
-        self._bar.value = run.course.fraction if run is not None and alive else 0.0
+        self._bar.value = run.progress.fraction if run is not None and alive else 0.0
         self._start.disabled = self._anew.disabled = alive
         self._cancel.disabled = not alive
         if run is not None and alive:
-            self._text.value = words.running(run, run.course.seconds_left(time.monotonic()))
+            self._text.value = words.running(run, run.progress.seconds_left(time.monotonic()))
             self._said.value = ""
         else:
             self._text.value = ""
@@ -196,19 +197,19 @@ class TrainPanel:
         if self._timing is not None and self._timing.error is not None:
             self._said.value = refusal(self._timing.error)
         elif run is not None and run.job is not None:
-            kept = 0 if run.checkpoint is None else run.task.left_off(run.checkpoint)
+            kept = 0 if run.checkpoint is None else run.spec.left_off(run.checkpoint)
             self._said.value = words.ended(run, kept)
 
     def _show_ahead(self) -> None:
         """How long what the form says would take."""
-        session, trainer = self._session, self._session.trainer
+        session, trainer = self._session, self._session.training_queue
         if trainer.running is not None:
             self._about.value = ""
             return
         try:
             task = self._task()
             self._about.value = words.ahead(trainer, task, session.plan)
-            done = trainer.left_off(task, session.plan)
+            done = trainer.epochs_done(task, session.plan)
         except ExplorerError as error:
             self._about.value, self._start.disabled = refusal(error), True
             self._anew.layout.display = "none"
@@ -221,15 +222,15 @@ class TrainPanel:
     def _draw(self, run: TrainingRun | None) -> None:
         """Bring the curves up to date, once for every epoch that is over."""
         with self._drawing:
-            state = None if run is None else (id(run), run.course.length)
+            state = None if run is None else (id(run), run.progress.length)
             if state == self._drawn:
                 return
             self._drawn = state
             if run is None:
                 return
             self._title.value = words.title(run)
-            self._figure.redraw(pictures.figure(pictures.info(run.course)))
-            self._draw_ranks(run.course.rounds)
+            self._figure.redraw(pictures.figure(pictures.info(run.progress)))
+            self._draw_ranks(run.progress.rounds)
             self._curves.layout.display = None
 
     def _draw_ranks(self, rounds: AdmmHistory | None) -> None:

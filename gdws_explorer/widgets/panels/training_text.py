@@ -14,7 +14,7 @@ from gdws_explorer.widgets.form import refusal
 
 def ahead(trainer: TrainingQueue, task: TrainingSpec, plan: Plan) -> str:
     """How long it will take, on how many images, and what a killed kernel leaves."""
-    if trainer.left_off(task, plan) == sum(task.planned):
+    if trainer.epochs_done(task, plan) == sum(task.planned):
         return _quiet(f"trained before, to the end: the result is in {_folder(trainer)}")
     seconds, guess = trainer.seconds(task, plan)
     images = len(trainer.data()[1])
@@ -34,7 +34,7 @@ def running(run: TrainingRun, seconds_left: float | None) -> str:
     assert run.job is not None
     if run.job.cancelling:
         return "stopping …"
-    course = run.course
+    course = run.progress
     if not course.epoch:
         return "waiting for its turn" if run.job.status == "waiting" else "beginning …"
     part = ""
@@ -49,16 +49,16 @@ def ended(run: TrainingRun, kept: int) -> str:
     assert run.job is not None
     if run.job.error is not None:
         return refusal(run.job.error)
-    course = run.course
-    if run.found is None:
+    course = run.progress
+    if run.result is None:
         heard = sum(course.length[:2])  # the latest may have been saved before it was told
         last = f" (epoch {heard}: {_reached(course.last)})" if heard else ""
         later = "Continue goes on from there" if kept else "nothing of it is kept"
         return f"<b>Stopped</b> after {max(heard, kept)} of {course.epochs} epochs{last}; {later}."
-    best = run.found.entries[run.found.best - 1]
-    which = f"the factors' epoch {run.found.best}" if course.planned[0] else f"epoch {best.number}"
+    best = run.result.entries[run.result.best - 1]
+    which = f"the factors' epoch {run.result.best}" if course.planned[0] else f"epoch {best.number}"
     return (
-        f"<b>Done</b>, {escape(str(run.task))}: weights of {which}, {_reached(best)}. It is on the "
+        f"<b>Done</b>, {escape(str(run.spec))}: weights of {which}, {_reached(best)}. It is on the "
         "faders, measured as a new point of the front. Its weights live in this kernel: export the "
         "network to keep them."
     )
@@ -66,8 +66,8 @@ def ended(run: TrainingRun, kept: int) -> str:
 
 def title(run: TrainingRun) -> str:
     """What the curves are of."""
-    return f"<b>{escape(str(run.task))}</b> " + _quiet(
-        f"{_method(run.task)} · plan before: {escape(_short(str(run.plan)))}"
+    return f"<b>{escape(str(run.spec))}</b> " + _quiet(
+        f"{_method(run.spec)} · plan before: {escape(_short(str(run.plan)))}"
     )
 
 
@@ -101,7 +101,7 @@ def _method(task: TrainingSpec) -> str:
 def _kept(trainer: TrainingQueue, task: TrainingSpec, plan: Plan) -> str:
     if trainer.folder is None:
         return "no checkpoints (opened with cache=False)"
-    done = trainer.left_off(task, plan)
+    done = trainer.epochs_done(task, plan)
     if done:
         return f"{done} of {sum(task.planned)} epochs are done and in {_folder(trainer)}"
     return f"a checkpoint after every epoch in {_folder(trainer)}"

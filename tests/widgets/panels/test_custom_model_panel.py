@@ -27,8 +27,8 @@ def explorer():
 @pytest.fixture
 def panel(explorer, bench, monkeypatch):
     """The panel, opened in the explorer, with variables as a notebook has them."""
-    explorer.shelf.open("Bring your own")
-    opened = explorer.shelf.opened
+    explorer.panel_bar.open("Bring your own")
+    opened = explorer.panel_bar.opened
     x, y = bench.data
     opened._variables = {"mine": bench.model, "x": x, "y": y, "pair": (x, y), "text": "no"}
     return opened
@@ -51,16 +51,16 @@ def test_variables_of_the_notebook_are_explored(panel, explorer, bench):
     assert not panel._open.disabled
     panel._eps.value = "0.15"
     panel._open.click()
-    own = explorer.own
+    own = explorer.custom
     assert own is not None
     assert own.session.measurements.attack == gx.PGD(0.15)
     assert own.session.measurements.n == 100
     assert own.network.fingerprint == explorer.network.fingerprint
-    assert own.session.sources.images is not None
+    assert own.session.views.images is not None
     assert explorer.children[1] is own
     explorer.children[0].children[0].click()
-    assert explorer.own is None
-    assert explorer.children[-1] is explorer.taking.box
+    assert explorer.custom is None
+    assert explorer.children[-1] is explorer.export_bar.box
 
 
 def test_files(panel, bench, tmp_path, explorer):

@@ -19,8 +19,8 @@ class Rounded(nn.Module):
 
 def _panel(explorer, n=20):
     explorer.session.measure_with(gx.PGD(0.15, 3), 40)
-    explorer.shelf.open("Can I trust it?")
-    panel = explorer.shelf.opened
+    explorer.panel_bar.open("Can I trust it?")
+    panel = explorer.panel_bar.opened
     panel._n.value = n
     return panel
 
@@ -38,9 +38,9 @@ def test_an_honest_network_shows_no_sign():
     assert "None of 7 signs found" in said
     assert "PGD-3 ℓ∞ ε 0.15, n 20, seed 0" in said
     assert "another one now" not in said
-    explorer.session.move_network("macs", 0.3)
+    explorer.session.controls.move_budget("macs", 0.3)
     assert "another one now" in panel._said.value
-    explorer.session.undo()
+    explorer.session.controls.undo()
     assert "another one now" not in panel._said.value
     explorer.close()
 
@@ -63,7 +63,7 @@ def test_what_is_missing_is_said_in_the_panel(bench):
     assert "no attack to check" in panel._said.value
     explorer.close()
     explorer = gx.explore(bench.model, example=torch.rand(1, 1, 8, 8))
-    explorer.shelf.open("Can I trust it?")
-    explorer.shelf.opened._check.click()
-    assert "no images to attack" in explorer.shelf.opened._said.value
+    explorer.panel_bar.open("Can I trust it?")
+    explorer.panel_bar.opened._check.click()
+    assert "no images to attack" in explorer.panel_bar.opened._said.value
     explorer.close()

@@ -19,9 +19,9 @@ def opened():
 
 @pytest.fixture
 def explorer(opened):
-    opened.session.use("weights")
-    opened.session.reset()
-    opened.session.select("conv5")
+    opened.session.choose_source("weights")
+    opened.session.controls.reset()
+    opened.session.controls.select("conv5")
     return opened
 
 
@@ -39,8 +39,8 @@ def fresh(explorer, numbers):
 
 @pytest.fixture
 def panel(fresh):
-    fresh.shelf.open("Sensitivity")
-    made = fresh.shelf.opened
+    fresh.panel_bar.open("Sensitivity")
+    made = fresh.panel_bar.opened
     made._family.value, made._which.value = "tucker2", ONE
     made._metric.value, made._kind.value = "robust", "relative"
     return made
@@ -145,29 +145,29 @@ def test_cancel_takes_only_its_own_job(panel):
 
 def test_selection_is_shared_both_ways(panel):
     session = panel._session
-    session.select("conv3")
+    session.controls.select("conv3")
     assert set(panel._curves.data[4].customdata) == {"conv3"}
     assert panel._scatter.data[1].name == "conv3"
     trace = panel._curves.data[3]
     place = list(trace.customdata).index("conv6")
     panel._clicked(trace, type("Points", (), {"point_inds": [place]})(), None)
-    assert session.selected == "conv6"
+    assert session.controls.selected == "conv6"
     assert set(panel._curves.data[4].customdata) == {"conv6"}
     panel._clicked(trace, type("Points", (), {"point_inds": []})(), None)
-    assert session.selected == "conv6"
+    assert session.controls.selected == "conv6"
 
 
 def test_a_moving_fader_draws_nothing(panel, monkeypatch):
     drawn = []
     monkeypatch.setattr(panel, "_show", lambda: drawn.append("show"))
     monkeypatch.setattr(panel, "_learn", lambda: drawn.append("learn"))
-    panel._session.move_network("macs", 0.5)
-    panel._session.move("conv5", [0.4])
+    panel._session.controls.move_budget("macs", 0.5)
+    panel._session.controls.move_slider("conv5", [0.4])
     assert drawn == []
 
 
 def test_a_layer_without_the_family_is_said(panel):
-    panel._session.select("fc")
+    panel._session.controls.select("fc")
     assert "cannot be approximated by this family" in panel._text.value
     assert panel._measure.disabled
     assert list(panel._curves.data[2].y) == []
@@ -184,18 +184,18 @@ def test_another_attack_is_another_measurement(panel):
 
 
 def test_plans_from_images_have_errors_of_outputs(panel):
-    panel._session.use("data")
+    panel._session.choose_source("data")
     panel._session.jobs.wait(120)
     assert panel._scatter.layout.xaxis.title.text == "relative error of the output"
-    panel._session.use("weights")
+    panel._session.choose_source("weights")
     assert panel._scatter.layout.xaxis.title.text == "relative error of the kernel"
 
 
 def test_without_images_there_is_nothing_to_press(explorer):
     bench = gx.load("digits")
     blind = gx.explore(bench.model, example=bench.example)
-    blind.shelf.open("Sensitivity")
-    panel = blind.shelf.opened
+    blind.panel_bar.open("Sensitivity")
+    panel = blind.panel_bar.opened
     assert panel._measure.disabled
     assert "no images" in panel._text.value
     blind.close()

@@ -23,8 +23,8 @@ def explorer():
 
 @pytest.fixture
 def panel(explorer):
-    explorer.shelf.open("Sweep & search")
-    opened = explorer.shelf.opened
+    explorer.panel_bar.open("Sweep & search")
+    opened = explorer.panel_bar.opened
     assert isinstance(opened, SweepSearchPanel)
     opened._form._points.value = 5
     return opened
@@ -160,7 +160,7 @@ def test_every_line_of_the_form_is_an_order(panel):
     grid = form.order().grid
     assert (grid.macs, grid.families) == (5, ("gdws", "tucker2", "svd", "spatial"))
     form._layers.value = True
-    assert set(form.order().grid.layers) == set(names) - set(panel._session.desk.skipped)
+    assert set(form.order().grid.layers) == set(names) - set(panel._session.controls.state.skipped)
     form._source.value = ALL
     assert form.order().sources == ("weights", "refit", "data")
     form._line.value = "alpha"
@@ -181,7 +181,7 @@ def test_plans_from_images(panel):
 def test_the_brush_keeps_excludes_and_is_taken_back(explorer, panel):
     panel._start.click()
     records = _finished(panel)
-    among, picking = panel._among, panel._session.picking
+    among, picking = panel._among, panel._session.record_filter
     among._metric.value = "macs"
     among._brush.value = (0, 12)
     assert len(among._figure.layout.shapes) == 1
@@ -225,18 +225,20 @@ def test_parallel_coordinates_are_made_on_demand(panel):
     assert set(axes) == {"macs", "params", "relative_error", "clean", "robust"}
     axes["robust"].constraintrange = [20, 100]
     assert among._place.children == (figure,), "it stays under the hand"
-    assert panel._session.picking.filters.bounds == (Range("robust", 0.2, 1.0),)
+    assert panel._session.record_filter.filters.bounds == (Range("robust", 0.2, 1.0),)
     among._undo.click()
     assert among._place.children[0] is not figure
-    assert panel._session.picking.filters.bounds == ()
+    assert panel._session.record_filter.filters.bounds == ()
     among._parallel.value = False
     assert among._place.children == ()
 
 
 def test_bounds_grey_out_and_knee_and_cheapest_go_there(explorer):
     session = explorer.session
-    session.show(next(o.setting for o in session.measurements.settings() if o.measured > 20))
-    wanted, view = explorer.wanted, explorer.front_view
+    session.show_setting(
+        next(o.setting for o in session.measurements.settings() if o.measured > 20)
+    )
+    wanted, view = explorer.filter_bar, explorer.front_view
     records = session.measurements.records()
     wanted._boxes["robust"].value = "70 %"
     assert wanted._boxes["robust"].value == "70"
@@ -257,14 +259,14 @@ def test_bounds_grey_out_and_knee_and_cheapest_go_there(explorer):
     wanted._boxes["macs"].value = "much"
     assert "expected per cent" in session.message
     assert wanted._boxes["macs"].value == "1"
-    session.picking.undo()
-    session.picking.undo()
+    session.record_filter.undo()
+    session.record_filter.undo()
     assert wanted._boxes["robust"].value == ""
     assert len(view.figure.data[4].x) == 0
 
 
 def test_the_settings_menu_is_there_when_there_are_several(explorer):
-    session, menu = explorer.session, explorer.settings
+    session, menu = explorer.session, explorer.settings_menu
     assert menu.box.layout.display is None
     counts = [one.measured for one in session.measurements.settings()]
     assert counts == [0, len(gx.load("digits").records)]
@@ -272,15 +274,15 @@ def test_the_settings_menu_is_there_when_there_are_several(explorer):
     menu._menu.value = next(s for _, s in menu._menu.options if s.n == 360)
     assert session.measurements.attack == gx.PGD(0.15)
     assert len(session.measurements.records()) == counts[1]
-    assert explorer.measuring._attack.value == "PGD"
-    assert explorer.measuring._n.value == 360
-    assert explorer.measuring._steps.value == 20
+    assert explorer.evaluate_bar._attack.value == "PGD"
+    assert explorer.evaluate_bar._n.value == 360
+    assert explorer.evaluate_bar._steps.value == 20
 
 
 def test_a_moved_fader_only_moves_shapes(explorer, panel):
     sent = []
     explorer.front_view.figure.observe(lambda change: sent.append(change["new"]), "_py2js_update")
-    explorer.session.move("conv4", [0.5])
+    explorer.session.controls.move_slider("conv4", [0.5])
     (message,) = [said for said in sent if said]
     assert message["style_data"] == {}
     assert set(message["layout_data"]) == {"shapes"}

@@ -48,22 +48,22 @@ def explorer(opened):
 
 def panel_of(explorer, kind=None):
     """The panel, set to something short, when it has timed its steps."""
-    explorer.shelf.open("Train")
-    panel = explorer.shelf.opened
+    explorer.panel_bar.open("Train")
+    panel = explorer.panel_bar.opened
     panel._epochs.value, panel._ratio.value = 2, 2.0
     if kind is not None:
         panel.choose(kind)
         panel._epochs.value = 2
-    explorer.session.trainer.jobs.wait(60)
+    explorer.session.training_queue.jobs.wait(60)
     return panel
 
 
 def trained(explorer, panel):
     panel._start.click()
     assert panel._said.value == ""
-    explorer.session.trainer.jobs.wait(120)
+    explorer.session.training_queue.jobs.wait(120)
     explorer.session.jobs.wait(60)
-    return explorer.session.trainer.run
+    return explorer.session.training_queue.latest
 
 
 @pytest.fixture
@@ -91,39 +91,39 @@ def test_low_rank_and_robustness_together(explorer, kind):
     assert "48 training images" in panel._about.value
     run = trained(explorer, panel)
     session = explorer.session
-    assert explorer.plan == run.found.plan
+    assert explorer.plan == run.result.plan
     assert explorer.plan.trained
     assert explorer.summary.params <= explorer.network.params / 2
     record = explorer.measured
-    assert record.parent == session.sources.plain.plan().hash
+    assert record.parent == session.views.plain.plan().hash
     assert record in session.measurements.records()
     assert "Done" in panel._said.value
     assert "trained: " in session.message
     assert "to the end" in panel._about.value
     figure = panel._figure
     assert [len(trace.x) for trace in figure.data[:3]] == [2, 1, 3]
-    ranks = len(run.course.rounds.names) * (2 if kind == "tucker2" else 1)
+    ranks = len(run.progress.rounds.names) * (2 if kind == "tucker2" else 1)
     assert panel._ranks[1].data[0].z.shape == (ranks, 3)
     assert panel._right.layout.display is None
 
 
 def test_the_plan_is_fine_tuned_from_a_button_beside_evaluate(explorer):
     session = explorer.session
-    session.move_network("macs", 0.6)
+    session.controls.move_budget("macs", 0.6)
     before = session.plan
     panel_of(explorer)
-    explorer.shelf.open(None)
-    explorer.measuring._finetune.click()
+    explorer.panel_bar.open(None)
+    explorer.evaluate_bar._finetune.click()
     assert "Train" in session.message
-    panel = explorer.shelf.opened
+    panel = explorer.panel_bar.opened
     assert panel._kind.value == FINETUNE
     assert panel._ratio.layout.display == "none"
     panel._epochs.value = 1
     run = trained(explorer, panel)
-    assert dict(run.found.plan) == dict(explorer.plan)
+    assert dict(run.result.plan) == dict(explorer.plan)
     assert explorer.measured.parent == before.hash
     assert panel._right.layout.display == "none"
-    session.undo()
+    session.controls.undo()
     assert session.plan == before
 
 
@@ -131,19 +131,19 @@ def test_faders_menu_and_export_of_a_trained_network(explorer, tmp_path):
     session = explorer.session
     panel = panel_of(explorer, FINETUNE)
     run = trained(explorer, panel)
-    label = run.found.network.label
+    label = run.result.network.label
     network = explorer.desk.state["network"]
     assert network["source"] == label
     assert network["sources"][-1] == [label, "trained: fine-tuned"]
-    session.move("5", [0.4])
+    session.controls.move_slider("5", [0.4])
     assert session.plan.trained
     assert session.summary.relative_error > 0
     with torch.no_grad():
         dense = session.network.build(session.network.plan())
-        assert not torch.equal(dense[3].weight, session.sources.plain.model[3].weight)
-    session.use("weights")
+        assert not torch.equal(dense[3].weight, session.views.plain.model[3].weight)
+    session.choose_source("weights")
     assert not session.plan.trained
-    session.use(label)
+    session.choose_source(label)
     assert session.plan.trained
     folder = session.export(tmp_path / "out")
     words = (folder / "README.md").read_text()
@@ -158,20 +158,20 @@ def test_faders_menu_and_export_of_a_trained_network(explorer, tmp_path):
 def test_a_state_string_says_that_it_holds_no_weights(explorer, opened, data):
     panel = panel_of(explorer, FINETUNE)
     trained(explorer, panel)
-    explorer.session.move("5", [0.4])
-    explorer.taking._show()
+    explorer.session.controls.move_slider("5", [0.4])
+    explorer.export_bar._show()
     assert "not the trained weights" in explorer.session.message
     other = opened(state=explorer.state)
     assert not other.plan.trained
     assert dict(other.plan) == dict(explorer.plan)
-    assert "which a string does not hold" in other._message.value
+    assert "which a string does not hold" in other.message_line.value
 
 
 def test_a_trained_plan_of_another_kernel_is_refused(explorer, opened):
     run = trained(explorer, panel_of(explorer, FINETUNE))
     other = opened()
     with pytest.raises(PlanError, match="factors were trained"):
-        other.session.put(run.found.plan)
+        other.session.show(run.result.plan)
 
 
 def test_it_runs_beside_the_faders_and_measurements(explorer, held):
@@ -180,18 +180,18 @@ def test_it_runs_beside_the_faders_and_measurements(explorer, held):
     panel._start.click()
     assert reached.wait(60)
     session = explorer.session
-    assert session.trainer.running is not None
+    assert session.training_queue.running is not None
     assert panel._start.disabled
     assert not panel._cancel.disabled
     with pytest.raises(DataError, match="under way"):
         session.train(panel._task())
-    session.move("5", [0.5])
+    session.controls.move_slider("5", [0.5])
     session.evaluate()
     session.jobs.wait(60)
     assert explorer.measured is not None
-    assert session.trainer.running is not None
+    assert session.training_queue.running is not None
     go.set()
-    session.trainer.jobs.wait(60)
+    session.training_queue.jobs.wait(60)
     session.jobs.wait(60)
     assert session.plan.trained
     assert "Done" in panel._said.value
@@ -202,12 +202,12 @@ def test_cancel_says_what_was_reached_and_continue_goes_on(explorer, held):
     before = explorer.plan
     panel = panel_of(explorer, FINETUNE)
     panel._epochs.value = 3
-    explorer.session.trainer.jobs.wait(60)
+    explorer.session.training_queue.jobs.wait(60)
     panel._start.click()
     assert reached.wait(60)
     panel._cancel.click()
     go.set()
-    explorer.session.trainer.jobs.wait(60)
+    explorer.session.training_queue.jobs.wait(60)
     assert "Stopped" in panel._said.value
     assert "after 2 of 3 epochs (epoch 1: loss" in panel._said.value
     assert "Continue goes on" in panel._said.value
@@ -215,10 +215,10 @@ def test_cancel_says_what_was_reached_and_continue_goes_on(explorer, held):
     assert "2 of 3 epochs are done" in panel._about.value
     assert not explorer.plan.trained
     run = trained(explorer, panel)
-    assert run.found is not None
+    assert run.result is not None
     assert len(panel._figure.data[1].x) == 3
     assert panel._start.description == "Start", "to go on with what is trained now"
-    explorer.session.put(before)
+    explorer.session.show(before)
     assert panel._start.description == "Open result"
     assert panel._anew.layout.display is None
     panel._epochs.value = 4
@@ -231,10 +231,12 @@ def test_begun_anew(explorer):
     first = trained(explorer, panel)
     assert panel._start.description == "Open result"
     panel._anew.click()
-    explorer.session.trainer.jobs.wait(60)
-    again = explorer.session.trainer.run
+    explorer.session.training_queue.jobs.wait(60)
+    again = explorer.session.training_queue.latest
     assert again is not first
-    assert again.found.network.label == first.found.network.label, "the same seed, the same weights"
+    assert again.result.network.label == first.result.network.label, (
+        "the same seed, the same weights"
+    )
 
 
 def test_without_a_cache_nothing_is_written(opened, tmp_path):
@@ -261,10 +263,10 @@ def test_settings_that_cannot_be_are_refused_in_place(explorer):
     assert "expected how many times fewer" in panel._about.value
     assert panel._start.disabled
     panel._ratio.value = 500.0
-    explorer.session.trainer.jobs.wait(60)
+    explorer.session.training_queue.jobs.wait(60)
     assert "cannot be reached" in panel._said.value
     panel._ratio.value = 2.0
-    explorer.session.trainer.jobs.wait(60)
+    explorer.session.training_queue.jobs.wait(60)
     assert panel._said.value == ""
     assert not panel._start.disabled
     panel._eps.value = "much"
@@ -277,9 +279,9 @@ def test_a_loss_that_is_no_number_is_said_and_the_plan_stays(explorer):
     panel = panel_of(explorer, FINETUNE)
     before = explorer.plan
     panel._lr.value = 1e30
-    explorer.session.trainer.jobs.wait(60)
+    explorer.session.training_queue.jobs.wait(60)
     trained_run = trained(explorer, panel)
-    assert trained_run.found is None
+    assert trained_run.result is None
     assert trained_run.job.status == "failed"
     assert "smaller learning rate" in panel._said.value
     assert "the training stopped" in explorer.session.message
@@ -303,11 +305,11 @@ def test_a_page_that_looks_again_finds_progress_and_curves(explorer, held):
     panel = panel_of(explorer, FINETUNE)
     panel._start.click()
     assert reached.wait(60)
-    explorer.shelf.open(None)
+    explorer.panel_bar.open(None)
     go.set()
-    explorer.session.trainer.jobs.wait(60)
+    explorer.session.training_queue.jobs.wait(60)
     explorer.session.jobs.wait(60)
-    explorer.shelf.open("Train")
+    explorer.panel_bar.open("Train")
     assert "Done" in panel._said.value
     state = panel._figure.get_state()
     assert len(state["_widget_data"][1]["x"]) == 2
@@ -318,7 +320,7 @@ def test_closing_ends_a_training(explorer, held):
     panel = panel_of(explorer, FINETUNE)
     panel._start.click()
     assert reached.wait(60)
-    run = explorer.session.trainer.run
+    run = explorer.session.training_queue.latest
     run.job.cancel()
     go.set()
     explorer.close()
