@@ -11,7 +11,7 @@ from typing import Any
 
 from gdws_explorer.bench.torchvision_import import torchvision
 from gdws_explorer.errors import DataError
-from gdws_explorer.network.budget.table_cache import default_folder
+from gdws_explorer.utils.cache_folder import default_folder
 from gdws_explorer.utils.format import first_line
 
 Transform = Callable[[Any], Any] | None

@@ -1,4 +1,4 @@
-"""What every factorisation needs to know of a convolution, and how it makes its own."""
+"""Reads a convolution's weight and geometry, and makes new convolutions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gdws_explorer.errors import ModelError
 
 
 def weight_of(source: Tensor | nn.Conv2d) -> tuple[Tensor, nn.Conv2d | None]:
-    """The `(M, C, Kh, Kw)` weight to factorise and, where given, the convolution it is from.
+    """Returns the `(M, C, Kh, Kw)` weight to factorise and the convolution, if it is one.
 
     Raises ModelError for anything but a finite, floating 4-D weight of an ungrouped convolution.
     """
@@ -34,7 +34,7 @@ def weight_of(source: Tensor | nn.Conv2d) -> tuple[Tensor, nn.Conv2d | None]:
     if not weight.is_floating_point():
         raise ModelError(f"the weight is {weight.dtype}; expected a floating-point type.")
     weight = weight.detach()
-    # In numpy: torch would start its threads for it, which costs more than the decomposition.
+    # In numpy: torch would start its threads, which takes longer than the decomposition.
     numbers = weight.to("cpu", torch.promote_types(weight.dtype, torch.float32)).numpy()
     if not np.isfinite(numbers).all():
         raise ModelError("the weight holds NaN or infinite values; repair the network first.")
@@ -42,10 +42,10 @@ def weight_of(source: Tensor | nn.Conv2d) -> tuple[Tensor, nn.Conv2d | None]:
 
 
 def conv2d(weight: Tensor, bias: Tensor | None = None, **geometry: Any) -> nn.Conv2d:
-    """An nn.Conv2d that carries `weight` `(M, C / groups, Kh, Kw)` and `bias` `(M,)`.
+    """Returns an nn.Conv2d with this `weight` `(M, C / groups, Kh, Kw)` and `bias` `(M,)`.
 
-    geometry : stride, padding, dilation, padding_mode, groups as in nn.Conv2d. Torch's random
-    initialisation is skipped, so the global random state stays as it was.
+    geometry : stride, padding, dilation, padding_mode, groups as in nn.Conv2d. There is no random
+    initialisation, so torch's random state does not change.
     """
     out, per_group, *kernel = weight.shape
     conv = skip_init(  # type: ignore[no-untyped-call]
@@ -67,7 +67,7 @@ def conv2d(weight: Tensor, bias: Tensor | None = None, **geometry: Any) -> nn.Co
 
 
 def geometry_of(conv: nn.Conv2d | None) -> dict[str, Any]:
-    """Stride, padding, dilation and padding_mode of `conv`; nn.Conv2d's defaults for None."""
+    """Returns stride, padding, dilation and padding_mode of a convolution, {} for None."""
     if conv is None:
         return {}
     names = ("stride", "padding", "dilation", "padding_mode")
@@ -75,12 +75,12 @@ def geometry_of(conv: nn.Conv2d | None) -> dict[str, Any]:
 
 
 def bias_of(conv: nn.Conv2d | None) -> Tensor | None:
-    """The bias `(M,)` of `conv`, detached, or None."""
+    """Returns the bias `(M,)` of a convolution, detached, or None."""
     return None if conv is None or conv.bias is None else conv.bias.detach()
 
 
 def patches(module: nn.Conv2d, x: Tensor) -> Tensor:
-    """The patches under the kernel, `(N, C, K², P)`, for inputs `(N, C, H, W)`."""
+    """Returns the patches under the kernel, `(N, C, K², P)`, of inputs `(N, C, H, W)`."""
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
     padded = F.pad(x, module._reversed_padding_repeated_twice, mode=mode)
     kernel, dilation, stride = module.kernel_size, module.dilation, module.stride

@@ -1,10 +1,10 @@
-"""Generalized depthwise-separable approximation of one convolution.
+"""Generalized depthwise-separable (GDWS) approximation of one convolution.
 
 Dbouk & Shanbhag, "Generalized Depthwise-Separable Convolutions for Adversarially Robust and
-Efficient Neural Networks", NeurIPS 2021. A kernel `(M, C, Kh, Kw)` is seen as C blocks
-`W_c` of shape `(M, K²)`; block c is kept at rank `g_c`, and every kept singular triplet is one
-depthwise kernel. All triplets cost the same, so keeping those of largest weighted energy is
-optimal (their theorems 1 and 2).
+Efficient Neural Networks", NeurIPS 2021. A kernel `(M, C, Kh, Kw)` is read as C blocks
+`W_c` of shape `(M, K²)`; block c is approximated at rank `g_c`, and every singular triplet that
+remains is one depthwise kernel. All triplets cost the same, so those of largest weighted energy
+are the optimal ones (their theorems 1 and 2).
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from torch import Tensor, nn
 from gdws_explorer.errors import BudgetError
 from gdws_explorer.factorize.conv import bias_of, conv2d, geometry_of, weight_of
 from gdws_explorer.factorize.whitening import RIDGE, whitening_roots
+from gdws_explorer.typing import FloatArray, IntArray
 from gdws_explorer.utils.checks import checked_bound, checked_rank
 
 CACHED = 1 << 17  # numbers: 1 MB in float64
-EXACT = 1e-6  # of the largest eigenvalue: down to here the others have ten right digits
+EXACT = 1e-6  # of the largest eigenvalue: down to here the others have ten correct digits
 
 
 class GDWSConv2d(nn.Module):
@@ -48,115 +49,134 @@ class GDWSConv2d(nn.Module):
         self.pointwise = pointwise
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(N, C, H, W)` to `(N, M, H', W')`."""
+        """Maps `(N, C, H, W)` to `(N, M, H', W')`."""
         return self.pointwise(self.depthwise(images.index_select(-3, self.index)))  # type: ignore[no-any-return]
 
     @property
     def counts(self) -> Tensor:
-        """The depthwise kernels of every input channel, `(C,)`."""
+        """Number of depthwise kernels of every input channel, `(C,)`."""
         return torch.bincount(self.index, minlength=self.in_channels)
 
     def dense(self) -> nn.Conv2d:
-        """One nn.Conv2d with the same input and output: the rebuilt kernel `(M, C, Kh, Kw)`."""
+        """Returns one nn.Conv2d with the same outputs, with the rebuilt kernel `(M, C, Kh, Kw)`."""
         depthwise = self.depthwise.weight.detach()[:, 0]
         pointwise = self.pointwise.weight.detach()[:, :, 0, 0]
         kernel = depthwise.new_zeros(self.out_channels, self.in_channels, *depthwise.shape[1:])
         kernel.index_add_(1, self.index, torch.einsum("mg,gij->mgij", pointwise, depthwise))
         return conv2d(kernel, bias_of(self.pointwise), **geometry_of(self.depthwise))
 
+    @classmethod
+    def from_conv(cls, conv: nn.Conv2d, G: int, alpha: Tensor | None = None) -> GDWSConv2d:
+        """Returns the best GDWS approximation of a convolution with G depthwise kernels (MEGO).
+
+        alpha : weights `(C,)` of the input channels, None for ones. Raises ModelError, BudgetError.
+
+        Examples
+        --------
+        >>> GDWSConv2d.from_conv(nn.Conv2d(16, 32, 3, padding=1), G=40).counts.sum()
+        tensor(40)
+        """
+        found = spectrum(conv)
+        return found.conv(found.mego(G, alpha))
+
     def extra_repr(self) -> str:
-        """What repr shows of it."""
+        """Returns channels and G, for `repr`."""
         return f"{self.in_channels}, {self.out_channels}, G={len(self.index)}"
 
 
 @dataclass(frozen=True)
 class TripletRanking:
-    """All triplets of one layer in the order in which they are given up last.
+    """All triplets of one layer, in order of falling weighted energy.
 
-    channel : input channel of each triplet, largest weighted energy first, `(T,)`.
-    error : weighted squared error with the first G triplets kept, for G = 0 … T, `(T + 1,)`.
+    channel : input channel of each triplet, `(T,)`.
+    error : weighted squared error of the first G triplets, for G = 0 … T, `(T + 1,)`.
+    channels : number of input channels.
     """
 
-    channel: NDArray[np.int64]
-    error: NDArray[np.float64]
+    channel: IntArray
+    error: FloatArray
     channels: int
 
     @cached_property
-    def _falling(self) -> NDArray[np.float64]:
-        return self.error[:0:-1]  # T kept … 1 kept: rising errors
+    def _falling(self) -> FloatArray:
+        return self.error[:0:-1]  # G = T … 1: rising errors
 
     def cheapest(self, beta: float) -> int:
-        """The least G ≥ 1 whose error is ≤ beta."""
+        """Returns the least G ≥ 1 with an error ≤ beta."""
         dropped = int(np.searchsorted(self._falling, beta, side="right")) - 1
         return len(self.channel) - max(0, dropped)
 
-    def counts(self, kernels: int) -> NDArray[np.int64]:
-        """How the best `kernels` triplets spread over the channels, `(C,)`."""
+    def counts(self, kernels: int) -> IntArray:
+        """Returns the number of the first `kernels` triplets in every channel, `(C,)`."""
         return np.bincount(self.channel[:kernels], minlength=self.channels)
 
 
 @dataclass(frozen=True, eq=False)
 class GDWSSpectrum:
-    """The singular triplets of all blocks of one kernel: every GDWS approximation, as tables.
+    """The singular triplets of all blocks of one kernel: all its GDWS approximations.
 
     weight : the kernel `(M, C, Kh, Kw)`.
     energy : squared singular values of every block, largest first, `(C, R)` with
         R = min(M, K²), float64.
     basis : right singular vectors, `(C, R, K²)`, float64: the depthwise kernels.
-    like : the convolution the weight is from, whose geometry and bias `conv` carries over.
-    dual : where the spectrum is data-aware, what `W_c` is multiplied with for the pointwise
-        weights, `(C, K², R)`; energies are then squared errors of the layer's output, and the
-        rows of `basis` have length 1 but are not orthogonal. None for `basis` transposed.
+    like : the convolution that the weight is from; `conv` takes its geometry and bias.
+    dual : factor of `W_c` that gives the pointwise weights, `(C, K², R)`, in a data-aware
+        spectrum; energies are then squared errors of the layer's output, and the rows of `basis`
+        have length 1 but are not orthogonal. None for `basis` transposed.
     """
 
     weight: Tensor
-    energy: NDArray[np.float64]
-    basis: NDArray[np.float64]
+    energy: FloatArray
+    basis: FloatArray
     like: nn.Conv2d | None = None
-    dual: NDArray[np.float64] | None = None
+    dual: FloatArray | None = None
 
     @property
     def full(self) -> int:
-        """The number of triplets: the G at which the approximation is exact."""
+        """Number of triplets: the G of an exact approximation."""
         return self.energy.size
 
     @cached_property
     def uniform(self) -> TripletRanking:
-        """The ladder of unit weights."""
+        """Ranking by unit weights."""
         return self._rank(self.energy)
 
     def ranking(self, alpha: Tensor | None = None) -> TripletRanking:
-        """The triplets in order of `α_c σ²_{c,i}`; alpha `(C,)`, None for ones."""
+        """Returns the triplets in order of `α_c σ²_{c,i}`; alpha `(C,)`, None for ones."""
         if alpha is None:
             return self.uniform
         return self._rank(self.energy * self._alpha(alpha)[:, None])
 
     def lego(self, beta: float, alpha: Tensor | None = None) -> Tensor:
-        """Least complexity within an error bound (algorithm 2).
+        """Returns the counts `(C,)`, int64, of least complexity within an error bound.
 
-        beta : bound on the weighted squared error, ≥ 0. alpha : weights `(C,)`, None for ones.
-        Returns the counts `(C,)`, int64; at least one kernel stays, whatever beta is.
+        Algorithm 2; at least one kernel always stays. beta : bound on the weighted squared error,
+        ≥ 0. alpha : weights `(C,)`, None for ones. Raises BudgetError.
         """
         bound, ranking = checked_bound("beta", beta), self.ranking(alpha)
         return torch.from_numpy(ranking.counts(ranking.cheapest(bound)))
 
     def mego(self, G: int, alpha: Tensor | None = None) -> Tensor:
-        """Least error with G depthwise kernels (algorithm 1).
+        """Returns the counts `(C,)`, int64, of least error with G depthwise kernels.
 
-        G : 1 … `full`. alpha : weights `(C,)`, None for ones. Returns the counts `(C,)`, int64.
+        Algorithm 1. G : number of kernels, 1 … `full`. (The fraction of `Network.mego` is a share
+        of MACs.) alpha : weights `(C,)`, None for ones. Raises BudgetError.
         """
         kernels = checked_rank("G", G, self.full)
         return torch.from_numpy(self.ranking(alpha).counts(kernels))
 
     def error(self, counts: Tensor, alpha: Tensor | None = None) -> float:
-        """`Σ_c α_c Σ_{i > g_c} σ²_{c,i}`: the weighted squared error of a channel distribution."""
+        """Returns the weighted squared error of counts, `Σ_c α_c Σ_{i > g_c} σ²_{c,i}`.
+
+        counts : `(C,)`. alpha : weights `(C,)`, None for ones. Raises BudgetError.
+        """
         dropped = ~self._kept(counts)
         scores = self.energy if alpha is None else self.energy * self._alpha(alpha)[:, None]
-        # Summed smallest first, as the ladder does: equal choices have equal errors to the bit.
+        # Summed smallest first, as in a ranking: equal choices have equal errors to the bit.
         return float(np.cumsum(np.sort(scores[dropped]))[-1]) if dropped.any() else 0.0
 
     def kernel(self, counts: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """The rebuilt dense kernel `(M, C, Kh, Kw)`, in the weight's type or `dtype`."""
+        """Returns the rebuilt dense kernel `(M, C, Kh, Kw)`, in the weight's type or `dtype`."""
         kept = torch.from_numpy(self.basis * self._kept(counts)[:, :, None])
         blocks = self._blocks()  # (C, M, K²)
         kernel = blocks @ self._dual() @ kept
@@ -164,10 +184,10 @@ class GDWSSpectrum:
         return kernel.transpose(0, 1).reshape(like.shape).to(like.device, dtype or like.dtype)
 
     def conv(self, counts: Tensor, like: nn.Conv2d | None = None) -> GDWSConv2d:
-        """The approximation as a module.
+        """Returns the approximation as a module.
 
-        counts : `(C,)`. like : a convolution whose stride, padding, padding_mode, dilation and
-        bias it takes; by default the one the spectrum was made from, else nn.Conv2d's defaults.
+        counts : `(C,)`. like : a convolution that gives stride, padding, padding_mode, dilation
+        and bias; by default the one that the weight is from, else nn.Conv2d's defaults.
         """
         like = like or self.like
         kept = torch.from_numpy(self._kept(counts))
@@ -181,31 +201,34 @@ class GDWSSpectrum:
         )
 
     def _dual(self) -> Tensor:
+        """Returns the factor of the blocks for the pointwise weights, `(C, K², R)`."""
         dual = self.basis.transpose(0, 2, 1) if self.dual is None else self.dual
         return torch.from_numpy(dual)
 
     def _blocks(self) -> Tensor:
+        """Returns the blocks of the weight, `(C, M, K²)`."""
         return torch.from_numpy(_blocks(self.weight))
 
     def _kept(self, counts: Tensor) -> NDArray[np.bool_]:
-        """Which triplets a distribution keeps, `(C, R)`."""
+        """Returns a mask of the triplets that remain, `(C, R)`. Raises BudgetError."""
         channels, rank = self.energy.shape
-        wanted = np.asarray(counts)
-        if wanted.shape != (channels,) or not np.issubdtype(wanted.dtype, np.integer):
+        numbers = np.asarray(counts)
+        if numbers.shape != (channels,) or not np.issubdtype(numbers.dtype, np.integer):
             raise BudgetError(
-                f"counts are {wanted.dtype} of shape {wanted.shape}; expected whole numbers of "
+                f"counts are {numbers.dtype} of shape {numbers.shape}; expected whole numbers of "
                 f"shape ({channels},)."
             )
-        if wanted.min() < 0 or wanted.max() > rank:
+        if numbers.min() < 0 or numbers.max() > rank:
             raise BudgetError(
-                f"counts run from {wanted.min()} to {wanted.max()}; expected 0 to {rank} "
+                f"counts run from {numbers.min()} to {numbers.max()}; expected 0 to {rank} "
                 "for every channel."
             )
-        if not wanted.any():
+        if not numbers.any():
             raise BudgetError("counts are all 0; at least one depthwise kernel must stay.")
-        return np.arange(rank) < wanted[:, None]
+        return np.arange(rank) < numbers[:, None]
 
-    def _alpha(self, alpha: Tensor) -> NDArray[np.float64]:
+    def _alpha(self, alpha: Tensor) -> FloatArray:
+        """Returns checked weights `(C,)`. Raises BudgetError."""
         weights = torch.as_tensor(alpha).detach().cpu().double().numpy()
         channels = len(self.energy)
         if weights.shape != (channels,) or not np.isfinite(weights).all() or (weights < 0).any():
@@ -215,7 +238,8 @@ class GDWSSpectrum:
             )
         return weights
 
-    def _rank(self, scores: NDArray[np.float64]) -> TripletRanking:
+    def _rank(self, scores: FloatArray) -> TripletRanking:
+        """Returns the triplets in order of falling scores `(C, R)`."""
         channels, rank = scores.shape
         # Stable, so that within a channel ties keep their order and a suffix is dropped.
         order = np.argsort(-scores, axis=None, kind="stable")
@@ -227,15 +251,15 @@ class GDWSSpectrum:
 def spectrum(
     weight: Tensor | nn.Conv2d, moments: Tensor | None = None, *, ridge: float = RIDGE
 ) -> GDWSSpectrum:
-    """Decompose a kernel `(M, C, Kh, Kw)`, or an nn.Conv2d, once.
+    """Decomposes a kernel `(M, C, Kh, Kw)`, or the weight of an nn.Conv2d.
 
     moments : second moments `Σ_c` of the input patches of every channel, `(C, K², K²)`; with them
     the blocks are measured in the output, `‖(W_c − Q_c) Σ_c^½‖²` (ours). ridge : see
-    `factorize.moments.roots`.
+    `whitening.whitening_roots`.
 
     One batched symmetric eigenproblem: the C Gram matrices `W_cᵀ W_c` `(K², K²)` in float64.
     Their eigenvalues are the squared singular values, their eigenvectors the depthwise kernels.
-    Errors: ModelError.
+    Raises ModelError, and DataError for moments.
     """
     kernel, like = weight_of(weight)
     if moments is not None:
@@ -250,22 +274,22 @@ def spectrum(
 def _data_aware(
     kernel: Tensor, like: nn.Conv2d | None, moments: Tensor, ridge: float
 ) -> GDWSSpectrum:
-    """The triplets of `W_c S_c`; kernels come back through `S_c⁻¹`."""
+    """Returns the triplets of `W_c S_c`, with kernels multiplied by `S_c⁻¹`."""
     blocks = _blocks(kernel)
     channels, _, area = blocks.shape
     root, inverse = whitening_roots(moments, (channels, area, area), ridge)
     energy, basis = _triplets(blocks @ root)
     depthwise, dual = basis @ inverse, root @ basis.transpose(0, 2, 1)
-    # Unit depthwise kernels: `S⁻¹` spreads them over decades, which float16 could not hold.
+    # Depthwise kernels of length 1: `S⁻¹` spreads them over decades, too many for float16.
     length = np.linalg.norm(depthwise, axis=2)
     return GDWSSpectrum(
         kernel, energy, depthwise / length[:, :, None], like, dual * length[:, None, :]
     )
 
 
-def _triplets(blocks: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Energies `(C, R)` and right singular vectors `(C, R, K²)` of blocks `(C, M, K²)`."""
-    # numpy's batched solvers: no thread is started for such small matrices.
+def _triplets(blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Returns energies `(C, R)` and right singular vectors `(C, R, K²)` of `(C, M, K²)`."""
+    # numpy's batched solvers start no threads for such small matrices.
     if blocks.shape[1] >= blocks.shape[2]:
         values, vectors = np.linalg.eigh(blocks.transpose(0, 2, 1) @ blocks)
         basis = vectors.transpose(0, 2, 1)[:, ::-1]
@@ -281,8 +305,8 @@ def _triplets(blocks: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
     return np.take_along_axis(energy, order, axis=1), basis
 
 
-def _blocks(weight: Tensor) -> NDArray[np.float64]:
-    """`(M, C, Kh, Kw)` as C blocks `(C, M, K²)`, float64."""
+def _blocks(weight: Tensor) -> FloatArray:
+    """Returns a kernel `(M, C, Kh, Kw)` as C blocks `(C, M, K²)`, float64."""
     # Cast by numpy where it knows the type: torch would start its threads.
     numbers = weight.to("cpu", torch.promote_types(weight.dtype, torch.float32)).numpy()
     blocks = numbers.reshape(*weight.shape[:2], -1).transpose(1, 0, 2)

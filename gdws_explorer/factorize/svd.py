@@ -1,10 +1,10 @@
-"""One matrix SVD of a convolution or linear layer: two layers in a row instead of one.
+"""SVD approximations of a convolution or linear layer: two layers in a row instead of one.
 
-Channel SVD keeps the kernel's space whole: K×K to r channels, then 1×1 to M (Zhang et al.,
-"Accelerating Very Deep Convolutional Networks", 2016, without their data). Spatial SVD divides
+Channel SVD keeps the spatial size of the kernel: K×K to r channels, then 1×1 to M (Zhang et al.,
+"Accelerating Very Deep Convolutional Networks", 2016, without their data). Spatial SVD splits
 it: Kh×1 to r channels, then 1×Kw to M (Jaderberg et al., "Speeding up Convolutional Neural
 Networks with Low Rank Expansions", BMVC 2014, scheme 2). Of a 1×1 convolution or a linear layer,
-the channel SVD is the plain SVD. By Eckart and Young each is the best of its rank.
+the channel SVD is the plain SVD. By Eckart and Young each is the best approximation of its rank.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from gdws_explorer.errors import ModelError
 from gdws_explorer.factorize.conv import bias_of, conv2d, geometry_of, weight_of
 from gdws_explorer.factorize.whitening import RIDGE, WhiteningRoots
+from gdws_explorer.typing import FloatArray
 from gdws_explorer.utils.checks import checked_rank
 from gdws_explorer.utils.threads import one_thread
 
 Kind = TypeVar("Kind", bound="MatrixSpectrum")
-# From this size on a Gram matrix gives only eigenvalues until a layer is built.
+# From this size on only eigenvalues of the Gram matrix are computed until a layer is built.
 LARGE = 600
 
 
 class FactorizedPair(nn.Module):
-    """Two layers in a row; the last one carries the bias."""
+    """Two layers in a row, of which the last one carries the bias; base class."""
 
     def __init__(self, first: nn.Module, last: nn.Module) -> None:
         super().__init__()
@@ -40,8 +40,14 @@ class FactorizedPair(nn.Module):
         self.last = last
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the layer it stands for."""
+        """Maps inputs as the layer that it replaces."""
         return self.last(self.first(x))  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        """Returns the rank, for `repr`."""
+        weight = self.first.weight
+        assert isinstance(weight, Tensor)
+        return f"rank={len(weight) // getattr(self.first, 'groups', 1)}"
 
 
 class SVDConv2d(FactorizedPair):
@@ -50,8 +56,18 @@ class SVDConv2d(FactorizedPair):
     first: nn.Conv2d
     last: nn.Conv2d
 
+    @classmethod
+    def from_conv(cls, conv: nn.Conv2d, rank: int) -> SVDConv2d:
+        """Returns the best approximation of a convolution at this rank per group.
+
+        Raises ModelError, BudgetError.
+        """
+        made = spectrum(conv).conv(rank)
+        assert isinstance(made, cls)
+        return made
+
     def dense(self) -> nn.Conv2d:
-        """One nn.Conv2d with the same input and output: the rebuilt kernel."""
+        """Returns one nn.Conv2d with the same outputs, with the rebuilt kernel."""
         groups = self.first.groups
         first = self.first.weight.detach()
         last = self.last.weight.detach()[:, :, 0, 0]
@@ -64,13 +80,23 @@ class SVDConv2d(FactorizedPair):
 
 
 class SpatialSVDConv2d(FactorizedPair):
-    """Kh×1 to r channels, with the vertical geometry, then 1×Kw to M, with the horizontal one."""
+    """Kh×1 to r channels with the vertical geometry, then 1×Kw to M with the horizontal one."""
 
     first: nn.Conv2d
     last: nn.Conv2d
 
+    @classmethod
+    def from_conv(cls, conv: nn.Conv2d, rank: int) -> SpatialSVDConv2d:
+        """Returns the best approximation of a convolution at this rank.
+
+        Raises ModelError, BudgetError.
+        """
+        made = spatial_spectrum(conv).conv(rank)
+        assert isinstance(made, cls)
+        return made
+
     def dense(self) -> nn.Conv2d:
-        """One nn.Conv2d with the same input and output: the rebuilt kernel."""
+        """Returns one nn.Conv2d with the same outputs, with the rebuilt kernel."""
         first = self.first.weight.detach()[:, :, :, 0]
         last = self.last.weight.detach()[:, :, 0]
         kernel = torch.einsum("mrj,rci->mcij", last, first)
@@ -83,18 +109,28 @@ class SpatialSVDConv2d(FactorizedPair):
 
 
 class SVDLinear(FactorizedPair):
-    """C to r, then r to M."""
+    """A linear layer from C to r, then one from r to M."""
 
     first: nn.Linear
     last: nn.Linear
 
+    @classmethod
+    def from_linear(cls, layer: nn.Linear, rank: int) -> SVDLinear:
+        """Returns the best approximation of a linear layer at this rank.
+
+        Raises ModelError, BudgetError.
+        """
+        made = spectrum(layer).conv(rank)
+        assert isinstance(made, cls)
+        return made
+
     def dense(self) -> nn.Linear:
-        """One nn.Linear with the same input and output."""
+        """Returns one nn.Linear with the same outputs."""
         return linear(self.last.weight.detach() @ self.first.weight.detach(), self.last.bias)
 
 
 def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """An nn.Linear that carries `weight` `(M, C)` and `bias` `(M,)`; draws no random numbers."""
+    """Returns an nn.Linear with this `weight` `(M, C)` and `bias` `(M,)`; draws no numbers."""
     layer = skip_init(  # type: ignore[no-untyped-call]
         nn.Linear,
         weight.shape[1],
@@ -117,42 +153,42 @@ class MatrixSpectrum(ABC):
 
     weight : `(M, C / g, Kh, Kw)`, or `(M, C)` of a linear layer.
     energy : squared singular values, largest first, `(g, R)` with R = min(p, q), float64.
-    like : the layer the weight is from, whose geometry and bias `conv` carries over.
+    like : the layer that the weight is from; `conv` takes its geometry and bias.
     """
 
     weight: Tensor
-    energy: NDArray[np.float64]
+    energy: FloatArray
     like: nn.Conv2d | nn.Linear | None
 
     @property
     def full(self) -> int:
-        """The rank at which the approximation is exact."""
+        """Rank of an exact approximation."""
         return int(self.energy.shape[1])
 
     @cached_property
-    def errors(self) -> NDArray[np.float64]:
+    def errors(self) -> FloatArray:
         """Squared error at rank r of every group, at `[r - 1]`, `(R,)`."""
         tails = np.cumsum(self.energy.sum(0)[:0:-1])[::-1]
         return np.append(tails, 0.0)
 
     def error(self, rank: int) -> float:
-        """The squared error `Σ_{i > r} σ_i²`, summed over the groups."""
+        """Returns the squared error `Σ_{i > r} σ_i²` of all groups. Raises BudgetError."""
         return float(self.errors[checked_rank("rank", rank, self.full) - 1])
 
     def kernel(self, rank: int, dtype: torch.dtype | None = None) -> Tensor:
-        """The rebuilt weight, in its own type or `dtype`."""
+        """Returns the rebuilt weight, in its own type or `dtype`."""
         left, right = self._factors(rank)
         return self._weight_of(left @ right).to(self.weight.device, dtype or self.weight.dtype)
 
     def conv(self, rank: int, like: nn.Conv2d | nn.Linear | None = None) -> FactorizedPair:
-        """The approximation as a module, with the geometry and bias of `like`."""
+        """Returns the approximation as a module, with the geometry and bias of `like`."""
         left, right = (
             part.to(self.weight.device, self.weight.dtype) for part in self._factors(rank)
         )
         return self._module(left, right, like if like is not None else self.like)
 
     def _factors(self, rank: int) -> tuple[Tensor, Tensor]:
-        """`(g, p, r)` and `(g, r, q)`, float64, whose product is the best of that rank."""
+        """Returns `(g, p, r)` and `(g, r, q)`, float64; their product is the best of that rank."""
         rank = checked_rank("rank", rank, self.full)
         matrices, vectors = matrices_of(self), self._vectors
         if matrices.shape[1] <= matrices.shape[2]:
@@ -167,21 +203,21 @@ class MatrixSpectrum(ABC):
         matrices = matrices_of(self)
         with one_thread():
             vectors: Tensor = torch.linalg.eigh(_gram(matrices)).eigenvectors
-            # Where eigenvalues have lost their digits, so has their order.
+            # Eigenvalues that have lost their digits are in no reliable order.
             order = _energies(matrices, vectors).argsort(dim=1, descending=True)
             return vectors.take_along_dim(order[:, None], 2)
 
     @abstractmethod
     def _matrix(self, weight: Tensor) -> Tensor:
-        """The weight as matrices `(g, p, q)`."""
+        """Returns a weight as matrices `(g, p, q)`."""
 
     @abstractmethod
     def _weight_of(self, matrices: Tensor) -> Tensor:
-        """The inverse of `_matrix`."""
+        """Returns matrices as a weight: the inverse of `_matrix`."""
 
     @abstractmethod
     def _module(self, left: Tensor, right: Tensor, like: Any) -> FactorizedPair:
-        """The two layers that `left` `(g, p, r)` and `right` `(g, r, q)` make."""
+        """Returns the two layers of the factors `left` `(g, p, r)` and `right` `(g, r, q)`."""
 
 
 class SVDSpectrum(MatrixSpectrum):
@@ -232,7 +268,7 @@ class SpatialSVDSpectrum(MatrixSpectrum):
 
 
 def split_geometry(geometry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The vertical and the horizontal part of a convolution's geometry."""
+    """Returns the vertical and the horizontal part of a convolution's geometry."""
     neutral = {"stride": 1, "dilation": 1, "padding": 0}
     vertical, horizontal = dict(geometry), dict(geometry)
     for key, nothing in neutral.items():
@@ -244,12 +280,12 @@ def split_geometry(geometry: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
 
 
 def spectrum(
-    weight: Tensor | nn.Conv2d | nn.Linear, *, energy: NDArray[np.float64] | None = None
+    weight: Tensor | nn.Conv2d | nn.Linear, *, energy: FloatArray | None = None
 ) -> SVDSpectrum:
-    """Channel SVD of a kernel `(M, C, Kh, Kw)`, an nn.Conv2d (per group), or an nn.Linear.
+    """Decomposes a kernel `(M, C, Kh, Kw)`, an nn.Conv2d (per group) or an nn.Linear.
 
-    energy : what an earlier call found for this very weight; nothing is decomposed then.
-    Errors: ModelError.
+    energy : energies of the same weight from an earlier call; nothing is decomposed then.
+    Raises ModelError.
     """
     if isinstance(weight, nn.Linear):
         values, _ = weight_of(weight.weight[:, :, None, None])
@@ -262,22 +298,20 @@ def spectrum(
 
 
 def spatial_spectrum(
-    weight: Tensor | nn.Conv2d, *, energy: NDArray[np.float64] | None = None
+    weight: Tensor | nn.Conv2d, *, energy: FloatArray | None = None
 ) -> SpatialSVDSpectrum:
-    """Spatial SVD of a kernel `(M, C, Kh, Kw)` or an nn.Conv2d; energy as in `spectrum`.
+    """Decomposes a kernel `(M, C, Kh, Kw)` or an nn.Conv2d by spatial SVD.
 
-    Errors: ModelError.
+    energy : as in `spectrum`. Raises ModelError.
     """
     values, like = weight_of(weight)
     if values.shape[2:] == (1, 1):
-        raise ModelError("a 1×1 kernel has no space to divide; use the channel SVD.")
+        raise ModelError("a 1×1 kernel cannot be split in space; use the channel SVD.")
     return _decomposed(SpatialSVDSpectrum, values, like, energy)
 
 
-def _decomposed(
-    kind: type[Kind], weight: Tensor, like: Any, energy: NDArray[np.float64] | None
-) -> Kind:
-    """A spectrum of this kind, with its energies."""
+def _decomposed(kind: type[Kind], weight: Tensor, like: Any, energy: FloatArray | None) -> Kind:
+    """Returns a spectrum of this class, with its energies."""
     if energy is not None:
         return kind(weight, energy, like)
     bare = kind(weight, np.empty((0, 0)), like)
@@ -287,24 +321,24 @@ def _decomposed(
         if size >= LARGE:
             values = torch.linalg.eigvalsh(_gram(matrices)).flip(1).clamp(min=0).numpy()
             return kind(weight, values, like)
-        # The energies by their vectors keep the digits that small eigenvalues lose.
+        # Energies along the vectors keep the digits that small eigenvalues lose.
         energies = _energies(matrices, bare._vectors)
     return kind(weight, energies.numpy(), like)
 
 
 def matrices_of(spectrum: MatrixSpectrum) -> Tensor:
-    """The matrices `(g, p, q)` of a spectrum's weight, float64."""
+    """Returns the matrices `(g, p, q)` of a spectrum's weight, float64."""
     return spectrum._matrix(spectrum.weight.cpu().double())
 
 
 def _gram(matrices: Tensor) -> Tensor:
-    """The smaller Gram matrix of each, `(g, min(p, q), min(p, q))`."""
+    """Returns the smaller Gram matrix of each matrix, `(g, min(p, q), min(p, q))`."""
     left = matrices.shape[1] <= matrices.shape[2]
     return matrices @ matrices.mT if left else matrices.mT @ matrices
 
 
 def _energies(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """The energy of each matrix `(g, p, q)` along each vector of its smaller side, `(g, R)`."""
+    """Returns the energy of each matrix along each vector of its smaller side, `(g, R)`."""
     left = matrices.shape[1] <= matrices.shape[2]
     moved = vectors.mT @ matrices if left else matrices @ vectors
     return moved.square().sum(2 if left else 1)
@@ -312,10 +346,10 @@ def _energies(matrices: Tensor, vectors: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class OutputSVDSpectrum(SVDSpectrum):
-    """Channel SVD of a convolution without groups.
+    """Channel SVD of a convolution without groups, with errors of its output.
 
-    back : the roots of its inputs' moments. The kernel times the roots is what is decomposed:
-    `U Uᵀ W S` is nearest to `W S`, so `U` and `Uᵀ W` are the two layers.
+    back : roots S of its inputs' moments. The kernel times the roots is decomposed: `U Uᵀ W S` is
+    nearest to `W S`, so `U` and `Uᵀ W` are the two layers.
     """
 
     back: WhiteningRoots
@@ -335,9 +369,9 @@ class OutputSVDSpectrum(SVDSpectrum):
 def output_spectrum(
     conv: nn.Conv2d, moments: tuple[Tensor, Tensor], *, ridge: float = RIDGE
 ) -> OutputSVDSpectrum:
-    """The spectrum of a convolution without groups.
+    """Decomposes a convolution without groups, with errors of its output.
 
-    moments, ridge : as `tucker.spectrum` takes them. Errors: ModelError, DataError.
+    moments, ridge : as in `tucker.spectrum`. Raises ModelError, DataError.
     """
     weight, like = weight_of(conv)
     back = WhiteningRoots.of(moments, weight.shape, ridge)
@@ -348,5 +382,5 @@ def output_spectrum(
 
 
 def _moved(weight: Tensor, back: WhiteningRoots) -> Tensor:
-    """The kernel times the roots, `(1, M, C·K²)`."""
+    """Returns the kernel times the roots, `(1, M, C·K²)`."""
     return back.applied(weight.cpu().double()).flatten(1)[None]

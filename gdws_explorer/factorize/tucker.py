@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gdws_explorer.factorize.conv import bias_of, conv2d, geometry_of, weight_of
 from gdws_explorer.factorize.whitening import RIDGE, WhiteningRoots
+from gdws_explorer.typing import FloatArray
 from gdws_explorer.utils.checks import checked_rank
 from gdws_explorer.utils.threads import one_thread
 
@@ -33,39 +33,47 @@ class Tucker2Conv2d(nn.Module):
         self.last = last
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(N, C, H, W)` to `(N, M, H', W')`."""
+        """Maps `(N, C, H, W)` to `(N, M, H', W')`."""
         return self.last(self.core(self.first(images)))  # type: ignore[no-any-return]
 
     def dense(self) -> nn.Conv2d:
-        """One nn.Conv2d with the same input and output: the rebuilt kernel `(M, C, Kh, Kw)`."""
+        """Returns one nn.Conv2d with the same outputs, with the rebuilt kernel `(M, C, Kh, Kw)`."""
         first = self.first.weight.detach()[:, :, 0, 0]
         last = self.last.weight.detach()[:, :, 0, 0]
         kernel = torch.einsum("mo,oihw,ic->mchw", last, self.core.weight.detach(), first)
         return conv2d(kernel, bias_of(self.last), **geometry_of(self.core))
 
+    @classmethod
+    def from_conv(cls, conv: nn.Conv2d, r_out: int, r_in: int) -> Tucker2Conv2d:
+        """Returns the truncated HOSVD of a convolution at these ranks.
+
+        Raises ModelError, BudgetError.
+        """
+        return spectrum(conv).conv(r_out, r_in)
+
     def extra_repr(self) -> str:
-        """What repr shows of it."""
+        """Returns the ranks, for `repr`."""
         return f"r_out={self.core.out_channels}, r_in={self.core.in_channels}"
 
 
 @dataclass(frozen=True, eq=False)
 class Tucker2Spectrum:
-    """Every truncated HOSVD of one kernel, as tables.
+    """All truncated HOSVDs of one kernel.
 
     weight : the kernel `(M, C, Kh, Kw)`.
     u_out, u_in : orthogonal factors `(M, M)` and `(C, C)`, float64, largest energy first.
     errors : squared error at ranks (r_out, r_in), at `[r_out - 1, r_in - 1]`, `(M, C)`, float64.
-    energy : the squared norm that the errors are parts of.
-    like : the convolution the weight is from, whose geometry and bias `conv` carries over.
-    back : where the spectrum is data-aware, the roots of the inputs' moments and their inverses;
-        core, factors and errors are then those of the kernel times the roots, so that errors are
-        in the layer's output.
+    energy : squared norm of the kernel, or of the kernel times the roots.
+    like : the convolution that the weight is from; `conv` takes its geometry and bias.
+    back : roots of the inputs' moments and their inverses, in a data-aware spectrum; core, factors
+        and errors are then those of the kernel times the roots, so that errors are of the layer's
+        output.
     """
 
     weight: Tensor
     u_out: Tensor
     u_in: Tensor
-    errors: NDArray[np.float64]
+    errors: FloatArray
     energy: float
     like: nn.Conv2d | None = None
     back: WhiteningRoots | None = None
@@ -77,27 +85,27 @@ class Tucker2Spectrum:
 
     @property
     def full(self) -> tuple[int, int]:
-        """The least (r_out, r_in) that are exact for any kernel of this shape."""
+        """Smallest (r_out, r_in) that are exact for every kernel of this shape."""
         out, channels, *kernel = self.weight.shape
         area = int(np.prod(kernel))
         return min(out, channels * area), min(channels, out * area)
 
     def error(self, r_out: int, r_in: int) -> float:
-        """The squared error `‖W‖² - ‖core[:r_out, :r_in]‖²`."""
+        """Returns the squared error `‖W‖² - ‖core[:r_out, :r_in]‖²`. Raises BudgetError."""
         r_out, r_in = self._ranks(r_out, r_in)
         return float(self.errors[r_out - 1, r_in - 1])
 
     def kernel(self, r_out: int, r_in: int, dtype: torch.dtype | None = None) -> Tensor:
-        """The rebuilt dense kernel `(M, C, Kh, Kw)`, in the weight's type or `dtype`."""
+        """Returns the rebuilt dense kernel `(M, C, Kh, Kw)`, in the weight's type or `dtype`."""
         u_out, core, u_in = self._truncated(r_out, r_in)
         kernel = torch.einsum("mo,oihw,ci->mchw", u_out, core, u_in)
         return kernel.to(self.weight.device, dtype or self.weight.dtype)
 
     def conv(self, r_out: int, r_in: int, like: nn.Conv2d | None = None) -> Tucker2Conv2d:
-        """The approximation as a module.
+        """Returns the approximation as a module.
 
-        like : a convolution whose stride, padding, padding_mode, dilation and bias it takes; by
-        default the one the spectrum was made from, else nn.Conv2d's defaults.
+        like : a convolution that gives stride, padding, padding_mode, dilation and bias; by
+        default the one that the weight is from, else nn.Conv2d's defaults.
         """
         like = like or self.like
         u_out, core, u_in = self._truncated(r_out, r_in)
@@ -108,6 +116,7 @@ class Tucker2Spectrum:
         )
 
     def _truncated(self, r_out: int, r_in: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the factors `(M, r_out)`, core and `(C, r_in)` of the weight itself."""
         r_out, r_in = self._ranks(r_out, r_in)
         core, u_in = self._core(r_out, r_in), self.u_in[:, :r_in]
         if self.back is not None:
@@ -118,12 +127,14 @@ class Tucker2Spectrum:
         return self.u_out[:, :r_out], core, u_in
 
     def _core(self, r_out: int, r_in: int) -> Tensor:
+        """Returns the leading part of the core, `(r_out, r_in, Kh, Kw)`."""
         numbers = self.weight.cpu().double()
         if self.back is not None:
             numbers = self.back.applied(numbers)
         return _contracted(numbers, self.u_out[:, :r_out], self.u_in[:, :r_in])
 
     def _ranks(self, r_out: int, r_in: int) -> tuple[int, int]:
+        """Returns checked ranks. Raises BudgetError."""
         most_out, most_in = self.errors.shape
         return checked_rank("r_out", r_out, most_out), checked_rank("r_in", r_in, most_in)
 
@@ -134,15 +145,15 @@ def spectrum(
     *,
     ridge: float = RIDGE,
 ) -> Tucker2Spectrum:
-    """Decompose a kernel `(M, C, Kh, Kw)`, or an nn.Conv2d, once.
+    """Decomposes a kernel `(M, C, Kh, Kw)`, or the weight of an nn.Conv2d.
 
     moments : second moment of the input channels, `(C, C)`, and of the positions under the
-    kernel, `(K², K²)`, of trace 1; with them the kernel is measured in the output, the patches'
-    moment being taken for the Kronecker product of the two (ours). ridge : see
-    `factorize.moments.roots`.
+    kernel, `(K², K²)`, of trace 1; with them errors are of the output, and the moment of whole
+    patches is approximated by the Kronecker product of the two (ours). ridge : see
+    `whitening.whitening_roots`.
 
     Two symmetric eigenproblems in float64, of the Gram matrices `(M, M)` and `(C, C)` of the two
-    unfoldings, and one two-dimensional cumulative sum. Errors: ModelError, DataError.
+    unfoldings, and one two-dimensional cumulative sum. Raises ModelError, DataError.
     """
     kernel, like = weight_of(weight)
     numbers = kernel.cpu().double()
@@ -157,11 +168,11 @@ def spectrum(
 
 
 def hooi_kernel(spectrum: Tucker2Spectrum, r_out: int, r_in: int, sweeps: int = 1) -> Tensor:
-    """The rebuilt kernel `(M, C, Kh, Kw)` at these ranks after sweeps of HOOI.
+    """Returns the rebuilt kernel `(M, C, Kh, Kw)` at these ranks after sweeps of HOOI.
 
     Higher-order orthogonal iteration (De Lathauwer, De Moor & Vandewalle, "On the best rank-1 and
-    rank-(R1, …, RN) approximation", 2000): each factor in turn is the best for the other one. Its
-    error is at most the truncated HOSVD's. spectrum : one of the weights, not from data.
+    rank-(R1, …, RN) approximation", 2000): each factor in turn is the best one given the other.
+    The error is at most that of the truncated HOSVD. spectrum : of weights, not from data.
     """
     r_out, r_in = spectrum._ranks(r_out, r_in)
     kernel = spectrum.weight.to("cpu", torch.float64)
@@ -178,22 +189,25 @@ def hooi_kernel(spectrum: Tucker2Spectrum, r_out: int, r_in: int, sweeps: int = 
 
 
 def _contracted(kernel: Tensor, u_out: Tensor, u_in: Tensor) -> Tensor:
+    """Returns the core of a kernel for these factors."""
     return torch.einsum("mo,mchw,ci->oihw", u_out, kernel, u_in)
 
 
 def _factor(unfolding: Tensor) -> Tensor:
+    """Returns the left singular vectors of an unfolding, largest energy first."""
     vectors: Tensor = torch.linalg.eigh(unfolding @ unfolding.T).eigenvectors
     return vectors.flip(1)
 
 
-def _errors(energy: Tensor) -> NDArray[np.float64]:
-    """Energy outside the first r_out rows and r_in columns of `(M, C)`, for every pair.
+def _errors(energy: Tensor) -> FloatArray:
+    """Returns the energy outside of the first r_out rows and r_in columns, for every pair.
 
-    Sums of what is left out, never differences, so that small errors keep all their digits.
+    energy : `(M, C)`. The parts outside are added, never subtracted from the total, so that small
+    errors keep all their digits.
     """
     cells = energy.numpy()
     right = np.cumsum(cells[:, ::-1], axis=1)[:, ::-1]  # of each row, from column r on
     below = np.cumsum(right[::-1, 0])[::-1]  # of all columns, from row r on
     right_of = np.pad(right[:, 1:], ((0, 0), (0, 1)))
-    errors: NDArray[np.float64] = np.cumsum(right_of, axis=0) + np.append(below[1:], 0.0)[:, None]
+    errors: FloatArray = np.cumsum(right_of, axis=0) + np.append(below[1:], 0.0)[:, None]
     return errors

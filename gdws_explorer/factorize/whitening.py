@@ -1,4 +1,4 @@
-"""Square roots of second moments: errors in the units of a layer's output.
+"""Square roots of second moments, which turn errors of weights into errors of outputs.
 
 With inputs of second moment Σ the expected squared error of an output is `tr((W − Q) Σ (W − Q)ᵀ)
 = ‖(W − Q) S‖²` for any root `Σ = S Sᵀ`: truncating `W S` and multiplying by `S⁻¹` is the best
@@ -14,25 +14,23 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gdws_explorer.errors import DataError
-
-Floats = NDArray[np.float64]
+from gdws_explorer.typing import FloatArray
 
 RIDGE = 1e-6  # of a channel's mean eigenvalue, added to all of them
-DEAD = 1e-6  # a channel below this share of the mean one gets the ridge of that share
+DEAD = 1e-6  # fraction of the mean channel: smaller channels get the ridge of this fraction
 
 
 def whitening_roots(
     moments: Tensor, shape: tuple[int, ...], ridge: float = RIDGE
-) -> tuple[Floats, Floats]:
-    """`S` and `S⁻¹` of every moment, `(…, n, n)` float64 each, with `S Sᵀ = Σ + ridge`.
+) -> tuple[FloatArray, FloatArray]:
+    """Returns `S` and `S⁻¹` of every moment, `(…, n, n)` float64 each, with `S Sᵀ = Σ + ridge`.
 
     moments : symmetric, positive semidefinite, `shape`. A batch of one matrix per channel, or a
-    single matrix. ridge : added to the eigenvalues, as a share of their mean, so that directions
-    the data never took stay invertible. Raises DataError for anything else.
+    single matrix. ridge : added to the eigenvalues, as a fraction of their mean, so that the root
+    is invertible in directions without data. Raises DataError for other moments.
     """
     numbers = moments.detach().double().cpu().numpy()
     if numbers.shape != shape or not np.isfinite(numbers).all():
@@ -42,7 +40,7 @@ def whitening_roots(
     values, vectors = np.linalg.eigh((numbers + numbers.swapaxes(-1, -2)) / 2)
     values = np.maximum(values, 0.0)  # rounding
     mean = values.mean(-1, keepdims=True)
-    least = DEAD * float(mean.mean()) or 1.0  # all inputs zero: any metric will do
+    least = DEAD * float(mean.mean()) or 1.0  # if all inputs are zero, any metric is as good
     values = values + ridge * np.maximum(mean, least)
     scale = np.sqrt(values)
     return vectors * scale[..., None, :], (vectors / scale[..., None, :]).swapaxes(-1, -2)
@@ -60,7 +58,7 @@ class WhiteningRoots(NamedTuple):
     def of(
         cls, moments: tuple[Tensor, Tensor], shape: Sequence[int], ridge: float = RIDGE
     ) -> WhiteningRoots:
-        """Of moments `(C, C)` and `(K², K²)`, for a kernel of this shape `(M, C, Kh, Kw)`."""
+        """Returns the roots of moments `(C, C)` and `(K², K²)` for a kernel of this shape."""
         _, channels, *kernel = shape
         area = math.prod(kernel)
         pairs = (
@@ -70,6 +68,6 @@ class WhiteningRoots(NamedTuple):
         return cls(*(torch.from_numpy(part) for pair in pairs for part in pair))
 
     def applied(self, kernel: Tensor) -> Tensor:
-        """The kernel `(M, C, Kh, Kw)` times both roots: what it does to whitened inputs."""
+        """Returns the kernel `(M, C, Kh, Kw)` times both roots: its action on whitened inputs."""
         moved = torch.einsum("mck,cd,kl->mdl", kernel.flatten(2), self.channels, self.space)
         return moved.reshape(kernel.shape)

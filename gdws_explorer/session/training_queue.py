@@ -11,7 +11,6 @@ from pathlib import Path
 from torch import Tensor
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.network.budget.table_cache import default_folder
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust.data_checks import check_data
 from gdws_explorer.session.jobs import Job, Jobs
@@ -20,6 +19,7 @@ from gdws_explorer.training.finetuning import CompressedModel
 from gdws_explorer.training.training_progress import TrainingProgress
 from gdws_explorer.training.training_spec import FINETUNE, TrainingSpec
 from gdws_explorer.training.training_time import TrainingTime, guess_time, time_steps
+from gdws_explorer.utils.cache_folder import default_folder
 from gdws_explorer.utils.threads import threads_for, torch_threads
 
 FOLDER = "trainings"

@@ -387,5 +387,5 @@ def test_weights_that_cannot_be_used():
         svd.spectrum(linear)
     with pytest.raises(ModelError, match="groups=2"):
         svd.spatial_spectrum(nn.Conv2d(4, 4, 3, groups=2))
-    with pytest.raises(ModelError, match="no space to divide; use the channel SVD"):
+    with pytest.raises(ModelError, match="cannot be split in space; use the channel SVD"):
         svd.spatial_spectrum(nn.Conv2d(4, 4, 1))

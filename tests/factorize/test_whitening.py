@@ -75,7 +75,7 @@ def test_isotropic_moments_change_nothing():
     torch.testing.assert_close(aware.kernel(counts), plain.kernel(counts))
 
 
-def test_lego_and_the_ladder_speak_of_the_output():
+def test_lego_and_the_ranking_speak_of_the_output():
     spectrum = gdws.spectrum(torch.randn(8, 3, 3, 3), moment(3, size=9))
     beta = 0.1 * float(spectrum.uniform.error[0])
     counts = spectrum.lego(beta)
@@ -138,7 +138,7 @@ def joint_case(channels=4, out=6, area=4):
 
 def joint_error(blocks, kernel, moment, ridge=gdws_joint.RIDGE):
     lost = (blocks - kernel).transpose(1, 0, 2).reshape(blocks.shape[1], -1)
-    return float(np.trace(lost @ gdws_joint.regular(moment, ridge) @ lost.T))
+    return float(np.trace(lost @ gdws_joint.with_ridge(moment, ridge) @ lost.T))
 
 
 def rebuilt(counts, depthwise, pointwise, shape):
@@ -154,52 +154,52 @@ def least_squares(blocks, moment, counts, depthwise):
     wide = np.zeros((len(depthwise), channels, area))
     wide[np.arange(len(depthwise)), np.repeat(np.arange(channels), counts)] = depthwise
     rows = wide.reshape(len(depthwise), -1)
-    sigma = gdws_joint.regular(moment, gdws_joint.RIDGE)
+    sigma = gdws_joint.with_ridge(moment, gdws_joint.RIDGE)
     target = blocks.transpose(1, 0, 2).reshape(out, -1)
     return target @ sigma @ rows.T @ np.linalg.inv(rows @ sigma @ rows.T)
 
 
-def in_channel_order(ladder, G):
-    return ladder.counts(G), ladder.factors(G)[0]
+def in_channel_order(ranking, G):
+    return ranking.counts(G), ranking.factors(G)[0]
 
 
-def test_every_rung_of_the_joint_ladder_is_its_least_squares_error():
+def test_every_rung_of_the_joint_ranking_is_its_least_squares_error():
     blocks, moment = joint_case()
-    ladder = gdws_joint.joint_ranking(blocks, moment, 16)
-    assert (np.diff(ladder.error) <= 0).all()
-    for G in range(1, len(ladder.channel) + 1):
-        counts, depthwise = in_channel_order(ladder, G)
+    ranking = gdws_joint.joint_ranking(blocks, moment, 16)
+    assert (np.diff(ranking.error) <= 0).all()
+    for G in range(1, len(ranking.channel) + 1):
+        counts, depthwise = in_channel_order(ranking, G)
         pointwise = least_squares(blocks, moment, counts, depthwise)
-        np.testing.assert_allclose(ladder.factors(G)[1], pointwise, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(ranking.factors(G)[1], pointwise, rtol=1e-6, atol=1e-8)
         kernel = rebuilt(counts, depthwise, pointwise, blocks.shape)
         exact = joint_error(blocks, kernel, moment)
-        assert ladder.error[G] == pytest.approx(exact, rel=1e-6, abs=1e-9 * ladder.error[0])
+        assert ranking.error[G] == pytest.approx(exact, rel=1e-6, abs=1e-9 * ranking.error[0])
 
 
 def test_channels_together_beat_channels_alone():
     blocks, moment = joint_case()
-    ladder = gdws_joint.joint_ranking(blocks, moment, 16)
+    ranking = gdws_joint.joint_ranking(blocks, moment, 16)
     weight = torch.from_numpy(blocks.transpose(1, 0, 2).reshape(6, 4, 2, 2).copy())
     own = np.stack([moment[4 * c : 4 * c + 4, 4 * c : 4 * c + 4] for c in range(4)])
     alone = gdws.spectrum(weight, torch.from_numpy(own))
     for G in (3, 7, 11):
         kernel = alone.kernel(alone.mego(G)).flatten(2).transpose(0, 1).numpy()
-        assert ladder.error[G] < 0.8 * joint_error(blocks, kernel, moment)
+        assert ranking.error[G] < 0.8 * joint_error(blocks, kernel, moment)
 
 
-def test_the_module_is_the_ladders_kernel():
+def test_the_module_is_the_rankings_kernel():
     blocks, moment = joint_case()
-    ladder = gdws_joint.joint_ranking(blocks, moment, 16)
+    ranking = gdws_joint.joint_ranking(blocks, moment, 16)
     like = nn.Conv2d(4, 6, 2, stride=2, padding=1).double()
-    conv = ladder.conv(9, like)
-    kernel = rebuilt(ladder.counts(9), *ladder.factors(9), blocks.shape)
+    conv = ranking.conv(9, like)
+    kernel = rebuilt(ranking.counts(9), *ranking.factors(9), blocks.shape)
     weight = torch.from_numpy(kernel.transpose(1, 0, 2).reshape(6, 4, 2, 2).copy())
     torch.testing.assert_close(conv.dense().weight, weight)
-    assert conv.counts.tolist() == ladder.counts(9).tolist()
+    assert conv.counts.tolist() == ranking.counts(9).tolist()
     x = torch.randn(2, 4, 6, 6).double()
     assert conv(x).shape == like(x).shape
     with pytest.raises(BudgetError, match="G is 17"):
-        ladder.conv(17, like)
+        ranking.conv(17, like)
 
 
 def test_a_kernel_of_few_depthwise_kernels_is_found_exactly():
@@ -208,6 +208,6 @@ def test_a_kernel_of_few_depthwise_kernels_is_found_exactly():
     rng = np.random.default_rng(5)
     blocks[:] = 0
     blocks[0] = 10 * np.outer(rng.normal(size=6), rng.normal(size=4))
-    ladder = gdws_joint.joint_ranking(blocks, moment, 16, ridge=0.0)
-    assert len(ladder.channel) == 1
-    assert ladder.error[1] < 1e-9 * ladder.error[0]
+    ranking = gdws_joint.joint_ranking(blocks, moment, 16, ridge=0.0)
+    assert len(ranking.channel) == 1
+    assert ranking.error[1] < 1e-9 * ranking.error[0]

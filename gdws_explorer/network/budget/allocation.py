@@ -1,11 +1,11 @@
-"""A network-wide budget becomes one choice for every layer.
+"""Allocates a network-wide budget: one choice for every layer.
 
-Each layer's choices lie in the plane of cost and squared error. Errors of layers add up, so the
-network's least error under a budget is a multiple-choice knapsack; walking the layers' lower
-convex hulls in order of error removed per unit of cost solves its relaxation exactly, what the
-last whole step leaves over is filled with the choices between the hull points, and `knapsack`
-closes the rest of the gap. For GDWS alone, well below break-even, the walk is MEGO over the whole
-network at once.
+Each layer's choices are points of cost and squared error. Errors of layers are added, so the
+least error of the network under a budget is a multiple-choice knapsack problem. Its relaxation is
+solved exactly by steps along the layers' lower convex hulls, in order of error removed per unit of
+cost. What the last whole step leaves of the budget is filled with choices between the hull points,
+and `knapsack` closes the rest of the gap. For GDWS alone, well below break-even, this is MEGO over
+the whole network at once.
 """
 
 from __future__ import annotations
@@ -17,69 +17,66 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gdws_explorer.network.budget.knapsack import improve
 from gdws_explorer.network.plans.choices import Choice
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from gdws_explorer.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
 class ChoiceSet:
     """Choices of one family for one layer, in any order.
 
-    cost, error : `(n,)`. ranks : `(n, k)`: G, or r_out and r_in. family : their class.
+    cost, error : `(n,)`. ranks : `(n, k)`: G, or r_out and r_in. family : class of the choices.
     """
 
     family: type[Choice]
-    cost: Ints
-    error: Floats
-    ranks: Ints
+    cost: IntArray
+    error: FloatArray
+    ranks: IntArray
 
     def choice(self, index: int) -> Choice:
-        """The choice at a position."""
+        """Returns the choice at a position."""
         make: Callable[..., Choice] = self.family
         return make(*map(int, self.ranks[index]))
 
     def undominated(self) -> ChoiceSet:
-        """Those that no other beats: rising cost, falling error."""
+        """Returns the non-dominated choices, by rising cost and falling error."""
         keep = _undominated(self.cost, self.error)
         return replace(self, cost=self.cost[keep], error=self.error[keep], ranks=self.ranks[keep])
 
 
 @dataclass(frozen=True, eq=False)
 class FixedChoice:
-    """The one choice of a layer that is locked or skipped."""
+    """The only choice of a layer that is fixed or skipped."""
 
     only: Choice
-    cost: Ints
-    error: Floats
+    cost: IntArray
+    error: FloatArray
 
     def choice(self, index: int) -> Choice:
-        """The choice, whatever the position."""
+        """Returns the choice; the position does not matter."""
         return self.only
 
 
 @dataclass(frozen=True, eq=False)
 class ParetoTable:
-    """The choices of one layer that are worth making: rising cost, falling error.
+    """The non-dominated choices of one layer, by rising cost and falling error.
 
-    cost, error : `(n,)`. source, index : where each comes from. hull : positions of the lower
-    convex hull, `(h,)`, from the cheapest to the most exact.
+    cost, error : `(n,)`. source, index : the place of each choice in `options`. hull : positions
+    of the lower convex hull, `(h,)`, from the cheapest to the most exact choice.
     """
 
     options: Sequence[ChoiceSet | FixedChoice]
-    cost: Ints
-    error: Floats
-    source: Ints
-    index: Ints
-    hull: Ints
+    cost: IntArray
+    error: FloatArray
+    source: IntArray
+    index: IntArray
+    hull: IntArray
 
     @classmethod
     def of(cls, options: Sequence[ChoiceSet | FixedChoice]) -> ParetoTable:
-        """Drop every choice that another one dominates."""
+        """Returns the table of all choices that no other choice dominates."""
         cost = np.concatenate([o.cost for o in options])
         error = np.concatenate([o.error for o in options])
         source = np.repeat(np.arange(len(options)), [len(o.cost) for o in options])
@@ -89,32 +86,32 @@ class ParetoTable:
         return cls(options, cost, error, source[keep], index[keep], _hull(cost, error))
 
     def choice(self, position: int) -> Choice:
-        """The choice at a position of the table."""
+        """Returns the choice at a position of the table."""
         return self.options[int(self.source[position])].choice(int(self.index[position]))
 
     def cheapest(self, error: float) -> int:
-        """Position of the least cost whose error is ≤ `error` (the most exact if none is)."""
-        met = int(np.searchsorted(self._rising_error, error, side="right"))
-        return len(self.cost) - max(1, met)
+        """Returns the position of the least cost with an error ≤ `error`, else the last one."""
+        within = int(np.searchsorted(self._rising_error, error, side="right"))
+        return len(self.cost) - max(1, within)
 
     def best(self, cost: float) -> int:
-        """Position of the least error whose cost is ≤ `cost` (the cheapest if none is)."""
+        """Returns the position of the least error with a cost ≤ `cost`, else the first one."""
         return max(0, int(np.searchsorted(self.cost, cost, side="right")) - 1)
 
     def weighted(self, weight: float) -> ParetoTable:
-        """The same choices with their errors multiplied by a positive weight."""
+        """Returns the table with errors multiplied by a positive weight."""
         return replace(self, error=self.error * weight)
 
     @cached_property
-    def _rising_error(self) -> Floats:
+    def _rising_error(self) -> FloatArray:
         return self.error[::-1]
 
 
 class Allocation(NamedTuple):
-    """One choice per layer, and how good it is.
+    """One choice per layer, with its value and a lower bound.
 
-    found : the total that was made small: error under a cost, or cost under an error.
-    bound : no choice at all can be below it; equal to `found` where that is proven best.
+    found : the total that was minimised: error under a cost, or cost under an error.
+    bound : no combination of choices has a total below it; equals `found` if that is proven best.
     """
 
     choices: dict[str, Choice]
@@ -123,12 +120,15 @@ class Allocation(NamedTuple):
 
 
 class Allocator:
-    """Network-wide allocation over the layers' tables, by name; each question is a look-up."""
+    """Network-wide allocations over the layers' tables, by name.
+
+    least_cost, most_error : totals of the cheapest choices. least_error : of the most exact ones.
+    """
 
     def __init__(self, named: Mapping[str, ParetoTable]) -> None:
         self.names = tuple(named)
         self.tables = tables = tuple(named.values())
-        # What one step along one layer's hull spends and gains; the empty one keeps the types.
+        # Cost and removed error of every step along a layer's hull; `none` is for no steps at all.
         none = np.empty(0)
         owner = np.repeat(np.arange(len(tables)), [len(t.hull) - 1 for t in tables])
         spent = np.concatenate([none, *(np.diff(t.cost[t.hull]) for t in tables)]).astype(np.int64)
@@ -142,9 +142,9 @@ class Allocator:
         self._gained = np.cumsum(gained[order])
 
     def under_cost(self, cost: int, *, exact: bool = True) -> Allocation:
-        """The least total error with total cost ≤ `cost` (which is ≥ `least_cost`).
+        """Returns the least total error with total cost ≤ `cost`, which is ≥ `least_cost`.
 
-        exact : close what the greedy walk leaves of the gap; else the walk alone, in microseconds.
+        exact : whether to close the gap of the greedy steps; without it, microseconds.
         """
         spare = cost - self.least_cost
         steps = int(np.searchsorted(self._spent, spare, side="right"))
@@ -170,13 +170,13 @@ class Allocator:
         return self._allocation(places, errors, self.most_error - bound)
 
     def under_error(self, error: float, *, exact: bool = True) -> Allocation:
-        """The least total cost with total error ≤ `error` (which is ≥ `least_error`).
+        """Returns the least total cost with total error ≤ `error`, which is ≥ `least_error`.
 
-        The total is summed in the layers' order, as a summary sums it. exact : as in `under_cost`.
+        The total is summed in the layers' order, as in a summary. exact : as in `under_cost`.
         """
-        wanted = self.most_error - error
-        steps = min(int(np.searchsorted(self._gained, wanted, side="left")) + 1, len(self._gained))
-        steps = 0 if wanted <= 0 else steps
+        excess = self.most_error - error
+        steps = min(int(np.searchsorted(self._gained, excess, side="left")) + 1, len(self._gained))
+        steps = 0 if excess <= 0 else steps
         places = self._after(steps)
         while True:
             total = sum(float(t.error[p]) for t, p in zip(self.tables, places, strict=True))
@@ -193,13 +193,13 @@ class Allocator:
 
         for i in _worthwhile(better, len(places)):
             new, gain = better(i)
-            grown = float(self.tables[i].error[new] - self.tables[i].error[places[i]])
-            if gain > 0 and grown <= slack:
-                slack -= grown
+            added = float(self.tables[i].error[new] - self.tables[i].error[places[i]])
+            if gain > 0 and added <= slack:
+                slack -= added
                 places[i] = new
         costs = [table.cost.astype(np.float64) for table in self.tables]
-        bound, slope = self._relaxed(max(0, steps - 1), wanted, self._gained, self._spent)
-        if exact and wanted > 0:
+        bound, slope = self._relaxed(max(0, steps - 1), excess, self._gained, self._spent)
+        if exact and excess > 0:
             errors = [table.error for table in self.tables]
             places, best = improve(costs, errors, error, slope, places)
             if best:
@@ -207,9 +207,12 @@ class Allocator:
         return self._allocation(places, costs, self.least_cost + bound)
 
     def _relaxed(
-        self, steps: int, amount: float, given: Floats | Ints, taken: Floats | Ints
+        self, steps: int, amount: float, given: FloatArray | IntArray, taken: FloatArray | IntArray
     ) -> tuple[float, float]:
-        """What the steps take in for `amount` given, the last one in part, and its rate."""
+        """Returns what the relaxation takes for `amount` given, and the rate of its last step.
+
+        given, taken : sums over the steps. steps : taken whole; the next one in part.
+        """
         if not len(given):
             return 0.0, 0.0
         last = min(steps, len(given) - 1)
@@ -219,8 +222,9 @@ class Allocator:
         return before[1] + rate * share, rate
 
     def _allocation(
-        self, places: Sequence[int], values: Sequence[Floats], bound: float
+        self, places: Sequence[int], values: Sequence[FloatArray], bound: float
     ) -> Allocation:
+        """Returns the choices at these positions, with their total value."""
         found = sum(float(v[p]) for v, p in zip(values, places, strict=True))
         chosen = (t.choice(p) for t, p in zip(self.tables, places, strict=True))
         return Allocation(
@@ -228,26 +232,27 @@ class Allocator:
         )
 
     def _after(self, steps: int) -> list[int]:
+        """Returns the layers' positions after the first steps."""
         taken = np.bincount(self._owner[:steps], minlength=len(self.tables))
         return [int(t.hull[n]) for t, n in zip(self.tables, taken, strict=True)]
 
 
 def _worthwhile(better: Callable[[int], tuple[int, float]], layers: int) -> list[int]:
-    """Layers that the slack can improve, the greatest gain first."""
+    """Returns the layers that the slack can improve, in order of falling gain."""
     gains = [(better(i)[1], i) for i in range(layers)]
     return [i for gain, i in sorted(gains, key=lambda pair: -pair[0]) if gain > 0]
 
 
-def _undominated(cost: Ints, error: Floats) -> Ints:
-    """Positions of what nothing of less cost or error beats, by rising cost."""
+def _undominated(cost: IntArray, error: FloatArray) -> IntArray:
+    """Returns the positions of the non-dominated points, by rising cost."""
     order = np.lexsort((error, cost))
     best_before = np.minimum.accumulate(np.append(np.inf, error[order[:-1]]))
-    kept: Ints = order[error[order] < best_before]
-    return kept
+    undominated: IntArray = order[error[order] < best_before]
+    return undominated
 
 
-def _hull(cost: Ints, error: Floats) -> Ints:
-    """Positions of the lower convex hull of points with rising cost and falling error."""
+def _hull(cost: IntArray, error: FloatArray) -> IntArray:
+    """Returns the positions of the lower convex hull of points of rising cost, falling error."""
     hull = np.arange(len(cost))
     while len(hull) > 2:
         slope = np.diff(error[hull]) / np.diff(cost[hull])

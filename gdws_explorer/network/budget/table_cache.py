@@ -1,4 +1,4 @@
-"""Tables and factors of a network on disk, so that it opens at once the next time."""
+"""Keeps tables and factors of a network on disk, so that it opens at once the next time."""
 
 from __future__ import annotations
 
@@ -9,37 +9,34 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gdws_explorer.errors import ExplorerError
-from gdws_explorer.utils import files
+from gdws_explorer.utils import cache_folder, files
 
-SCHEMA = 1  # another way to compute an entry wants another number
-FILES = 24  # of ours kept in a folder, the newest
-OURS = re.compile(r"(alpha-)?[0-9a-f]{64}\.safetensors")
-WORTH = 2_000_000  # weights: below, decomposing takes less than a second
-
-
-def default_folder() -> Path:
-    """The user's cache folder for this package."""
-    return Path(platformdirs.user_cache_dir("gdws-explorer"))
+SCHEMA = 1  # to be raised when entries are computed differently
+FILES = 24  # number of files kept in a folder, the newest
+FILE_NAME = re.compile(r"(alpha-)?[0-9a-f]{64}\.safetensors")
+LARGE = 2_000_000  # weights: below, decomposing takes less than a second
 
 
 def folder_of(cache: bool | str | os.PathLike[str], weights: int) -> Path | None:
-    """The folder that somebody named, or the default one for a network of so many weights."""
-    if cache is False or (cache is True and weights < WORTH):
+    """Returns the folder of a cache argument, None for no cache.
+
+    True is the user's cache folder, for a network of 2,000,000 weights or more; else none.
+    """
+    if cache is False or (cache is True and weights < LARGE):
         return None
-    return default_folder() if cache is True else Path(cache)
+    return cache_folder.default_folder() if cache is True else Path(cache)
 
 
 class Cache:
     """Named tensors of one network, in one safetensors file.
 
-    Tensors are mapped into memory and read when they are asked for. A file that is damaged, of
-    another schema or missing holds nothing; an entry whose checksum is wrong is not there.
+    Tensors are mapped into memory and read at their first use. A file that is damaged, missing or
+    of another schema is empty; an entry with a wrong checksum is missing.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -56,17 +53,17 @@ class Cache:
             return
 
     def get(self, entry: str) -> dict[str, Tensor] | None:
-        """The tensors of an entry by their names, None where it is missing or damaged."""
+        """Returns the tensors of an entry by their names, None if it is missing or damaged."""
         found = {
             key.removeprefix(f"{entry}:"): tensor
             for key, tensor in self._tensors.items()
             if key.startswith(f"{entry}:")
         }
-        whole = all(_sum(t) == self._sums.get(f"{entry}:{part}") for part, t in found.items())
-        return found if found and whole else None
+        intact = all(_sum(t) == self._sums.get(f"{entry}:{part}") for part, t in found.items())
+        return found if found and intact else None
 
     def write(self, entries: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Write these entries instead of all there were, atomically; the oldest files go."""
+        """Replaces all entries, atomically, and deletes the oldest files of the folder."""
         tensors = {
             f"{entry}:{part}": tensor.contiguous()
             for entry, parts in entries.items()
@@ -75,12 +72,13 @@ class Cache:
         head = {"schema": SCHEMA, "sums": {key: _sum(t) for key, t in tensors.items()}}
         with files.atomic(self.path) as temporary:
             save_file(tensors, temporary, {"cache": json.dumps(head)})
-        ours = [file for file in self.path.parent.iterdir() if OURS.fullmatch(file.name)]
-        for old in sorted(ours, key=lambda file: -file.stat().st_mtime)[FILES:]:
+        found = [file for file in self.path.parent.iterdir() if FILE_NAME.fullmatch(file.name)]
+        for old in sorted(found, key=lambda file: -file.stat().st_mtime)[FILES:]:
             old.unlink(missing_ok=True)
 
 
 def _sum(tensor: Tensor) -> int:
+    """Returns the checksum of a tensor."""
     return zlib.crc32(tensor.contiguous().numpy().data)
 
 
@@ -92,15 +90,15 @@ def cached(
     *,
     must: bool,
 ) -> dict[str, Tensor]:
-    """What `compute` gives, from memory or a file of this key in `folder` where it was before.
+    """Returns the result of `compute`, from memory or from a file of this key if it is there.
 
     must : whether a folder that cannot be written is an error.
     """
     file = None if folder is None else Cache(folder / f"{key}.safetensors")
-    kept = None if file is None else file.get(key)
+    stored = None if file is None else file.get(key)
     if key not in memory:
-        memory[key] = compute() if kept is None else kept
-    if file is not None and kept is None:
+        memory[key] = compute() if stored is None else stored
+    if file is not None and stored is None:
         try:
             file.write({key: memory[key]})
         except (ExplorerError, OSError):

@@ -11,6 +11,7 @@ from gdws_explorer.network.budget.table_cache import Cache
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.choices import SVD, SpatialSVD, Tucker2
 from gdws_explorer.network.plans.families import FAMILIES, Family
+from gdws_explorer.utils import cache_folder
 
 
 @pytest.fixture
@@ -126,13 +127,13 @@ def test_a_folder_that_cannot_be_written(resnet, images, tmp_path, monkeypatch):
     with pytest.raises(ExplorerError, match="taken"):
         Network(resnet, images).prepare(cache=taken)
     # Nobody named the default folder: nobody is told.
-    monkeypatch.setattr(caches, "WORTH", 0)
-    monkeypatch.setattr(caches, "default_folder", lambda: taken)
+    monkeypatch.setattr(caches, "LARGE", 0)
+    monkeypatch.setattr(cache_folder, "default_folder", lambda: taken)
     assert Network(resnet, images).prepare(cache=True).budget(macs=0.5)
 
 
 def test_small_networks_leave_no_file_by_default(resnet, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(caches, "default_folder", lambda: tmp_path)
+    monkeypatch.setattr(cache_folder, "default_folder", lambda: tmp_path)
     Network(resnet, images).prepare(cache=True)
     assert list(tmp_path.iterdir()) == []
 

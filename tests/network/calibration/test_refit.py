@@ -295,7 +295,7 @@ def test_feedback_makes_up_for_what_the_shortcut_lost(residual, x):
     assert lost[1] < 0.7 * lost[0]
 
 
-def test_joint_ladders_of_a_network(residual, x):
+def test_joint_rankings_of_a_network(residual, x):
     seen = []
     found = joint_rankings(
         residual, x, ["one", "two", "short"], batch_size=10, progress=seen.append
