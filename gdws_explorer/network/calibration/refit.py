@@ -39,7 +39,7 @@ Factored = GDWSConv2d | Tucker2Conv2d | SVDConv2d | SpatialSVDConv2d
 
 @dataclass(frozen=True)
 class RefitReport:
-    """What a refit did; `refit` leaves it at its result as `.refit_report`.
+    """Report of a refit, which the result of `refit` carries as `.refit_report`.
 
     feedback : the layers that were solved for at a sum. obstacles : why each other layer before a
     sum was solved for without feedback, by name. lost : the share of the outputs' variance that
@@ -74,7 +74,7 @@ def refit(
     """Returns a copy of `compressed` whose outputs are nearest to those of `dense` on images.
 
     Linear layers and layers with groups stay as they are. A layer that is called more than once
-    is solved for at each call with everything seen so far.
+    is solved for at each call with the activations of all calls so far.
 
     Parameters
     ----------
