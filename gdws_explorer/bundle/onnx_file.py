@@ -115,6 +115,9 @@ def _compare(module: nn.Module, batches: Sequence[Tensor], path: Path) -> Parity
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors: its warnings go straight to the terminal
+    # Its idle threads spin by default, and the session is used for a few images only.
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         found = [

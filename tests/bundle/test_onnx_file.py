@@ -21,7 +21,9 @@ from gdws_explorer.bundle import onnx_file as onnx_file
 
 
 def run(path: Path, images: torch.Tensor) -> np.ndarray:
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return session.run(["logits"], {"images": images.numpy()})[0]
 
 
