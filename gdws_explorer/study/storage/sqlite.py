@@ -9,6 +9,9 @@ from collections.abc import Hashable
 from contextlib import closing
 from pathlib import Path
 
+import sqlalchemy
+
+from gdws_explorer.errors import ExplorerError
 from gdws_explorer.study.storage.sql_database import SqlDatabase
 
 
@@ -22,7 +25,7 @@ class SQLiteFile(SqlDatabase):
         self.path = path
         with self.reported():
             self._prepare(path, timeout)
-            self.open(f"sqlite:///{path}", connect_args={"timeout": timeout})
+            self.open(_url_of(path), connect_args={"timeout": timeout})
             # sqlite3 guards itself only where the caller does: one lock, any thread
             self._watch = sqlite3.connect(path, timeout=timeout, check_same_thread=False)
         self._watching = threading.Lock()
@@ -77,6 +80,22 @@ class SQLiteFile(SqlDatabase):
         if "full" in reason:
             return f"the disk of {path} is full; make room, then measure again."
         return f"{path} cannot be used for records ({reason}); choose another file."
+
+
+def _url_of(path: Path) -> str:
+    """The URL that SQLAlchemy, through Optuna, reads as exactly this path.
+
+    In a path, "?" and "%" are ordinary characters; in a URL they are not, and Optuna takes the URL for
+    a template, in which braces mean something too.
+    """
+    url = sqlalchemy.URL.create("sqlite", database=str(path))
+    text = url.render_as_string(hide_password=False)
+    if sqlalchemy.make_url(text).database != str(path):  # SQLAlchemy 2.0 quotes nothing
+        raise ExplorerError(
+            f"{path} cannot be used for records with SQLAlchemy {sqlalchemy.__version__}; choose a "
+            "path without '?' and '%'."
+        )
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _write_ahead(connection: sqlite3.Connection, timeout: float) -> None:

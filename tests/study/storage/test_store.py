@@ -238,6 +238,24 @@ def test_places_as_users_name_them(tmp_path, monkeypatch):
         Store("mysql://me:secret@host/name")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["did it work?.db", "run%201.db", "a#b.db", "ü {x} & =.db", "a%3Fb?x=1.db", "@host:1.db"],
+)
+def test_a_path_is_taken_as_it_is_written(record, tmp_path, name):
+    folder = tmp_path / f"in {name}"
+    folder.mkdir()
+    first, second = Store(folder / name), Store(folder / name)
+    assert second.records() == ()
+    first.add(record())
+    assert second.records() == (record(),), "the other program sees the news"
+    assert {path.name for path in folder.iterdir()} == {name, f"{name}-wal", f"{name}-shm"}
+    other = Store(folder / f"2{name}")
+    assert other.records() == ()
+    for store in (first, second, other):
+        store.close()
+
+
 def test_the_dashboard_shows_the_study(record, tmp_path):
     """optuna-dashboard on the same file, asked as a browser asks it."""
     dashboard = pytest.importorskip("optuna_dashboard")
