@@ -4,8 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+# Fused kernels of recurrent layers (oneDNN, cuDNN, MIOpen, Metal), for which torch has no formula:
+# which of their arguments are the weights.
+RECURRENT = {
+    getattr(torch.ops.aten, name): weights
+    for name, weights in {
+        "mkldnn_rnn_layer": slice(1, 3),
+        "_cudnn_rnn": slice(1, 2),
+        "miopen_rnn": slice(1, 2),
+        "_lstm_mps": slice(2, 3),
+    }.items()
+    if hasattr(torch.ops.aten, name)
+}
+
+
+def _recurrent_macs(args: tuple[Any, ...], weights: slice) -> int:
+    """Returns the MACs of a fused recurrent kernel: every weight is used once per time step.
+
+    args : its arguments, the first of them the input `(T, N, I)`, or `(steps, I)` of packed
+    sequences; the weights are single matrices or lists that hold biases too.
+    """
+    steps = args[0].shape[:-1].numel()
+    given = [each for arg in args[weights] for each in (arg if isinstance(arg, list) else [arg])]
+    return int(steps * sum(each.numel() for each in given if each.ndim == 2))
 
 
 class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -31,7 +56,11 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Runs the operation and adds its MACs, which are half its FLOPs."""
         kwargs = kwargs or {}
-        formula = flop_registry.get(getattr(func, "_overloadpacket", func))
+        packet = getattr(func, "_overloadpacket", func)
+        if packet in RECURRENT:
+            self.macs += _recurrent_macs(args, RECURRENT[packet])
+            return func(*args, **kwargs)
+        formula = flop_registry.get(packet)
         if formula is None and hasattr(func, "decompose"):
             with self:  # inference mode passes compound operations, such as conv2d, as one
                 out = func.decompose(*args, **kwargs)

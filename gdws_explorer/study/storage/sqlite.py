@@ -83,9 +83,9 @@ class SQLiteFile(SqlDatabase):
 
 
 def _url_of(path: Path) -> str:
-    """The URL that SQLAlchemy, through Optuna, reads as exactly this path.
+    """Returns the URL that SQLAlchemy, through Optuna, reads as exactly this path.
 
-    In a path, "?" and "%" are ordinary characters; in a URL they are not, and Optuna takes the URL for
+    In a path, "?" and "%" are ordinary characters; in a URL they are not. Optuna takes the URL for
     a template, in which braces mean something too.
     """
     url = sqlalchemy.URL.create("sqlite", database=str(path))
