@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import ModelError
 from gdws_explorer.utils.format import first_line
+from gdws_explorer.utils.rng import exclusive_rng
 
 
 def own_copy(model: object, *, trainable: bool = False) -> nn.Module:
@@ -81,3 +82,22 @@ def deep_copy(model: nn.Module) -> nn.Module:
         if isinstance(value, Tensor) and not value.is_leaf
     ]
     return copy.deepcopy(model, {id(value): value.detach().clone() for value in computed})
+
+
+def use_channels_last(model: nn.Module, images: Tensor) -> bool:
+    """Converts a model in eval mode to the channels-last layout, if it works with it.
+
+    images : `(N, C, H, W)`; the first is passed through the model. Returns whether the layout was
+    taken: a forward method that reads strides, as `x.view(len(x), -1)` does, needs the usual one.
+    """
+    place = next((p for p in model.parameters() if p.is_floating_point()), images)
+    image = images[:1].to(place.device, place.dtype)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        with torch.no_grad(), exclusive_rng(image.device):
+            model(image.contiguous(memory_format=torch.channels_last))
+            model(image)
+    except RuntimeError:
+        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        return False
+    return True

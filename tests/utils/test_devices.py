@@ -79,7 +79,7 @@ def test_calibration_sums_without_double_precision(mps, monkeypatch):
 def test_refit_sums_without_double_precision(mps):
     features, outputs = torch.empty(5, 4, 9, device=mps), torch.empty(5, 6, 9, device=mps)
     equations = refit._Equations.zero(4, outputs)
-    equations.add(features, outputs, moved=False)
+    equations.add(features, outputs, differences=False)
     inner, cross = equations.centred(True)
     assert (
         (inner.dtype, inner.device.type)

@@ -76,8 +76,8 @@ def compute_alpha(
     """
     if not margin_floor > 0:
         raise DataError(f"margin_floor is {margin_floor}; expected a number above 0.")
-    mine = frozen_copy(model)
     x, y = sample_images(data, n, seed)
+    mine = frozen_copy(model, x)
     where = resolve_device(device, mine)
     mine, x = mine.to(where), x.to(dtype_of(mine)).to(where)
     y = None if y is None else y.to(where)

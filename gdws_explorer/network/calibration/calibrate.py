@@ -176,8 +176,8 @@ def calibrate(
     """
     if not margin_floor > 0:
         raise DataError(f"margin_floor is {margin_floor}; expected a number above 0.")
-    mine = frozen_copy(model)
     images, labels = sample_images((x, y), n, seed)
+    mine = frozen_copy(model, images)
     layers = convolutions_of(mine, names)
     settings = {
         "model": weights_digest(mine),

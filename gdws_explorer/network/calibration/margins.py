@@ -21,7 +21,7 @@ from gdws_explorer.network.surgery import with_layers
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import cast_like, to_float64
-from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.modules import own_copy, use_channels_last
 from gdws_explorer.utils.progress import report
 from gdws_explorer.utils.rng import exclusive_rng
 
@@ -96,10 +96,15 @@ def differentiable() -> Iterator[None]:
         yield
 
 
-def frozen_copy(model: nn.Module) -> nn.Module:
-    """Returns a copy in eval mode without parameter gradients, for many backward passes."""
+def frozen_copy(model: nn.Module, images: Tensor) -> nn.Module:
+    """Returns a copy in eval mode without parameter gradients, for many backward passes.
+
+    images : `(N, C, H, W)`, N ≥ 1; the first is passed once, to find out whether the model works
+    with the faster channels-last layout. One that flattens by `view` does not.
+    """
     mine = with_layers(own_copy(model), lambda _name, module: _Affine.of(module)).eval()
-    return mine.to(memory_format=torch.channels_last)  # type: ignore[no-any-return,call-overload]
+    use_channels_last(mine, images)
+    return mine
 
 
 class _Affine(nn.Module):
