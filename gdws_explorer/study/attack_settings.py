@@ -1,4 +1,4 @@
-"""The attacks that a menu offers, and which of their numbers it asks for."""
+"""Attack types that a menu offers, and the settings of each."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from gdws_explorer.robust.attacks import APGD, FAB, FGSM, PGD, AutoAttack, Squar
 from gdws_explorer.robust.sequence import AttackSequence, standard_sequence
 
 AttackSpec = Attack | AttackSequence | None
-USUAL_L2 = 128 / 255  # radius that the field takes where nothing else is said
+USUAL_L2 = 128 / 255  # the usual ℓ2 radius in the literature
 
 
 @dataclass(frozen=True)
 class AttackType:
-    """One line of the menu.
+    """One entry of the menu.
 
-    label, tip : for people. steps : what the number of tries usually is, None where there is none
-    to choose; they are called `steps_name`. restarts : whether there are any. norms : allowed.
+    label, tip : texts for the page. steps : the usual number of steps, called `steps_name`; None
+    where there is none to choose. restarts : whether the attack has restarts. norms : the allowed
+    norms.
     """
 
     label: str
@@ -33,7 +34,7 @@ class AttackType:
 
 @dataclass(frozen=True)
 class AttackSettings:
-    """What the menu says. kind : a key of KINDS; eps : radius; norm : "linf" or "l2"."""
+    """Settings of an attack. kind : a key of ATTACK_TYPES; eps : radius; norm : "linf" or "l2"."""
 
     kind: str
     eps: float
@@ -43,84 +44,88 @@ class AttackSettings:
 
     @property
     def attack(self) -> AttackSpec:
-        """The attack; DataError where the numbers make none."""
-        kind = attack_type_of(self.kind)
-        if self.norm not in kind.norms:
-            raise DataError(f"{kind.label} has norm {self.norm!r}; expected one of {kind.norms}.")
-        return kind.make(self)
+        """The attack of these settings; DataError where they do not fit."""
+        chosen = attack_type_of(self.kind)
+        if self.norm not in chosen.norms:
+            raise DataError(
+                f"{chosen.label} has norm {self.norm!r}; expected one of {chosen.norms}."
+            )
+        return chosen.make(self)
 
 
 ATTACK_TYPES: dict[str, AttackType] = {
     "PGD": AttackType(
         "PGD", "Gradient steps within the ball: the usual first measure",
-        lambda w: PGD(w.eps, w.steps, norm=w.norm, restarts=w.restarts), 20, restarts=True,
+        lambda s: PGD(s.eps, s.steps, norm=s.norm, restarts=s.restarts), 20, restarts=True,
     ),
-    "FGSM": AttackType("FGSM", "One gradient step: weak", lambda w: FGSM(w.eps), norms=("linf",)),
+    "FGSM": AttackType("FGSM", "One gradient step: weak", lambda s: FGSM(s.eps), norms=("linf",)),
     "APGD": AttackType(
         "APGD-CE", "PGD that chooses its own step sizes",
-        lambda w: APGD(w.eps, w.steps, norm=w.norm, restarts=w.restarts), 100, restarts=True,
+        lambda s: APGD(s.eps, s.steps, norm=s.norm, restarts=s.restarts), 100, restarts=True,
     ),
     "APGD-T": AttackType(
         "APGD-T", "APGD towards each of the nine likeliest wrong classes: strong",
-        lambda w: APGD(w.eps, w.steps, norm=w.norm, restarts=w.restarts, targeted=True), 100,
+        lambda s: APGD(s.eps, s.steps, norm=s.norm, restarts=s.restarts, targeted=True), 100,
         restarts=True,
     ),
     "FAB": AttackType(
         "FAB-T", "Looks for the nearest wrong image",
-        lambda w: FAB(w.eps, w.steps, norm=w.norm, restarts=w.restarts), 100, restarts=True,
+        lambda s: FAB(s.eps, s.steps, norm=s.norm, restarts=s.restarts), 100, restarts=True,
     ),
     "Square": AttackType(
-        "Square", "Random squares, no gradients: finds what hides behind masked gradients",
-        lambda w: Square(w.eps, w.steps, norm=w.norm, restarts=w.restarts), 1000, "queries",
+        "Square", "Random squares, no gradients: not misled by masked gradients",
+        lambda s: Square(s.eps, s.steps, norm=s.norm, restarts=s.restarts), 1000, "queries",
         restarts=True,
     ),
     "AutoAttack": AttackType(
         "AutoAttack", "The standard ensemble of four: what the field compares; slow",
-        lambda w: AutoAttack(w.eps, norm=w.norm),
+        lambda s: AutoAttack(s.eps, norm=s.norm),
     ),
     "staged": AttackType(
         "PGD-10, PGD-50×5, AutoAttack",
-        "Cheap first, strong last, each on what still stands: the same worst case, sooner",
-        lambda w: standard_sequence(w.eps), norms=("linf",),
+        "Cheap first, strong last, each on images that are still right: the same result, sooner",
+        lambda s: standard_sequence(s.eps), norms=("linf",),
     ),
     "none": AttackType("no attack", "Clean accuracy only", lambda _: None),
 }  # fmt: skip
 
 
 def attack_type_of(name: str) -> AttackType:
-    """A line of the menu by its key; DataError for another."""
+    """Returns an attack type by its key; DataError for an unknown key."""
     try:
         return ATTACK_TYPES[name]
     except KeyError:
         raise DataError(
-            f"there is no attack {name!r}; expected one of {tuple(ATTACK_TYPES)}."
+            f"unknown attack {name!r}; expected one of {tuple(ATTACK_TYPES)}."
         ) from None
 
 
 def attack_settings_of(attack: AttackSpec) -> AttackSettings | None:
-    """What the menu has to say for this attack; None where it cannot say it."""
+    """Returns the settings that make this attack; None where no settings do."""
     if attack is None:
         return AttackSettings("none", 8 / 255)
-    one = attack.stages[0] if isinstance(attack, AttackSequence) else attack
-    steps = getattr(one, "queries", getattr(one, "steps", 20))
-    base = AttackSettings("none", one.eps, one.norm, steps, getattr(one, "restarts", 1))
-    wishes = (
-        replace(base, kind=name) for name, kind in ATTACK_TYPES.items() if one.norm in kind.norms
+    first = attack.stages[0] if isinstance(attack, AttackSequence) else attack
+    steps = getattr(first, "queries", getattr(first, "steps", 20))
+    base = AttackSettings("none", first.eps, first.norm, steps, getattr(first, "restarts", 1))
+    candidates = (
+        replace(base, kind=name)
+        for name, attack_type in ATTACK_TYPES.items()
+        if first.norm in attack_type.norms
     )
-    return next((wish for wish in wishes if wish.attack == attack), None)
+    return next((settings for settings in candidates if settings.attack == attack), None)
 
 
 def calibration_attack(attack: AttackSpec) -> Attack | None:
-    """The attack that images are read under where plans are measured with `attack`.
+    """Returns the attack for calibration images where plans are measured with `attack`.
 
-    Gradients of attacked images are wanted, not verdicts: one try of the plain gradient attack in
-    the same ball stands for the slow ones.
+    A calibration needs gradients of attacked images, and no worst case. So the slow attacks are
+    replaced by plain PGD in the same ball, and there is one restart.
     """
     if attack is None:
         return None
-    one = attack.stages[0] if isinstance(attack, AttackSequence) else attack
-    if isinstance(one, FGSM):
-        return one
-    if isinstance(one, PGD):
-        return replace(one, restarts=1)
-    return PGD(one.eps, steps=10, norm=one.norm)
+    first = attack.stages[0] if isinstance(attack, AttackSequence) else attack
+    if isinstance(first, FGSM):
+        return first
+    if isinstance(first, PGD):
+        return replace(first, restarts=1)
+    return PGD(first.eps, steps=10, norm=first.norm)

@@ -13,7 +13,7 @@ WEIGHINGS = ("relative", "squared")
 
 
 def budget_weights(network: Network, weighing: str) -> Literal["relative"] | None:
-    """How a budget compares errors; a calibrated network knows it from its images."""
+    """Returns the layers' weights of a budget; those of a calibrated network are its own."""
     return "relative" if weighing == "relative" and network.calibration is None else None
 
 
@@ -23,21 +23,21 @@ DECADES = 5.0  # of squared error, from the kernel's whole energy downwards
 
 
 def network_number(network: Network, by: str, position: float) -> float:
-    """The budget at a position of the network's fader.
+    """Returns the budget at a position of the network's slider, from 0 to 1.
 
     "macs", "params": the fraction itself. "error": a fraction of the kernels' squared norms.
     "beta", "alpha": one squared error for every layer, as in the paper; for "alpha" the network
     is one that weighs errors by α (`Network.weighted`).
     """
-    place = min(1.0, max(0.0, position))
+    clipped = min(1.0, max(0.0, position))
     if by in ("macs", "params"):
-        return place
-    share = 10.0 ** (-DECADES * place)
+        return clipped
+    share = 10.0 ** (-DECADES * clipped)
     return float(share * network.most_error() if by in RULES else share)
 
 
 def network_position(network: Network, by: str, number: float) -> float:
-    """The position of a budget; the inverse of `network_number`."""
+    """Returns the position of a budget; the inverse of `network_number`."""
     if by in ("macs", "params"):
         return min(1.0, max(0.0, number))
     share = number / network.most_error() if by in RULES else number
@@ -45,7 +45,7 @@ def network_position(network: Network, by: str, number: float) -> float:
 
 
 def network_share(network: Network, plan: Plan, summary: Summary, by: str) -> float:
-    """The budget that a plan keeps to: the number that `network_position` takes."""
+    """Returns the budget that a plan satisfies: the number that `network_position` takes."""
     if by == "macs":
         return summary.macs / summary.dense_macs
     if by == "params":

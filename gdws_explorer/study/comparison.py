@@ -1,4 +1,4 @@
-"""Plans put side by side: only what differs, with paired differences where they were measured."""
+"""Comparison of plans: a table of their differences, paired where both were measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ METRICS = ("clean", "robust")
 
 @dataclass(frozen=True)
 class ComparedPlan:
-    """A plan with its costs, and what was measured of it in the present setting, if anything."""
+    """A plan with its costs, and its record in the present setting, if there is one."""
 
     plan: Plan
     summary: Summary
@@ -24,38 +24,38 @@ class ComparedPlan:
 
 
 class TableRow(NamedTuple):
-    """One line of the table. cells : one text per pin, in their order."""
+    """One row of the table. cells : one text per pin, in their order."""
 
     label: str
     cells: tuple[str, ...]
 
 
 def comparison_table(pins: Mapping[str, ComparedPlan]) -> list[TableRow]:
-    """What differs between the pinned plans, costs and accuracies first, then layer by layer."""
-    all_of = list(pins.values())
-    lines = [
-        TableRow("MACs", tuple(_cost(p.summary.macs, p.summary.dense_macs) for p in all_of)),
+    """Returns the rows in which the pinned plans differ: costs, accuracies, then the layers."""
+    plans = list(pins.values())
+    rows = [
+        TableRow("MACs", tuple(_cost(p.summary.macs, p.summary.dense_macs) for p in plans)),
         TableRow(
-            "parameters", tuple(_cost(p.summary.params, p.summary.dense_params) for p in all_of)
+            "parameters", tuple(_cost(p.summary.params, p.summary.dense_params) for p in plans)
         ),
-        TableRow("bytes", tuple(_cost(p.summary.bytes, p.summary.dense_bytes) for p in all_of)),
-        TableRow("relative error", tuple(f"{p.summary.relative_error:.3g}" for p in all_of)),
+        TableRow("bytes", tuple(_cost(p.summary.bytes, p.summary.dense_bytes) for p in plans)),
+        TableRow("relative error", tuple(f"{p.summary.relative_error:.3g}" for p in plans)),
     ]
     for metric in METRICS:
-        lines.append(TableRow(f"{metric} accuracy", tuple(_accuracy(p, metric) for p in all_of)))
-        if sum(p.record is not None for p in all_of) > 1:
+        rows.append(TableRow(f"{metric} accuracy", tuple(_accuracy(p, metric) for p in plans)))
+        if sum(p.record is not None for p in plans) > 1:
             first = next(iter(pins))
-            cells = ("", *(paired(all_of[0].record, p.record, metric) for p in all_of[1:]))
-            lines.append(TableRow(f"{metric}, against {first} on the same images", cells))
-    if all_of:
-        for name, _ in all_of[0].plan:
-            lines.append(TableRow(name, tuple(str(p.plan[name]) for p in all_of)))
+            cells = ("", *(paired(plans[0].record, p.record, metric) for p in plans[1:]))
+            rows.append(TableRow(f"{metric}, against {first} on the same images", cells))
+    if plans:
+        for name, _ in plans[0].plan:
+            rows.append(TableRow(name, tuple(str(p.plan[name]) for p in plans)))
     alone = len(pins) < 2
-    return [line for line in lines if any(line.cells) and (alone or len(set(line.cells)) > 1)]
+    return [row for row in rows if any(row.cells) and (alone or len(set(row.cells)) > 1)]
 
 
 def paired(first: Record | None, second: Record | None, metric: str) -> str:
-    """The difference of the second in points, with its 95 % interval and McNemar's p, in words."""
+    """Returns the second's difference in points, with 95 % interval and McNemar's p, as text."""
     if first is None or second is None:
         return "not measured"
     if first.accuracy(metric) is None or second.accuracy(metric) is None:

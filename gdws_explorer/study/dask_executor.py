@@ -1,6 +1,6 @@
-"""Measurements on a Dask cluster. Dask schedules, moves and repeats them; this says what they are.
+"""Measurements on a Dask cluster, which schedules, moves and repeats them.
 
-Importing this imports Dask: do so where a cluster is wanted.
+Importing this module imports Dask; import it only where a cluster is used.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.provenance import library_versions
 
 PATIENCE = 10  # seconds for a scheduler to answer
-LOST = "what was measured is kept: start again, and only what is missing is measured"
+LOST = "the records so far are stored: start again, and only the missing plans are measured"
 
 
 @contextmanager
 def processes(count: int) -> Iterator[distributed.Client]:
-    """So many worker processes on this machine, of one thread each, until the block ends."""
+    """Starts worker processes on this machine, of one thread each, until the block ends."""
     try:
         cluster = distributed.LocalCluster(
             n_workers=count,
@@ -52,7 +52,7 @@ def processes(count: int) -> Iterator[distributed.Client]:
 
 @contextmanager
 def connected(address: str) -> Iterator[distributed.Client]:
-    """The cluster of the scheduler at `address`; ExplorerError where none answers."""
+    """Connects to the cluster of the scheduler at `address`; ExplorerError without an answer."""
     try:
         client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -102,18 +102,18 @@ class DaskExecutor:
 
     @property
     def room(self) -> int:
-        """`ahead` plans for every worker; where none is there yet, as for one."""
+        """The number of further plans: `ahead` for every worker, at least for one worker."""
         return self._ahead * max(1, self._workers) - len(self._under_way)
 
     @property
     def busy(self) -> bool:
-        """Whether a plan is with the workers."""
+        """Whether the workers have a plan."""
         return bool(self._under_way)
 
     def start(self, plan: Plan, summary: Summary) -> None:
-        """Send a plan and its costs."""
+        """Sends a plan and its costs to the workers."""
         key = f"{self._name}-{plan.hash}"
-        with self._there():
+        with self._scheduler_errors():
             future = self._client.submit(_measure, self._name, plan, summary, key=key, pure=False)
         self._under_way[future] = plan
 
@@ -123,8 +123,8 @@ class DaskExecutor:
         progress: Callable[[float], None],
         cancel: Callable[[], bool] | None,
     ) -> Iterable[Record]:
-        """What came back, waiting up to `timeout` seconds for the first."""
-        with self._there():
+        """Returns new records; waits up to `timeout` seconds for the first."""
+        with self._scheduler_errors():
             with suppress(TimeoutError), self._client.as_current():
                 distributed.wait(
                     list(self._under_way), timeout=timeout, return_when="FIRST_COMPLETED"
@@ -135,7 +135,7 @@ class DaskExecutor:
             yield self._record(future, plan)
 
     def drop(self) -> None:
-        """Cancel what is with the workers; one that measures stops at its next look."""
+        """Cancels the plans at the workers; a running measurement stops at its next check."""
         if self._under_way and self._client.status == "running":
             self._client.cancel(list(self._under_way))
         self._under_way.clear()
@@ -145,15 +145,15 @@ class DaskExecutor:
             record: Record = future.result()
         except distributed.KilledWorker as error:
             raise ExplorerError(
-                f"the workers die of the plan “{plan}”, most likely of too little memory; {LOST}."
+                f"the workers stop at the plan “{plan}”, most likely for lack of memory; {LOST}."
             ) from error
         except CancelledError as error:
-            raise ExplorerError(f"the cluster gave the plan “{plan}” up; {LOST}.") from error
-        _check_versions("a worker that came later", dict(record.versions))
+            raise ExplorerError(f"the cluster cancelled the plan “{plan}”; {LOST}.") from error
+        _check_versions("a worker that joined later", dict(record.versions))
         return record
 
     def _check_workers(self) -> None:
-        with self._there():
+        with self._scheduler_errors():
             found: dict[str, Any] = self._client.run(_facts, on_error="return")
         self._workers = len(found)
         for address, facts in found.items():
@@ -170,8 +170,8 @@ class DaskExecutor:
             _check_versions(f"the worker {address}", facts["versions"])
 
     @contextmanager
-    def _there(self) -> Iterator[None]:
-        """Say so where the scheduler is gone."""
+    def _scheduler_errors(self) -> Iterator[None]:
+        """Turns the errors of a lost scheduler into an ExplorerError."""
         try:
             yield
         except (OSError, CancelledError, RuntimeError) as error:
@@ -181,10 +181,10 @@ class DaskExecutor:
 
 
 class _IgnoreInterrupt(WorkerPlugin):  # type: ignore[misc]
-    """Ctrl-C in a terminal reaches all its processes: whoever asks for the work answers it."""
+    """Ctrl-C reaches all processes of a terminal; the workers ignore it, the main process ends."""
 
     def setup(self, worker: Any) -> None:
-        """Begin; on a worker's main thread."""
+        """Ignores the signal; called on a worker's main thread."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -195,26 +195,26 @@ class _EvaluatorActor(WorkerPlugin):  # type: ignore[misc]
         self.evaluator = evaluator
 
     def setup(self, worker: Any) -> None:
-        """Begin."""
-        self.turn = threading.Lock()
+        """Makes the lock that keeps measurements apart."""
+        self.lock = threading.Lock()
 
 
 def _measure(name: str, plan: Plan, summary: Summary) -> Record:
-    """On a worker: measure a plan, and stop where nobody waits for it any longer."""
+    """Measures a plan on a worker; stops when its result is no longer needed."""
     worker = distributed.get_worker()
     key = worker.get_current_task()
-    carrier: _EvaluatorActor = worker.plugins[name]
+    actor: _EvaluatorActor = worker.plugins[name]
 
-    def forgotten() -> bool:
+    def cancelled() -> bool:
         task = worker.state.tasks.get(key)
         return task is None or task.state == "cancelled"
 
-    with carrier.turn:
-        return carrier.evaluator.measure(plan, summary, cancel=forgotten)
+    with actor.lock:
+        return actor.evaluator.measure(plan, summary, cancel=cancelled)
 
 
 def _facts() -> dict[str, Any]:
-    """On a worker: what a measurement depends on."""
+    """Returns the versions that a measurement on this worker depends on."""
     return {"versions": library_versions(), "python": ".".join(platform.python_version_tuple()[:2])}
 
 

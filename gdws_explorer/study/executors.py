@@ -15,7 +15,7 @@ from gdws_explorer.utils.checks import checked_whole
 
 @dataclass(frozen=True, eq=False)
 class Execution:
-    """Where plans are measured: in this process unless one of the three is given.
+    """Place of measurements: this process unless one of the three is given.
 
     workers : number of processes on this machine, of one thread each. client : a
     `distributed.Client`. scheduler : the address of a Dask scheduler, "tcp://…".

@@ -1,4 +1,4 @@
-"""Choosing among measured plans: bounds and brushes that grey out, the knee, the cheapest."""
+"""Filters over records: bounds and brushed ranges of metrics, and histograms."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.study.pareto import FloatArray
 from gdws_explorer.study.records import Record
+from gdws_explorer.typing import FloatArray
 
 BINS = 24
 
 
 class Metric(NamedTuple):
-    """A number of every record. log : whether its values differ by orders of magnitude."""
+    """A number of every record. log : whether its values span orders of magnitude."""
 
     label: str
     value: Callable[[Record], float | None]
@@ -36,11 +36,11 @@ METRICS = {
 
 
 def metric(name: str) -> Metric:
-    """A metric by its name; DataError for another."""
+    """Returns a metric by its name; DataError for an unknown name."""
     try:
         return METRICS[name]
     except KeyError:
-        raise DataError(f"{name!r} is no metric; expected one of {tuple(METRICS)}.") from None
+        raise DataError(f"unknown metric {name!r}; expected one of {tuple(METRICS)}.") from None
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class Range:
             )
 
     def holds(self, record: Record) -> bool:
-        """Whether the record stays."""
+        """Whether the record passes."""
         value = METRICS[self.metric].value(record)
         return self.keep == (value is not None and self.low <= value <= self.high)
 
     def __str__(self) -> str:
         name = self.metric.replace("_", " ")
-        low, high = _shown(self.metric, self.low), _shown(self.metric, self.high)
+        low, high = value_text(self.metric, self.low), value_text(self.metric, self.high)
         if math.isinf(self.high):
             return f"{name} {'≥' if self.keep else '<'} {low}"
         if math.isinf(self.low):
@@ -81,33 +81,33 @@ class Range:
 
 @dataclass(frozen=True)
 class Filters:
-    """What a plan must hold to, to stand out on the front.
+    """Conditions on records; a record that fails one is shown grey.
 
-    bounds : what every plan is asked for, one range a metric. brushes : painted over histograms,
-    one after the other.
+    bounds : one range per metric. brushes : ranges that were selected on histograms, one after the
+    other.
     """
 
     bounds: tuple[Range, ...] = ()
     brushes: tuple[Range, ...] = ()
 
     def bound(self, name: str, low: float | None = None, high: float | None = None) -> Filters:
-        """Ask for at least `low` and at most `high` of a metric; both None ask for nothing."""
-        others = tuple(one for one in self.bounds if one.metric != name)
+        """Returns filters with this bound on a metric; both None remove its bound."""
+        others = tuple(bound for bound in self.bounds if bound.metric != name)
         if low is None and high is None:
             return replace(self, bounds=others)
         least, most = -math.inf if low is None else low, math.inf if high is None else high
         return replace(self, bounds=(*others, Range(name, least, most)))
 
-    def brush(self, painted: Range) -> Filters:
-        """Keep or exclude what was painted over, on top of the brushes before."""
-        return replace(self, brushes=(*self.brushes, painted))
+    def brush(self, selected: Range) -> Filters:
+        """Returns filters with one more brushed range."""
+        return replace(self, brushes=(*self.brushes, selected))
 
     def broken(self, record: Record) -> Range | None:
-        """The first thing that a record does not hold to; None where it holds to all."""
+        """Returns the first condition that a record fails; None where it passes all."""
         return next((r for r in (*self.bounds, *self.brushes) if not r.holds(record)), None)
 
     def kept(self, records: Sequence[Record]) -> tuple[Record, ...]:
-        """The records that hold to everything."""
+        """Returns the records that pass all conditions."""
         return tuple(record for record in records if self.broken(record) is None)
 
     def __str__(self) -> str:
@@ -115,10 +115,10 @@ class Filters:
 
 
 class Histogram(NamedTuple):
-    """How often a metric has which values.
+    """Counts of records by the values of a metric.
 
     edges : `(bins + 1,)`, in the metric's own unit. kept, out : counts `(bins,)` of the records
-    that hold to the filters and of the others.
+    that pass the filters, and of the others.
     """
 
     metric: str
@@ -127,21 +127,21 @@ class Histogram(NamedTuple):
     out: FloatArray
 
     def range(self, first: int, last: int, keep: bool = True) -> Range:
-        """The values of the bins from `first` up to `last`, which is not one of them."""
+        """Returns the range of the bins from `first` to before `last`."""
         low, high = float(self.edges[first]), float(self.edges[last])
-        if last < len(self.kept):  # a value on an edge is of the bin above it
+        if last < len(self.kept):  # a value on an edge belongs to the bin above it
             high = float(np.nextafter(high, low))
         return Range(self.metric, low, high, keep)
 
     def held(self, first: int, last: int) -> int:
-        """How many records these bins hold."""
+        """Returns the number of records in the bins from `first` to before `last`."""
         return int((self.kept + self.out)[first:last].sum())
 
 
 def histogram(
     records: Sequence[Record], name: str, filters: Filters, bins: int = BINS
 ) -> Histogram:
-    """Count the records by a metric, over bins of equal width (of its logarithm where it has one).
+    """Counts the records by a metric, in bins of equal width (of the logarithm where `log`).
 
     Records without the metric are left out.
     """
@@ -163,7 +163,7 @@ def _edges(values: FloatArray, bins: int, log: bool) -> FloatArray:
         low = float(values[values > 0].min())
         if low < high:
             edges = np.geomspace(low, high, bins + 1)
-            # The ends as they are, not as a power comes back; a plan without any error is below.
+            # The exact ends, without the rounding of powers; a plan without any error is below.
             edges[0], edges[-1] = min(float(values.min()), low), high
             return edges
     if low == high:
@@ -171,8 +171,8 @@ def _edges(values: FloatArray, bins: int, log: bool) -> FloatArray:
     return np.linspace(low, high, bins + 1)
 
 
-def _shown(name: str, value: float) -> str:
-    """A value as people write it: `45 %`, `1.2 M`, `0.0034`."""
+def value_text(name: str, value: float) -> str:
+    """Returns a value as text: `45 %`, `1.2 M`, `0.0034`."""
     if METRICS[name].per_cent:
         return f"{100 * value:.3g} %"
     for unit, size in ((" G", 1e9), (" M", 1e6), (" k", 1e3)):

@@ -1,9 +1,10 @@
-"""Layer-wise sensitivity: what compressing one layer alone costs, beside its analytic error.
+"""Layer-wise sensitivity: the accuracy lost by compressing one layer alone.
 
-One layer at a time goes through a few budgets while all others stay dense, and every such plan is
-measured as any other: an ordinary record. So nothing is measured twice, and a job that was killed
-goes on where the records end. (Li et al., "Pruning filters for efficient ConvNets", ICLR 2017,
-section 3.2, do this for pruning; here under attack, in pairs, and beside the analytic error.)
+One layer at a time takes a few budgets while all others stay dense, and every such plan is
+measured like any other: it gives an ordinary record. So no plan is measured twice, and a job that
+was killed continues where the records end. Li et al., "Pruning filters for efficient ConvNets",
+ICLR 2017, section 3.2, do this for pruning; here it is done under attack, in pairs of records, and
+compared with the analytic error.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from gdws_explorer.errors import ExplorerError
 from gdws_explorer.network.network import Network
@@ -25,8 +25,8 @@ from gdws_explorer.robust.paired_difference import PairedDifference
 from gdws_explorer.study.executors import executor_for
 from gdws_explorer.study.measurements import Measurements
 from gdws_explorer.study.records import Record
+from gdws_explorer.typing import FloatArray
 
-Floats = npt.NDArray[np.float64]
 SHARES = (0.75, 0.5, 0.35, 0.25, 0.15)
 DENSE = "the dense network"
 NOTHING = (np.nan, np.nan)
@@ -36,8 +36,9 @@ ERRORS = {"relative": "relative to the kernel", "squared": "squared, as it is"}
 class LayerStep(NamedTuple):
     """One layer at one budget, all others dense.
 
-    share : MACs kept, of this layer's own. squared : the analytic error; relative : the same as
-    a fraction of the kernel's squared norm. Of a calibrated network both are of the outputs.
+    share : remaining MACs, as a fraction of this layer's own. squared : the analytic error;
+    relative : the same as a fraction of the kernel's squared norm. In a calibrated network both
+    are errors of the outputs.
     """
 
     layer: str
@@ -54,19 +55,20 @@ def steps(
     families: Collection[str] | None = None,
     shares: Sequence[float] = SHARES,
 ) -> tuple[LayerStep, ...]:
-    """The plans to measure, layer by layer in call order, each from its largest budget down.
+    """Returns the plans to measure, by layer in call order, each from its largest budget down.
 
-    names : the layers; None for all that can be approximated, those that budgets skip included.
-    families : the least error among these under each budget; None for all. shares : budgets, of
-    the layer's own MACs, in (0, 1); one that a layer cannot meet becomes its cheapest choice, and
-    the same choice twice is one step. Errors: PlanError for no such layer, ExplorerError.
+    names : the layers; None for all that can be approximated, also those that budgets skip.
+    families : the choice has the least error among these; None for all. shares : budgets, as
+    fractions of the layer's own MACs, in (0, 1). A budget that a layer cannot meet becomes its
+    cheapest choice, and equal choices are one step. Errors: PlanError for an unknown layer,
+    ExplorerError.
     """
     if not shares or not all(0 < share < 1 for share in shares):
         raise ExplorerError(f"shares is {shares!r}; expected fractions between 0 and 1.")
     allowed = tuple(FAMILIES) if families is None else tuple(families)
-    wanted = {network.layer(name).name for name in (network.names if names is None else names)}
+    chosen = {network.layer(name).name for name in (network.names if names is None else names)}
     found = []
-    for name in (name for name in network.names if name in wanted):
+    for name in (name for name in network.names if name in chosen):
         layer = network.layer(name)
         if not set(allowed) & set(layer.families):
             continue
@@ -85,10 +87,10 @@ def steps(
 
 @dataclass(frozen=True, eq=False)
 class LayerCurve:
-    """One layer's steps, from the largest budget down, and what was measured of them, `(k,)` each.
+    """One layer's steps, from the largest budget down, and their records, `(k,)` each.
 
-    records : None where a step is not measured yet; accuracies and losses are NaN there.
-    dense : the dense network's record on the same images, or None while there is none.
+    records : None for a step that is not measured yet; its accuracies and losses are NaN.
+    dense : the dense network's record on the same images; None before it is measured.
     """
 
     name: str
@@ -97,37 +99,39 @@ class LayerCurve:
     dense: Record | None
 
     @property
-    def share(self) -> Floats:
-        """MACs kept, of this layer's own, `(k,)`."""
+    def share(self) -> FloatArray:
+        """Remaining MACs, as fractions of this layer's own, `(k,)`."""
         return np.array([step.share for step in self.steps])
 
-    def analytic(self, kind: str) -> Floats:
+    def analytic(self, kind: str) -> FloatArray:
         """The analytic error, one of ERRORS, `(k,)`."""
         if kind not in ERRORS:
-            raise ExplorerError(f"{kind!r} is no analytic error; expected one of {tuple(ERRORS)}.")
+            raise ExplorerError(
+                f"unknown analytic error {kind!r}; expected one of {tuple(ERRORS)}."
+            )
         return np.array([getattr(step, kind) for step in self.steps])
 
-    def accuracy(self, metric: str) -> Floats:
-        """The accuracy "clean" or "robust", `(k,)`; NaN, too, where nothing attacked."""
+    def accuracy(self, metric: str) -> FloatArray:
+        """The accuracy "clean" or "robust", `(k,)`; NaN also where there was no attack."""
         return np.array([_accuracy(record, metric) for record in self.records])
 
-    def interval(self, metric: str) -> Floats:
+    def interval(self, metric: str) -> FloatArray:
         """Its 95 % Wilson interval, `(k, 2)`."""
         known = [getattr(record, f"{metric}_interval", None) for record in self.records]
         return np.array([each or NOTHING for each in known]).reshape(-1, 2)
 
-    def loss(self, metric: str) -> Floats:
+    def loss(self, metric: str) -> FloatArray:
         """Accuracy lost against the dense network on the same images, `(k,)`, a fraction."""
         return _accuracy(self.dense, metric) - self.accuracy(metric)
 
-    def loss_interval(self, metric: str) -> Floats:
-        """Its 95 % interval in pairs, `(k, 2)`; NaN, too, where a record holds no verdicts."""
+    def loss_interval(self, metric: str) -> FloatArray:
+        """Its 95 % interval in pairs, `(k, 2)`; NaN also where a record has no verdicts."""
         pairs = [pair and (-pair.interval[1], -pair.interval[0]) for pair in self.paired[metric]]
         return np.array([each or NOTHING for each in pairs]).reshape(-1, 2)
 
     @cached_property
     def paired(self) -> Mapping[str, tuple[PairedDifference | None, ...]]:
-        """By metric, each step against the dense network, image by image."""
+        """The paired differences of every step from the dense network, by metric."""
         return {
             metric: tuple(_pair(self.dense, record, metric) for record in self.records)
             for metric in ("clean", "robust")
@@ -135,7 +139,7 @@ class LayerCurve:
 
 
 def curves(measurements: Measurements, planned: Sequence[LayerStep]) -> tuple[LayerCurve, ...]:
-    """These steps with what the present setting knows of them, one curve per layer."""
+    """Returns the steps with their records of the present setting, one curve per layer."""
     known = {record.plan: record for record in measurements.records()}
     dense = _dense(known.values(), [step.plan for step in planned])
     by_layer: dict[str, list[LayerStep]] = {}
@@ -148,7 +152,7 @@ def curves(measurements: Measurements, planned: Sequence[LayerStep]) -> tuple[La
 
 
 class LayerwiseProgress(NamedTuple):
-    """How far a measurement is. about : the layer that is measured now, or DENSE."""
+    """Progress of a layer-wise measurement. about : the layer that is measured now, or DENSE."""
 
     done: int
     total: int
@@ -158,9 +162,9 @@ class LayerwiseProgress(NamedTuple):
 def missing(
     measurements: Measurements, network: Network, planned: Sequence[LayerStep]
 ) -> tuple[tuple[str, Plan], ...]:
-    """What is still to be measured in the present setting: (what it is about, plan).
+    """Returns the plans without a record in the present setting, as (layer or DENSE, plan).
 
-    The dense network comes first: every loss is measured against its verdicts.
+    The dense network comes first, because every loss is a difference from its verdicts.
     """
     if not planned:
         return ()
@@ -174,33 +178,33 @@ def task(
     measurements: Measurements,
     network: Network,
     planned: Sequence[LayerStep],
-    told: Callable[[LayerwiseProgress], None] | None = None,
+    report: Callable[[LayerwiseProgress], None] | None = None,
 ) -> Callable[[Callable[[float], None], Callable[[], bool]], None]:
-    """A job that measures what is missing of these steps, in the setting of this moment.
+    """Returns a job that measures the missing steps, in the setting of this moment.
 
-    told : called before the first point and after every one, when its record is kept. Cancelled
-    within a batch, it keeps what was measured; made anew, it goes on from there.
+    report : called before the first step, and after every step when its record is stored. A job
+    that is cancelled keeps the records so far; a new one continues from there.
     """
     todo = missing(measurements, network, planned)
     abouts = [about for about, _ in todo]
     again = [measurements.task(plan, network) for about, plan in todo if about == DENSE]
     rest = [plan for about, plan in todo if about != DENSE]
 
-    def say(done: int) -> None:
-        if told is not None:
-            told(LayerwiseProgress(done, len(todo), abouts[done] if done < len(todo) else ""))
+    def announce(done: int) -> None:
+        if report is not None:
+            report(LayerwiseProgress(done, len(todo), abouts[done] if done < len(todo) else ""))
 
     def measure(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-        say(0)
-        for dense in again:  # also where a record of before verdicts were kept is known
+        announce(0)
+        for dense in again:  # again where its record has no verdicts
             dense(lambda fraction: progress(fraction / len(todo)), cancelled)
-            say(1)
+            announce(1)
 
         def move(fraction: float) -> None:
             progress((len(again) + fraction * len(rest)) / len(todo))
 
         def kept(_record: Record) -> None:
-            say(len(again) + len(run.records))
+            announce(len(again) + len(run.records))
 
         if rest:
             run = measurements.study_run(
@@ -217,16 +221,16 @@ def measure(
     network: Network,
     planned: Sequence[LayerStep] | None = None,
     *,
-    told: Callable[[LayerwiseProgress], None] | None = None,
+    report: Callable[[LayerwiseProgress], None] | None = None,
     progress: Callable[[float], None] | None = None,
     cancel: Callable[[], bool] | None = None,
 ) -> tuple[LayerCurve, ...]:
-    """Measure what is missing, here and now, and return all curves. Raises Cancelled.
+    """Measures the missing steps, and returns all curves. Raises Cancelled.
 
-    planned : `steps(network)` unless given. told : as in `task`. progress : from 0 to 1.
+    planned : `steps(network)` unless given. report : as in `task`. progress : from 0 to 1.
     """
     chosen = steps(network) if planned is None else planned
-    work = task(measurements, network, chosen, told)
+    work = task(measurements, network, chosen, report)
     work(progress or (lambda _: None), cancel or (lambda: False))
     return curves(measurements, chosen)
 
@@ -241,9 +245,9 @@ def _pair(dense: Record | None, record: Record | None, metric: str) -> PairedDif
 
 
 def _dense(records: Collection[Record], plans: Collection[Plan]) -> Record | None:
-    """The record of the dense network of these plans' weights; verdicts first.
+    """Returns the record of the dense network with these plans' weights; one with verdicts first.
 
-    What approximations are made from makes no difference to it, training does.
+    The source of approximations makes no difference to the dense network, but training does.
     """
     weights = {plan.weights for plan in plans}
     found = [

@@ -1,4 +1,4 @@
-"""Measured plans of one network on one set of images, setting by setting."""
+"""Records of one network, by setting, and the setting of new measurements."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def default_n(images: int) -> int:
 
 
 class SettingCount(NamedTuple):
-    """A setting, the measurements made in it, and what to call it."""
+    """A setting, the number of measurements in it, and its label."""
 
     setting: EvaluationSetting
     measured: int
@@ -38,11 +38,11 @@ class SettingCount(NamedTuple):
 
 
 class Measurements:
-    """How plans are measured now, and what was measured so.
+    """The present evaluation setting of a network, and the records of all settings.
 
-    data : images and labels, or None where nothing can be measured. attack, n, seed : the present
-    setting; only records of this setting share a front. bundled : records that came with the
-    network.
+    data : images and labels, or None where plans cannot be measured. attack, n, seed : the present
+    setting; only records of one setting share a front. bundled : records that came with the
+    network. store : keeps new records. owned : whether `close` closes the store.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Measurements:
         self._network = network
         self._images = "" if data is None else data_fingerprint(*data)
         self.bundled = tuple(bundled)
-        self._begin()
+        self._open_with_bundled()
         self.store = Store() if store is None else store
         self._owned = owned
         self._known: dict[EvaluationSetting, tuple[Hashable, dict[str, Record]]] = {}
@@ -70,7 +70,7 @@ class Measurements:
 
     @property
     def setting(self) -> EvaluationSetting:
-        """What records must share to stand on the front."""
+        """The present setting: records share a front only within one setting."""
         attack = None if self.attack is None else self.attack.to_dict()
         return EvaluationSetting(self._network.fingerprint, self._images, attack, self.n, self.seed)
 
@@ -79,45 +79,44 @@ class Measurements:
         """Attack, n and seed of the present setting."""
         return self.attack, self.n, self.seed
 
-    def _begin(self) -> None:
-        """Take the setting of the bundled records, so that the front opens with them.
+    def _open_with_bundled(self) -> None:
+        """Takes the setting of the bundled records, so that the front opens with them.
 
-        Where there are images they must be of these, under the attack that was asked for; where
-        there are none, the records say all there is.
+        Where there are images, the records must be of these and of the given attack; where there
+        are none, the setting is that of the records.
         """
         for record in self.bundled:
             if record.plan.fingerprint != self._network.fingerprint:
                 continue
             if self.data is None:
                 self._images, self.n, self.seed = record.data, record.n, record.seed
-                told = record.attack
-                self.attack = None if told is None else any_attack_from_dict(told)
+                self.attack = _attack_of(record.setting)
                 return
-            asked = None if self.attack is None else self.attack.to_dict()
-            if (record.data, record.attack) == (self._images, asked):
+            attack = None if self.attack is None else self.attack.to_dict()
+            if (record.data, record.attack) == (self._images, attack):
                 self.n, self.seed = record.n, record.seed
                 return
 
     def change(self, attack: AttackSpec, n: int) -> None:
-        """Measure with this attack on n images from now on."""
+        """Changes the present setting to this attack on n images."""
         if self.data is not None and not 1 <= n <= len(self.data[1]):
             raise DataError(f"n is {n}; expected 1 to {len(self.data[1])}, the images there are.")
         self.attack, self.n = attack, n
         self._elsewhere = None
 
     def records(self, setting: EvaluationSetting | None = None) -> tuple[Record, ...]:
-        """The records of one setting, bundled ones first; a plan's latest wins.
+        """Returns the records of one setting, bundled ones first; of each plan the latest.
 
         setting : the present one unless given.
         """
         return tuple(self._latest(setting or self.setting).values())
 
     def of(self, plan: Plan) -> Record | None:
-        """The record of a plan in the present setting, if there is one."""
+        """Returns the record of a plan in the present setting, or None."""
         return self._latest(self.setting).get(plan.hash)
 
     def _latest(self, setting: EvaluationSetting) -> dict[str, Record]:
-        """Records by their plan's hash; asked at every fader's move, looked up after a change."""
+        """Returns records by plan hash; cached, as every move of a slider calls it."""
         stamp = self.store.stamp()
         known = self._known.get(setting)
         if known is None or known[0] != stamp:
@@ -127,21 +126,21 @@ class Measurements:
         return known[1]
 
     def everything(self) -> tuple[Record, ...]:
-        """All records of this network, in whatever setting."""
+        """Returns all records of this network, of all settings."""
         return (*self.bundled, *self.store.records(fingerprint=self._network.fingerprint))
 
     # -- other settings ------------------------------------------------------------------
 
     @property
     def shown(self) -> EvaluationSetting:
-        """The setting whose records are looked at: the present one until `show` says another."""
+        """The setting whose records are shown: the present one, or another that `show` chose."""
         return self._elsewhere or self.setting
 
     def show(self, setting: EvaluationSetting) -> None:
-        """Look at the records of another setting, one of `settings`.
+        """Shows the records of another setting, one of `settings`.
 
-        One of these images becomes the present one, so that what is measured next stands on the
-        same front. One of other images can only be looked at, until the setting changes again.
+        A setting with these images becomes the present one, so that new records share its front.
+        One with other images is only shown, until the setting changes again.
         """
         if setting.fingerprint != self._network.fingerprint:
             raise DataError(
@@ -151,13 +150,11 @@ class Measurements:
         if setting.data != self._images:
             self._elsewhere = setting
             return
-        self.change(
-            None if setting.attack is None else any_attack_from_dict(setting.attack), setting.n
-        )
+        self.change(_attack_of(setting), setting.n)
         self.seed = setting.seed
 
     def settings(self) -> tuple[SettingCount, ...]:
-        """The settings in which this network was measured; the present one comes first."""
+        """Returns the settings in which this network was measured; the present one comes first."""
         present = self.setting
         counts = {present: 0}
         for record in self.bundled:
@@ -165,28 +162,27 @@ class Measurements:
         for setting, count in self.store.counts(present.fingerprint).items():
             counts[setting] = counts.get(setting, 0) + count
         return tuple(
-            SettingCount(setting, count, self._words(setting)) for setting, count in counts.items()
+            SettingCount(setting, count, self._label(setting)) for setting, count in counts.items()
         )
 
     def others(self) -> int:
-        """How many measurements of this network are of other settings."""
-        return sum(one.measured for one in self.settings()[1:])
+        """Returns the number of measurements of this network in other settings."""
+        return sum(count.measured for count in self.settings()[1:])
 
-    def _words(self, setting: EvaluationSetting) -> str:
+    def _label(self, setting: EvaluationSetting) -> str:
         images = "" if setting.data == self._images else f" · other images ({setting.data[:8]})"
         return setting.label + images
 
     def predicted(self, plan: Plan, error: float, metric: str) -> float | None:
-        """Where an unmeasured plan of this relative error should land.
+        """Predicts the accuracy of a plan with this relative error, as `prediction.predict` does.
 
-        Judged by the records of plans made from the same source: errors in weights and in outputs
-        are not the same.
+        Only records of plans from the same source count: errors of weights and of outputs differ.
         """
         alike = (r for r in self.records() if r.plan.calibration == plan.calibration)
         return predict(alike, error, metric)
 
     def evaluator(self, *networks: Network) -> PlanEvaluator:
-        """How plans of these networks are measured in the setting of this moment."""
+        """Returns an evaluator for plans of these networks in the present setting; DataError."""
         if self.data is None:
             raise DataError("there are no images to measure on; open with data=(images, labels).")
         return PlanEvaluator(networks, self.data, self.attack, self.n, self.seed, self._images)
@@ -196,23 +192,23 @@ class Measurements:
         plans: Iterable[Plan],
         *networks: Network,
         evaluator: PlanEvaluator | None = None,
-        **watched: Any,
+        **options: Any,
     ) -> StudyRun:
-        """Many plans of these networks in the setting of this moment, kept as they come.
+        """Returns a run of many plans of these networks; the records are stored.
 
-        evaluator : how they are measured, where it is another setting. watched : total, record,
-        progress and cancel, as in `Batch`.
+        evaluator : that of the present setting unless given. options : total, record, progress and
+        cancel, as in `StudyRun`.
         """
         evaluator = evaluator or self.evaluator(*networks)
         known = self.records(evaluator.setting)
-        return StudyRun(evaluator, plans, self.store, known=known, **watched)
+        return StudyRun(evaluator, plans, self.store, known=known, **options)
 
     def task(
         self, plan: Plan, network: Network, parent: str | None = None
     ) -> Callable[[Callable[[float], None], Callable[[], bool]], Record]:
-        """A function that measures `plan` in the setting of this moment and keeps the record.
+        """Returns a function that measures a plan in the present setting and stores the record.
 
-        network : the one the plan is made for.
+        network : the network of the plan.
         """
         evaluator = self.evaluator(network)
 
@@ -224,11 +220,15 @@ class Measurements:
         return measure
 
     def save(self, path: str | Path) -> Path:
-        """Write the records of the present setting as CSV."""
+        """Writes the records of the present setting as CSV."""
         write_csv(path, self.records())
         return Path(path).absolute()
 
     def close(self) -> None:
-        """Let go of the file of records, unless somebody else brought it and may go on."""
+        """Closes the store, unless the user brought it and may go on with it."""
         if self._owned:
             self.store.close()
+
+
+def _attack_of(setting: EvaluationSetting) -> AttackSpec:
+    return None if setting.attack is None else any_attack_from_dict(setting.attack)

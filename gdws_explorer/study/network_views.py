@@ -1,4 +1,4 @@
-"""What approximations are made from: the weights alone, or the weights and some images."""
+"""Views of a network by the source of its approximations: the weights, or images too."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust.attack_base import Attack
 
-IMAGES = 512  # looked at, of those there are
-ALPHA = 150  # for the paper's α
+IMAGES = 512  # calibration images that are used, at most
+ALPHA = 150  # images for the paper's α, at most
 KINDS = ("weights", "refit", "data")  # the weights; these, refitted on images; the images
 
 
@@ -25,11 +25,12 @@ def check_sources(sources: Collection[str]) -> None:
 
 
 class NetworkViews:
-    """One network plain, and calibrated as often as somebody asked for it.
+    """One network: plain, refitted, calibrated under attacks, weighted by α, or trained.
 
-    images : `(N, C, H, W)` with labels or None, to calibrate on; not those that plans are measured
-        on. None where there are none. cache : where α is kept, as in `Network.alpha`.
-    trained : what was trained here, by labels: a few words each.
+    images : images `(N, C, H, W)` and labels (or None) to calibrate on, other than those that
+        plans are measured on; None without calibration images. cache : where α is kept, as in
+        `Network.alpha`. trained : descriptions of the trained networks, by label. weighted : the
+        network weighted by the latest α, or None.
     """
 
     def __init__(
@@ -45,11 +46,11 @@ class NetworkViews:
         self.trained: dict[str, str] = {}
         self._refitted: Network | None = None
         self._by_attack: dict[Attack | None, Network] = {}
-        self.weighted: Network | None = None  # by the latest α, whatever is measured since
+        self.weighted: Network | None = None
         self._weighed_under: Attack | None = None
 
     def of(self, plan: Plan) -> Network:
-        """The network whose plan this is; PlanError where it was calibrated elsewhere."""
+        """Returns the view that a plan belongs to; PlanError where it is not here."""
         if plan.calibration is None:
             return self.plain
         try:
@@ -66,11 +67,11 @@ class NetworkViews:
             ) from None
 
     def knows(self, plan: Plan) -> bool:
-        """Whether `of` has an answer."""
+        """Whether the view of a plan is here."""
         return plan.calibration is None or plan.calibration in self._calibrated
 
     def kind(self, plan: Plan) -> str:
-        """Which of KINDS a plan is of, or "trained"."""
+        """Returns the source of a plan: one of KINDS, or "trained"."""
         if plan.calibration is None:
             return "weights"
         if plan.trained:
@@ -78,9 +79,9 @@ class NetworkViews:
         return "data" if self.of(plan).calibration is not None else "refit"
 
     def add(self, network: Network, words: str = "further") -> None:
-        """Make the plans of a trained network known, as `Network.trained` gave it; PlanError.
+        """Adds a trained network, as `Network.trained` returns it; PlanError for another one.
 
-        words : how it was trained.
+        words : a description of its training.
         """
         if network.fingerprint != self.plain.fingerprint or network.label is None:
             raise PlanError(
@@ -91,18 +92,18 @@ class NetworkViews:
         self.trained[network.label] = words
 
     def named(self, label: str) -> Network:
-        """The trained network of this label; KeyError for another."""
+        """Returns the trained network of this label; KeyError for an unknown label."""
         return self._calibrated[label]
 
     def refitted(self) -> Network:
-        """The plain network, refitted on the images; DataError where there are none."""
+        """Returns the plain network, refitted on the images; DataError without images."""
         if self._refitted is None:
             self._refitted = self.plain.refitted(self._images(IMAGES)[0])
             self._calibrated[str(self._refitted.label)] = self._refitted
         return self._refitted
 
     def calibrated(self, attack: Attack | None) -> Network | None:
-        """The network that was calibrated under this attack, if it was."""
+        """Returns the network that was calibrated under this attack, or None."""
         return self._by_attack.get(attack)
 
     def calibrate(
@@ -111,7 +112,7 @@ class NetworkViews:
         progress: Callable[[float], None] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Network:
-        """Calibrate on the images, under the attack that plans are measured with; DataError."""
+        """Calibrates on the images under an attack, and returns the view; DataError."""
         x, y = self._images(IMAGES)
         made = self.plain.calibrate(x, y, attack, n=None, progress=progress, cancel=cancel)
         network = self.plain.calibrated(made, refit=x).prepare(cancel=cancel)
@@ -127,9 +128,10 @@ class NetworkViews:
         progress: Callable[[float], None] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> tuple[Network, ...]:
-        """The networks of some of KINDS; what has to be read under `attack` is read now.
+        """Returns the views of some sources; images that they need are read now, under `attack`.
 
-        alpha : weigh the errors of the weights by α of eq. 8. Errors: DataError without images.
+        kinds : some of KINDS. alpha : weigh the errors of the weights by α of eq. 8. Errors:
+        DataError without images.
         """
         made: dict[str, Callable[[], Network]] = {
             "weights": lambda: self.weigh(attack, progress, cancel) if alpha else self.plain,
@@ -143,7 +145,7 @@ class NetworkViews:
         return found
 
     def attack_of(self, plan: Plan) -> Attack | None:
-        """The attack that the calibration of a plan was made under."""
+        """Returns the attack that the calibration of a plan was made under."""
         same = (a for a, network in self._by_attack.items() if network.label == plan.calibration)
         return next(same, None)
 
@@ -157,7 +159,7 @@ class NetworkViews:
         progress: Callable[[float], None] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Network:
-        """Compute α of eq. 8 from the images; DataError where there are none."""
+        """Computes α of eq. 8 from the images, and returns the view; DataError without images."""
         x, y = self._images(ALPHA)
         alpha = self.plain.alpha(
             x, y, attack, n=None, cache=self._cache, progress=progress, cancel=cancel
@@ -166,7 +168,7 @@ class NetworkViews:
         return self.weighted
 
     def check(self) -> None:
-        """Raise DataError unless there are images."""
+        """Raises DataError unless there are images."""
         if self.images is None:
             raise DataError(
                 "there are no images to learn from; open with gx.explore(…, calibration=images), "

@@ -1,4 +1,4 @@
-"""What a search is for: two or three objectives, and what every result must hold to."""
+"""Objectives and constraints of a search."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from gdws_explorer.errors import ExplorerError
 from gdws_explorer.network.network import Network
-from gdws_explorer.study.pareto import FloatArray, front, hypervolume, hypervolume_history
+from gdws_explorer.study.pareto import front, hypervolume, hypervolume_history
 from gdws_explorer.study.records import Record
+from gdws_explorer.typing import FloatArray
 
-ACCURACIES = ("robust", "clean")  # more is better; of the rest, less
+ACCURACIES = ("robust", "clean")  # to be maximised; costs are minimised
 COSTS = ("macs", "params", "ms")
 
 
@@ -22,10 +23,10 @@ COSTS = ("macs", "params", "ms")
 class Objectives:
     """Objectives and constraints; accuracies and costs are fractions, of images and of dense.
 
-    network : the dense one, whose MACs and parameters are 1; for "ms", one that has measured times
-        (`Network.measure_latency`), milliseconds being milliseconds.
+    network : its dense MACs and parameters are 1; for "ms" it needs measured times
+        (`Network.measure_latency`), and the values are milliseconds.
     objectives : two or three of "robust", "clean", "macs", "params" and "ms".
-    constraints : the least accuracy, the most cost, by name.
+    constraints : the least accuracy and the largest cost, by name.
 
     Raises ExplorerError.
     """
@@ -40,7 +41,7 @@ class Objectives:
         odd = [name for name in (*self.objectives, *self.constraints) if name not in known]
         if odd:
             raise ExplorerError(
-                f"{odd[0]!r} cannot be aimed at; expected some of {', '.join(known)}."
+                f"unknown objective {odd[0]!r}; expected some of {', '.join(known)}."
             )
         if not 2 <= len(set(self.objectives)) == len(self.objectives) <= 3:
             raise ExplorerError(
@@ -55,22 +56,21 @@ class Objectives:
                 )
         if "ms" in (*self.objectives, *self.constraints) and self.network.latencies is None:
             raise ExplorerError(
-                "there are no measured times to aim at ms; call net.measure_latency() first and "
-                "give the network."
+                "ms needs measured times; call net.measure_latency() first and give the network."
             )
 
     @property
     def maximize(self) -> list[bool]:
-        """Whether more is better, by objective."""
+        """Whether each objective is maximised."""
         return [name in ACCURACIES for name in self.objectives]
 
     @property
     def reference(self) -> list[float]:
-        """What every point is measured from: no image right, at the dense network's cost."""
+        """The reference point of the hypervolume: accuracy 0 at the dense network's cost."""
         return [0.0 if name in ACCURACIES else self._dense(name) for name in self.objectives]
 
     def value(self, record: Record, name: str) -> float:
-        """An accuracy or a cost of a record; NaN for an accuracy that it has not."""
+        """Returns an accuracy or a cost of a record; NaN for an accuracy that was not measured."""
         if name in ACCURACIES:
             accuracy = record.accuracy(name)
             return math.nan if accuracy is None else accuracy
@@ -80,12 +80,12 @@ class Objectives:
         return float(getattr(record, name)) / float(getattr(self.network, name))
 
     def values(self, records: Sequence[Record]) -> FloatArray:
-        """The objectives of every record: `(n, objectives)`."""
+        """Returns the objectives of every record: `(n, objectives)`."""
         rows = [[self.value(record, name) for name in self.objectives] for record in records]
         return np.array(rows, dtype=np.float64).reshape(-1, len(self.objectives))
 
     def excess(self, record: Record) -> dict[str, float]:
-        """By how much each constraint is broken; 0 or less where it holds."""
+        """Returns the violation of each constraint; 0 or less where it is satisfied."""
         found = {}
         for name, bound in self.constraints.items():
             value = self.value(record, name)
@@ -95,21 +95,21 @@ class Objectives:
         return found
 
     def holds(self, record: Record) -> bool:
-        """Whether every constraint does."""
+        """Whether a record satisfies every constraint."""
         return all(excess <= 0 for excess in self.excess(record).values())
 
     def front(self, records: Sequence[Record]) -> tuple[Record, ...]:
-        """What nothing else that holds to the constraints beats."""
+        """Returns the non-dominated records among those that satisfy the constraints."""
         able = [record for record in records if self.holds(record)]
         return tuple(able[i] for i in front(self.values(able), self.maximize)) if able else ()
 
     def hypervolume(self, records: Sequence[Record]) -> float:
-        """What the records that hold to the constraints dominate, from `reference` on."""
+        """Returns the hypervolume of the records that satisfy the constraints."""
         able = [record for record in records if self.holds(record)]
         return hypervolume(self.values(able), self.maximize, self.reference)
 
     def hypervolume_history(self, records: Sequence[Record]) -> FloatArray:
-        """The hypervolume after every record: `(n,)`."""
+        """Returns the hypervolume after every record: `(n,)`."""
         table = self.values(records)
         table[[not self.holds(record) for record in records]] = math.nan
         return hypervolume_history(table, self.maximize, self.reference)
@@ -122,7 +122,7 @@ class Objectives:
 
 
 def parse_constraint(text: str) -> tuple[str, float]:
-    """Read "robust >= 0.45", "robust ≥ 45 %", "macs <= 40%" or "ms<=3"."""
+    """Reads a constraint: "robust >= 0.45", "robust ≥ 45 %", "macs <= 40%" or "ms<=3"."""
     found = re.fullmatch(r"\s*(\w+)\s*(>=|≥|<=|≤)\s*([0-9.]+)\s*(%?)\s*", text)
     if found is not None:
         name, sign, number, per_cent = found.groups()
@@ -132,6 +132,6 @@ def parse_constraint(text: str) -> tuple[str, float]:
             except ValueError:
                 pass
     raise ExplorerError(
-        f"{text!r} is no constraint; expected something like 'robust >= 0.45' or 'macs <= 40%': "
-        "at least an accuracy (robust, clean), at most a cost (macs, params, ms)."
+        f"cannot read the constraint {text!r}; expected something like 'robust >= 0.45' or "
+        "'macs <= 40%': at least an accuracy (robust, clean), at most a cost (macs, params, ms)."
     )

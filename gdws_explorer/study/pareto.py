@@ -1,4 +1,4 @@
-"""The front as a line of records that one can walk along."""
+"""Pareto fronts and hypervolumes of records and of tables."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gdws_explorer.errors import ExplorerError
+from gdws_explorer.errors import DataError, ExplorerError
 from gdws_explorer.study.records import Record
+from gdws_explorer.typing import FloatArray, IntArray
 
 
 def front_indices(records: Sequence[Record], metric: str, cost: str) -> list[int]:
-    """Positions of the non-dominated records by rising cost; those without the metric are out."""
+    """Returns positions of the non-dominated records by rising cost, without unmeasured ones."""
     nothing = float("nan")
     values = [
         (getattr(r, cost), nothing if r.accuracy(metric) is None else r.accuracy(metric))
@@ -25,7 +26,7 @@ def front_indices(records: Sequence[Record], metric: str, cost: str) -> list[int
 
 
 def front_records(records: Sequence[Record], metric: str, cost: str) -> list[Record]:
-    """The non-dominated records by rising cost; ExplorerError where there is none."""
+    """Returns the non-dominated records by rising cost; ExplorerError where there are none."""
     line = [records[i] for i in front_indices(records, metric, cost)]
     if not line:
         raise ExplorerError("the front is empty; evaluate a plan first.")
@@ -33,34 +34,30 @@ def front_records(records: Sequence[Record], metric: str, cost: str) -> list[Rec
 
 
 def neighbour(records: Sequence[Record], here: float, step: int, metric: str, cost: str) -> Record:
-    """The next record of the front after the cost `here`: step +1 dearer, -1 cheaper."""
+    """Returns the next record of the front after the cost `here`: +1 more expensive, -1 cheaper."""
     line = front_records(records, metric, cost)
     ahead = [r for r in line if (getattr(r, cost) - here) * step > 0]
     if not ahead:
-        end = "most costly" if step > 0 else "cheapest"
+        end = "most expensive" if step > 0 else "cheapest"
         raise ExplorerError(f"this is the {end} end of the front.")
     return ahead[0] if step > 0 else ahead[-1]
-
-
-IntArray = npt.NDArray[np.intp]
-FloatArray = npt.NDArray[np.float64]
 
 
 MANY = 10_000  # rows from which on it pays to drop most of them before sorting
 
 
 def front(values: npt.ArrayLike, maximize: Sequence[bool]) -> IntArray:
-    """Find the rows that no other row beats.
+    """Returns the non-dominated rows.
 
-    A row beats another when it is at least as good in every column and better in one. Equal rows
-    do not beat each other, so duplicates stay together; a row with a NaN is never on the front.
+    A row dominates another when it is at least as good in every column and better in one. Equal
+    rows do not dominate each other; a row with a NaN is never on the front.
 
     Parameters
     ----------
     values : array_like, shape (n, d)
         One row per record; d is 1, 2 or 3.
     maximize : sequence of bool, length d
-        Whether more of that column is better.
+        Whether that column is maximised.
 
     Returns
     -------
@@ -70,25 +67,25 @@ def front(values: npt.ArrayLike, maximize: Sequence[bool]) -> IntArray:
 
     Raises
     ------
-    ValueError
+    DataError
         `values` is not `(n, d)` with d the length of `maximize` and at most 3.
     """
     table = np.asarray(values, dtype=np.float64)
     if table.size == 0:
         return np.empty(0, dtype=np.intp)
     if table.ndim != 2 or not 1 <= table.shape[1] <= 3 or table.shape[1] != len(maximize):
-        raise ValueError(
+        raise DataError(
             f"values has shape {table.shape}; expected (n, d) with d = len(maximize) = "
             f"{len(maximize)} and d 1, 2 or 3."
         )
     rows = np.flatnonzero(~np.isnan(table).any(axis=1))
     if rows.size == 0:
         return rows
-    # From here on less is better, and the first column comes sorted.
+    # From here on all columns are minimised, and the first one is sorted.
     costs = np.where(np.asarray(maximize, dtype=bool), -table[rows], table[rows])
     if len(costs) > MANY:
-        hopeful = _hopeful(costs)
-        rows, costs = rows[hopeful], costs[hopeful]
+        candidate = _candidate(costs)
+        rows, costs = rows[candidate], costs[candidate]
     order = np.lexsort(costs.T[::-1])
     costs = costs[order]
     first = np.ones(len(costs), dtype=bool)  # the first of a run of equal rows
@@ -100,18 +97,18 @@ def front(values: npt.ArrayLike, maximize: Sequence[bool]) -> IntArray:
     return kept_rows
 
 
-def _hopeful(costs: FloatArray) -> npt.NDArray[np.bool_]:
-    """All rows but those that one good row beats: the best of a thousand by its sum of ranks."""
+def _candidate(costs: FloatArray) -> npt.NDArray[np.bool_]:
+    """All rows but those that one good row dominates: the best of a thousand by sum of ranks."""
     sample = costs[:: len(costs) // 1000]
     ranks = sample.argsort(axis=0).argsort(axis=0)
     good = sample[ranks.sum(axis=1).argmin()]
     # column by column: a reduction along rows of two or three takes ten times as long
-    hopeful = costs[:, 0] < good[0]
+    candidate = costs[:, 0] < good[0]
     equal = costs[:, 0] == good[0]
     for column, least in zip(costs.T[1:], good[1:], strict=True):
-        hopeful |= column < least
+        candidate |= column < least
         equal &= column == least
-    kept: npt.NDArray[np.bool_] = hopeful | equal
+    kept: npt.NDArray[np.bool_] = candidate | equal
     return kept
 
 
@@ -129,10 +126,11 @@ def _front_of_two(costs: FloatArray) -> npt.NDArray[np.bool_]:
 def _front_of_three(costs: FloatArray) -> npt.NDArray[np.bool_]:
     """Divide and conquer over the first column, one vectorised pass per level.
 
-    In lexicographic order only an earlier row can beat a later one, and it does when it is no
-    worse in columns two and three. A level splits the positions into blocks of two halves; within
-    a block, walked by column two, a row of the right half is beaten when a row of the left half
-    had a third column at most as large. Every pair of rows meets at exactly one level.
+    In lexicographic order only an earlier row can dominate a later one, and it does when it is no
+    worse in columns two and three. A level splits the positions into blocks of two halves. Within
+    a block, in the order of column two, a row of the right half is dominated when an earlier row
+    of the left half has a third column at most as large. Every pair of rows is compared at exactly
+    one level.
     """
     n = len(costs)
     third = np.unique(costs[:, 2], return_inverse=True)[1]  # dense ranks, 0 … n - 1
@@ -144,7 +142,7 @@ def _front_of_three(costs: FloatArray) -> npt.NDArray[np.bool_]:
         right = (order >> level) & 1 == 1
         best = np.minimum.accumulate(floor + np.where(right, n, third[order]))
         beaten = right & (floor + third[order] >= best)
-        # Whoever beats a beaten row is beaten by, or is, a row that remains.
+        # A row that dominates a removed row is, or is dominated by, a row that remains.
         order = order[~beaten]
         order = order[np.argsort(order >> level, kind="stable")]
     keep = np.zeros(n, dtype=bool)
@@ -155,30 +153,30 @@ def _front_of_three(costs: FloatArray) -> npt.NDArray[np.bool_]:
 def hypervolume(
     values: npt.ArrayLike, maximize: Sequence[bool], reference: Sequence[float]
 ) -> float:
-    """The volume between a reference point and the front (Zitzler & Thiele, PPSN 1998).
+    """Returns the volume between a reference point and the front (Zitzler & Thiele, PPSN 1998).
 
     Parameters
     ----------
     values : array_like, shape (n, d)
-        One row per record; d is 1, 2 or 3. Rows with a NaN count nothing.
+        One row per record; d is 1, 2 or 3. Rows with a NaN do not count.
     maximize : sequence of bool, length d
-        Whether more of that column is better.
+        Whether that column is maximised.
     reference : sequence of float, length d
-        A point that every counted row is better than in every column; others count nothing.
+        A row counts only where it is better than this point in every column.
 
     Returns
     -------
     float
-        The volume, 0 where nothing is better than the reference. O(n log n) for one and two
+        The volume, 0 where no row counts. O(n log n) for one and two
         objectives, O(n² log n) for three.
 
     Raises
     ------
-    ValueError
+    DataError
         As in `front`, or a reference of another length.
     """
     if len(reference) != len(maximize):
-        raise ValueError(f"reference has {len(reference)} numbers; expected {len(maximize)}.")
+        raise DataError(f"reference has {len(reference)} numbers; expected {len(maximize)}.")
     table = np.asarray(values, dtype=np.float64)
     kept = table[front(table, maximize)] if table.size else np.empty((0, len(maximize)))
     # From here on a row is how much it is better than the reference, column by column.
@@ -189,7 +187,7 @@ def hypervolume(
 def hypervolume_history(
     values: npt.ArrayLike, maximize: Sequence[bool], reference: Sequence[float]
 ) -> FloatArray:
-    """The hypervolume after the first, the second … row: `(n,)`, never falling."""
+    """Returns the hypervolume after the first, the second … row: `(n,)`, non-decreasing."""
     table = np.asarray(values, dtype=np.float64).reshape(-1, len(maximize))
     grown = np.zeros(len(table))
     best = np.empty((0, len(maximize)))
@@ -205,7 +203,7 @@ def hypervolume_history(
 
 
 def _volume(gain: FloatArray) -> float:
-    """The volume of the union of boxes from the origin to every row."""
+    """Returns the volume of the union of boxes from the origin to every row."""
     if not len(gain):
         return 0.0
     if gain.shape[1] == 1:

@@ -1,4 +1,4 @@
-"""Everything a measurement needs but the plan: one parcel, for this process or for others."""
+"""Evaluation of plans: all that it needs except the plan, in a form that can be pickled."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from gdws_explorer.study.records import EvaluationSetting, Record, record_of
 if TYPE_CHECKING:
     from gdws_explorer.network.plans.cost import Summary
 
-REFIT = 0.3  # of a measurement's progress, where layers are solved for first
+REFIT = 0.3  # fraction of a measurement's progress that a refit of layers takes
 
 
 @dataclass(frozen=True, eq=False)
 class PlanEvaluator:
-    """How plans are measured.
+    """Evaluator of plans in one setting.
 
-    networks : one model as it is, calibrated or refitted, whichever plans there are of; at least
-        one. data : images `(N, C, H, W)` in [0, 1] and labels `(N,)`. attack : None for clean
-        accuracy only. n, seed : which images, and the noise; `evaluate` says more. images :
-        `data_fingerprint` of the data, computed unless given.
+    networks : views of one model (plain, calibrated, refitted), one for every source of plans; at
+        least one. data : images `(N, C, H, W)` in [0, 1] and labels `(N,)`. attack : None for
+        clean accuracy only. n, seed : number of images, which images, and the noise, as in
+        `evaluate`. images : `data_fingerprint` of the data, computed unless given.
 
-    It travels to other processes without tables: there they are made again where a plan needs
-    them. Raises DataError where n is not in 1..N.
+    It is pickled without the networks' tables: another process computes those that a plan needs.
+    Raises DataError where n is not in 1..N.
     """
 
     networks: tuple[Network, ...]
@@ -55,20 +55,20 @@ class PlanEvaluator:
 
     @property
     def setting(self) -> EvaluationSetting:
-        """What the records share."""
+        """The setting that all its records share."""
         attack = None if self.attack is None else self.attack.to_dict()
         fingerprint = self.networks[0].fingerprint
         return EvaluationSetting(fingerprint, self.images, attack, self.n, self.seed)
 
     def network(self, plan: Plan) -> Network:
-        """The one of `networks` that a plan is of; PlanError."""
+        """Returns the network that a plan belongs to; PlanError where none does."""
         for network in self.networks:
             if network.label == plan.calibration:
                 network.check(plan)
                 return network
         raise PlanError(
             f"the plan is made from data (calibration {str(plan.calibration)[:12]}…) that is not "
-            "at hand here; give the network that it was made with."
+            "available here; give the network that it was made with."
         )
 
     def measure(
@@ -80,10 +80,10 @@ class PlanEvaluator:
         progress: Callable[[float], None] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Record:
-        """Build a plan and measure it.
+        """Builds a plan, measures it, and returns its record.
 
-        summary : its costs, where they are known already. parent : hash of the plan that this one
-        came from. progress : from 0 to 1. Errors: those of `Network.build` and `evaluate`.
+        summary : its costs, computed unless given. parent : hash of the plan that this one was
+        made from. progress : from 0 to 1. Errors: those of `Network.build` and `evaluate`.
         """
         network = self.network(plan)
         making = 0.0 if plan.calibration is None else REFIT
@@ -108,19 +108,19 @@ class PlanEvaluator:
         return record_of(plan, costs, report, data=self.images, parent=parent, timings=timings)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if any(each.plan().trained for each in self.networks):
+        if any(network.plan().trained for network in self.networks):
             raise PlanError(
                 "a network whose weights were trained is measured in this process only; leave "
                 "workers= and the like out."
             )
-        views = tuple(_View(each.calibration, each.refits_on) for each in self.networks)
+        views = tuple(_View(net.calibration, net.refits_on) for net in self.networks)
         first = self.networks[0]
         settings = (self.data, self.attack, self.n, self.seed, self.images)
         return _unpacked, (first.model, first.example, views, *settings)
 
 
 class _View(NamedTuple):
-    """What makes a calibrated or refitted network of a plain one."""
+    """A network without its tables: what makes a calibrated or refitted view of a plain one."""
 
     calibration: Calibration | None
     refit: Tensor | None

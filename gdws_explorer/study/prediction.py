@@ -1,4 +1,4 @@
-"""Where a plan will land before it is measured."""
+"""Prediction of a plan's accuracy from records of other plans."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from gdws_explorer.study.records import Record
 
-# A relative error below this cannot be told from none; it gives the dense network its place on
-# the logarithmic axis.
+# Relative errors below this count as this: the dense network needs a place on the logarithmic axis.
 FLOOR = 1e-8
 
 
 def warm_up() -> threading.Thread:
-    """Begin to load what `predict` needs, a third of a second, beside everything else."""
+    """Starts to import what `predict` needs, in a thread; it takes a third of a second."""
     loading = threading.Thread(
         target=importlib.import_module, args=("scipy.optimize",), daemon=True
     )
@@ -26,16 +25,16 @@ def warm_up() -> threading.Thread:
 
 
 def predict(records: Iterable[Record], error: float, metric: str = "robust") -> float | None:
-    """Guess the accuracy of a plan from records of the same setting.
+    """Predicts the accuracy of a plan from records of the same setting.
 
     The accuracies are made monotone (less error, no less accuracy: isotonic least squares,
-    each record weighing its n) and interpolated over the logarithm of the relative error;
-    outside the records the nearest one's value is kept.
+    each record weighted by its n) and interpolated over the logarithm of the relative error;
+    outside the range of the records the value is that of the nearest one.
 
     Parameters
     ----------
     records : iterable of Record
-        Records of one setting; those without the metric are passed over.
+        Records of one setting; those without the metric are ignored.
     error : float
         The plan's relative error, `Summary.relative_error`.
     metric : {"robust", "clean"}
@@ -55,7 +54,7 @@ def predict(records: Iterable[Record], error: float, metric: str = "robust") -> 
     from scipy.optimize import isotonic_regression  # slow to import
 
     errors, accuracies, counts = np.array(points, dtype=np.float64).T
-    # Records of one error are one point: their mean, with their counts together.
+    # Records of equal error are one point: their mean, with the sum of their counts.
     place, member = np.unique(_log(errors), return_inverse=True)
     weights = np.bincount(member, counts)
     means = np.bincount(member, counts * accuracies) / weights

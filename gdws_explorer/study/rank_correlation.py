@@ -1,4 +1,4 @@
-"""How well an analytic error foretells a measured loss: Spearman's rank correlation."""
+"""Spearman's rank correlation of analytic errors and measured losses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gdws_explorer.errors import ExplorerError
+from gdws_explorer.typing import FloatArray
 
-Floats = npt.NDArray[np.float64]
 DRAWS = 500
 LEAST_POINTS, LEAST_LAYERS = 3, 4
 
@@ -18,9 +18,10 @@ LEAST_POINTS, LEAST_LAYERS = 3, 4
 class RankCorrelation(NamedTuple):
     """Spearman's ρ of errors and losses.
 
-    rho : in [-1, 1]; None where it is undefined, and `why` says so. interval : 95 %, by drawing
-    whole layers anew (the points of one layer are not independent); None for fewer than
-    four layers. within : the median of the layers' own ρ, or None. n, layers : points and layers.
+    rho : in [-1, 1]; None where it is undefined, with the reason in `why`. interval : 95 %, by a
+    bootstrap over whole layers (the points of one layer are not independent); None for fewer than
+    four layers. within : the median of the layers' own ρ, or None. n, layers : numbers of points
+    and layers.
     """
 
     rho: float | None
@@ -34,10 +35,10 @@ class RankCorrelation(NamedTuple):
 def spearman(
     errors: Sequence[npt.ArrayLike], losses: Sequence[npt.ArrayLike], seed: int = 0
 ) -> RankCorrelation:
-    """Compare errors with losses, one array of each per layer; equal values share their mean rank.
+    """Compares errors with losses, one array of each per layer; equal values share their mean rank.
 
-    Points with a NaN, as of what was not measured, are left out. Raises ExplorerError where the
-    arrays do not fit.
+    Points with a NaN, such as steps that are not measured, are left out. Raises ExplorerError where
+    the arrays do not fit.
     """
     pairs = [_finite(e, x) for e, x in zip(errors, losses, strict=True)]
     pairs = [pair for pair in pairs if len(pair)]
@@ -46,9 +47,9 @@ def spearman(
     if n < LEAST_POINTS:
         why = f"too few points are measured ({n}); it needs at least {LEAST_POINTS}"
         return RankCorrelation(None, None, None, n, layers, why)
-    for column, said in ((0, "errors"), (1, "losses")):
+    for column, name in ((0, "errors"), (1, "losses")):
         if np.ptp(points[:, column]) == 0:
-            why = f"all {n} {said} are equal, so there is no order to compare"
+            why = f"all {n} {name} are equal, so their order says nothing"
             return RankCorrelation(None, None, None, n, layers, why)
     own = [rho for pair in pairs if len(pair) >= LEAST_POINTS for rho in [_rho(pair)]]
     known = [rho for rho in own if not np.isnan(rho)]
@@ -61,8 +62,8 @@ def spearman(
     )
 
 
-def _interval(pairs: Sequence[Floats], seed: int) -> tuple[float, float] | None:
-    """Percentiles of ρ over layers drawn with replacement; draws without an order are left out."""
+def _interval(pairs: Sequence[FloatArray], seed: int) -> tuple[float, float] | None:
+    """Returns percentiles of ρ over layers drawn with replacement, without undefined ρ."""
     random = np.random.default_rng(seed)
     drawn = random.integers(len(pairs), size=(DRAWS, len(pairs)))
     found = np.array([_rho(np.concatenate([pairs[i] for i in which])) for which in drawn])
@@ -73,8 +74,8 @@ def _interval(pairs: Sequence[Floats], seed: int) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _rho(points: Floats) -> float:
-    """ρ of two columns; NaN where one of them is constant."""
+def _rho(points: FloatArray) -> float:
+    """Returns ρ of two columns; NaN where one of them is constant."""
     from scipy.stats import rankdata  # slow to import
 
     ranks = rankdata(points, axis=0)
@@ -83,7 +84,7 @@ def _rho(points: Floats) -> float:
     return float(np.clip(centred.prod(axis=1).sum() / scale, -1, 1)) if scale else float("nan")
 
 
-def _finite(errors: npt.ArrayLike, losses: npt.ArrayLike) -> Floats:
+def _finite(errors: npt.ArrayLike, losses: npt.ArrayLike) -> FloatArray:
     e, x = np.asarray(errors, dtype=np.float64), np.asarray(losses, dtype=np.float64)
     if e.shape != x.shape or e.ndim != 1:
         raise ExplorerError(

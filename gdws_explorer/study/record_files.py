@@ -1,4 +1,4 @@
-"""Records as CSV and as JSON Lines, there and back without loss."""
+"""Records as CSV and JSON Lines, written and read without loss."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gdws_explorer.robust.interval import wilson
 from gdws_explorer.study.records import KINDS, Record
 from gdws_explorer.utils import files
 
-# For people and their spreadsheets: worked out again from the others when a file is read.
+# For spreadsheets; computed from the other columns, and ignored when a file is read.
 DERIVED = ("hash", "clean_low", "clean_high", "robust_low", "robust_high", "fingerprint")
 COLUMNS = (
     "plan",
@@ -56,7 +56,7 @@ COLUMNS = (
 
 
 def csv_text(records: Iterable[Record]) -> str:
-    """One line per record, with the plan in words first and as JSON last."""
+    """Returns CSV, one line per record, with the plan in words first and as JSON last."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -81,12 +81,12 @@ def csv_text(records: Iterable[Record]) -> str:
 
 
 def write_csv(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
-    """Write records as CSV, atomically."""
+    """Writes records as CSV, atomically."""
     files.write_text(path, csv_text(records))
 
 
 def read_csv(path: str | os.PathLike[str]) -> tuple[Record, ...]:
-    """Read what `write_csv` wrote. Raises DataError, naming file, line and column."""
+    """Reads what `write_csv` wrote. Raises DataError, naming file, line and column."""
     with _long_cells():
         reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
         try:
@@ -99,13 +99,13 @@ def read_csv(path: str | os.PathLike[str]) -> tuple[Record, ...]:
 
 
 def write_jsonl(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
-    """Write one JSON object per line and record, atomically."""
+    """Writes one JSON object per record and line, atomically."""
     lines = (json.dumps(record.to_dict(), ensure_ascii=False) + "\n" for record in records)
     files.write_text(path, "".join(lines))
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> tuple[Record, ...]:
-    """Read what `write_jsonl` wrote. Raises DataError, naming file, line and field."""
+    """Reads what `write_jsonl` wrote. Raises DataError, naming file, line and field."""
     records = []
     # not splitlines(): texts may hold line separators that JSON lets through
     for number, line in enumerate(_text(path).split("\n"), start=1):
@@ -123,7 +123,7 @@ def read_jsonl(path: str | os.PathLike[str]) -> tuple[Record, ...]:
 
 
 def _cell(value: Any) -> Any:
-    """A field as CSV holds it: nothing for None, JSON for what has parts."""
+    """Returns a field as a CSV cell: empty for None, JSON for dicts and lists."""
     if isinstance(value, dict | list):
         return json.dumps(value)
     if isinstance(value, str) and value[:1] in ("", '"'):  # else "" would be read as None
@@ -132,7 +132,7 @@ def _cell(value: Any) -> Any:
 
 
 def _values(row: dict[str | None, Any], where: str) -> dict[str, Any]:
-    """The fields of a line of CSV."""
+    """Returns the fields of a line of CSV."""
     if None in row or None in row.values():
         raise DataError(f"{where} has more or fewer cells than the header; export it again.")
     cells = {str(name): text for name, text in row.items() if name not in DERIVED}
@@ -159,7 +159,7 @@ def _value(text: str, kinds: tuple[type, ...]) -> Any:
 
 
 def _checked(raw: Any, path: object, line: int) -> Record:
-    """A record that can be shown and compared."""
+    """Returns a record whose counts and masks are consistent; DataError."""
     where = f"{path}, line {line}"
     record = Record.from_dict(raw, where)
     try:
@@ -185,7 +185,7 @@ def _text(path: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def _long_cells() -> Iterator[None]:
-    """The plan of a large network is longer than csv expects."""
+    """Allows cells longer than csv's limit, for the plans of large networks."""
     before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
         yield

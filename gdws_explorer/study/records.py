@@ -1,4 +1,4 @@
-"""A record: one plan, what it costs and what was measured of it. Plain data, exact JSON."""
+"""Records: a plan, its costs and its measured accuracies, as plain data with exact JSON."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class EvaluationSetting:
-    """What must be equal before two records may stand on one front.
+    """Evaluation setting: records share a front only where it is equal.
 
-    fingerprint : the network's. data : `data_fingerprint` of the images and labels.
-    attack : the attack's `to_dict()`, None where only clean accuracy was measured.
-    n, seed : which of the images, and the noise.
+    fingerprint : of the network. data : `data_fingerprint` of the images and labels. attack : the
+    attack's `to_dict()`; None where only clean accuracy was measured. n, seed : number of images,
+    which images, and the noise.
     """
 
     fingerprint: str
@@ -44,14 +44,14 @@ class EvaluationSetting:
 
     @property
     def key(self) -> str:
-        """A short name, different for different settings."""
+        """A short name, unique to the setting."""
         whole = json.dumps(self.to_dict(), sort_keys=True)
         attack = "clean" if self.attack is None else str(self.attack.get("name", "attack"))
         digest = hashlib.sha256(whole.encode()).hexdigest()[:12]
         return f"{self.fingerprint[:8]} {attack} n {self.n} {digest}"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Returns the setting as JSON-ready data."""
         attack = None if self.attack is None else dict(self.attack)
         return {
             "fingerprint": self.fingerprint,
@@ -63,12 +63,12 @@ class EvaluationSetting:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> EvaluationSetting:
-        """Read what `to_dict` wrote."""
+        """Reads what `to_dict` returned."""
         return cls(**{each.name: raw[each.name] for each in fields(cls)})
 
     @property
     def label(self) -> str:
-        """How accuracy is measured in it, in words."""
+        """The attack, the number of images and the seed, as text."""
         attack = "no attack" if self.attack is None else attack_from_dict(self.attack).label
         return f"{attack} · n {self.n} · seed {self.seed}"
 
@@ -77,14 +77,13 @@ class EvaluationSetting:
 class Record(AccuracyCounts):
     """One measured plan.
 
-    Accuracies are fractions of `n` images, with the counts beside them so that intervals can be
-    computed again; `robust` and `robust_correct` are None where nothing attacked. `seconds` is
-    the measurement's time, `created` ISO 8601 in UTC, `parent` the hash of the plan that this
-    one was made from.
+    Accuracies are fractions of `n` images, and the counts allow intervals to be computed again;
+    `robust` and `robust_correct` are None without an attack. `seconds` is the measurement's time,
+    `created` ISO 8601 in UTC, `parent` the hash of the plan that this one was made from.
 
     through, stages, note : as in `Report`. clean_mask, robust_mask : the verdict on every image,
-    eight to a byte, as hex digits; None where it was not kept. timings : other times, by a name
-    that says the unit, `{"build s": 0.3}`. Records of before these fields existed lack them.
+    eight to a byte, as hex digits; None where it was not stored. timings : other times, by a name
+    with the unit, `{"build s": 0.3}`. Records of older versions lack these fields.
     """
 
     plan: Plan
@@ -120,7 +119,7 @@ class Record(AccuracyCounts):
 
     @property
     def report(self) -> Report:
-        """The measurement as `evaluate` reported it, for `gx.compare` too."""
+        """The measurement as a `Report`, for `gx.compare` too."""
         return Report(
             clean_correct=self.clean_correct,
             robust_correct=self.robust_correct,
@@ -136,15 +135,15 @@ class Record(AccuracyCounts):
         )
 
     def accuracy(self, metric: str) -> float | None:
-        """The accuracy called "clean" or "robust"."""
+        """Returns the accuracy "clean" or "robust"; None where it was not measured."""
         if metric not in ("clean", "robust"):
-            raise ExplorerError(f"{metric!r} is no accuracy; expected 'clean' or 'robust'.")
+            raise ExplorerError(f"unknown accuracy {metric!r}; expected 'clean' or 'robust'.")
         return self.clean if metric == "clean" else self.robust
 
     def paired(self, first: Record, metric: str) -> PairedDifference | None:
-        """What differs from another record of this setting; None without verdicts.
+        """Returns the paired difference from another record of this setting; None without verdicts.
 
-        As `gx.compare(first, self)`, but quick enough for thousands.
+        As `gx.compare(first, self)`, but fast enough for thousands of records.
         """
         one, other = (getattr(record, f"{metric}_mask") for record in (first, self))
         if one is None or other is None:
@@ -155,7 +154,7 @@ class Record(AccuracyCounts):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `from_dict` gives back an equal record."""
+        """Returns the record as JSON-ready data; `from_dict` reads it."""
         row = {each.name: getattr(self, each.name) for each in fields(self)}
         row["plan"] = self.plan.to_dict()
         row["attack"] = None if self.attack is None else dict(self.attack)
@@ -168,7 +167,7 @@ class Record(AccuracyCounts):
     def from_dict(
         cls, raw: Mapping[str, Any], where: str = "the record", *, plan: Plan | None = None
     ) -> Record:
-        """Read what `to_dict` wrote, now or before some fields existed; what is wrong is named.
+        """Reads what `to_dict` returned, also in versions before some fields existed; DataError.
 
         plan : the record's plan, where it is read already.
         """
@@ -222,10 +221,10 @@ def record_of(
     parent: str | None = None,
     timings: Mapping[str, float] | None = None,
 ) -> Record:
-    """Join a plan, its costs and a finished measurement, and note versions, machine and time.
+    """Returns the record of a plan, its costs and its report, with versions, machine and time.
 
-    data : `data_fingerprint` of the images that were measured. parent : hash of the plan that
-    this one came from. timings : other times, as in `Record`.
+    data : `data_fingerprint` of the measured images. parent : hash of the plan that this one was
+    made from. timings : other times, as in `Record`.
     """
     return Record(
         plan=plan,

@@ -105,8 +105,8 @@ class Executor(Protocol):
 class StudyRun:
     """A run of plans in one setting, in their order, each measured only once.
 
-    evaluator : how plans are measured. plans : of the evaluator's networks; a generator is asked
-    for the next plan only when the executor has room, so it may use the records so far. store :
+    evaluator : how plans are measured. plans : of the evaluator's networks; a generator gives
+    the next plan only when the executor has room, so it may use the records so far. store :
     says which records are known, and keeps the new ones. known : records of this setting from
     elsewhere, such as bundled ones. total : how many different plans there are, where `plans` is
     no list. record : called with every record, known or new. progress : called with a

@@ -1,9 +1,8 @@
-"""Plans that a multi-objective sampler proposes, beginning from the analytic front.
+"""Search: a multi-objective sampler proposes plans, beginning with the analytic front.
 
-What it varies is small, whatever the network: how much of the network's cost may stay, and what
-each layer's error counts while the budget spends it (`Network.budget` with weights). So every
-proposal is the best of its kind, the analytic front is the point where nothing is varied, and
-which family and which ranks a layer gets comes from the tables.
+The search space is small for every network: the budget, and the weight of each layer's error in
+`Network.budget`. So every proposal is the best plan for its budget and weights, the analytic front
+has the default weights, and the tables give every layer's family and ranks.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from gdws_explorer.study.storage.store import quiet
 from gdws_explorer.utils.checks import checked_whole
 
 SAMPLERS = ("nsga2", "tpe")
-SPAN = 3.0  # octaves by which a layer's weight may rise or fall
-BALANCE = 1.2  # of the exponent that makes errors relative to their layer: 0 not at all, 1 wholly
-PATIENCE = 4  # proposals per evaluation: a small network has few plans
+SPAN = 3.0  # octaves by which a layer's weight may be raised or lowered
+BALANCE = 1.2  # largest exponent of a layer's energy: 0 squared errors, 1 relative errors
+PROPOSALS = 4  # per evaluation, at most: a small network has few different plans
 
 
 class Space:
-    """What a search may choose, as parameters of an Optuna trial.
+    """Search space: the parameters of an Optuna trial, and the plan that they give.
 
-    networks : the views of one model whose plans are tried. measure : "macs", "params" or "ms",
-    what is budgeted. most : the largest budget, None for that of the dense network.
+    networks : views of one model. measure : the cost that is budgeted, "macs", "params" or "ms".
+    most : the largest budget; None for that of the dense network.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Space:
         self._least = min((1 + 1e-9) * least, self._most)
 
     def plan(self, trial: optuna.Trial) -> Plan:
-        """The plan of a trial."""
+        """Returns the plan of a trial."""
         source = 0
         if len(self._networks) > 1:
             source = trial.suggest_categorical("source", list(range(len(self._networks))))
@@ -77,19 +76,19 @@ class Space:
         }
         for name in self._free:
             weights[name] *= 2 ** trial.suggest_float(f"octaves of {name}", -SPAN, SPAN)
-        macs, params, ms = (budget if self._measure == one else None for one in _BUDGETS)
+        macs, params, ms = (budget if self._measure == name else None for name in _BUDGETS)
         return network.budget(
             macs=macs, params=params, ms=ms, families=self._families, weights=weights, exact=False
         )
 
     def analytic(self, count: int) -> list[dict[str, Any]]:
-        """Parameters of the analytic front: so many budgets in all, nothing else varied."""
-        still = {"balance": 1.0, **{f"octaves of {name}": 0.0 for name in self._free}}
+        """Returns parameters of the analytic front: `count` budgets, with the default weights."""
+        fixed = {"balance": 1.0, **{f"octaves of {name}": 0.0 for name in self._free}}
         found = []
         for turn, budget in enumerate(np.linspace(self._least, self._most, count)):
             several = len(self._networks) > 1
             source = {"source": turn % len(self._networks)} if several else {}
-            found.append({**source, "budget": min(float(budget), self._most), **still})
+            found.append({**source, "budget": min(float(budget), self._most), **fixed})
         return found
 
 
@@ -121,7 +120,7 @@ class Search:
         self.evaluations = evaluations
         cost = next((name for name in objectives.objectives if name not in ACCURACIES), "macs")
         self._space = Space(networks, cost, families, objectives.constraints.get(cost))
-        self._told: dict[str, Record] = {}
+        self._records: dict[str, Record] = {}
         self._waiting: dict[str, list[optuna.Trial]] = {}
         up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
         directions = [up if more else down for more in objectives.maximize]
@@ -134,14 +133,14 @@ class Search:
                 self.study.enqueue_trial(parameters)
 
     def plans(self) -> Iterator[Plan]:
-        """Different plans, one proposal at a time; ends early where no new ones come up."""
-        for _ in range(PATIENCE * self.evaluations):
-            if len(self._waiting) + len(self._told) >= self.evaluations:
+        """Yields different plans, one proposal at a time; ends early without new ones."""
+        for _ in range(PROPOSALS * self.evaluations):
+            if len(self._waiting) + len(self._records) >= self.evaluations:
                 return
             trial = self.study.ask()
             plan = self._space.plan(trial)
-            if plan.hash in self._told:
-                self._tell(trial, self._told[plan.hash])
+            if plan.hash in self._records:
+                self._tell(trial, self._records[plan.hash])
                 continue
             new = plan.hash not in self._waiting
             self._waiting.setdefault(plan.hash, []).append(trial)
@@ -149,8 +148,8 @@ class Search:
                 yield plan
 
     def tell(self, record: Record) -> None:
-        """Learn what was measured of a plan."""
-        self._told[record.plan.hash] = record
+        """Gives the record of a proposed plan to the sampler."""
+        self._records[record.plan.hash] = record
         for trial in self._waiting.pop(record.plan.hash, ()):
             self._tell(trial, record)
 
@@ -164,7 +163,7 @@ class Search:
 
 
 def _weights(network: Network) -> Mapping[str, float]:
-    """What each layer's error counts when nothing is varied: as `Network.budget` has it at best."""
+    """Returns the default weights of the layers' errors, the best ones for `Network.budget`."""
     energies = {name: network.energy(name) for name in network.names}
     if network.calibration is not None:
         known = layer_weights(network.calibration, energies)

@@ -1,4 +1,4 @@
-"""How long a measurement takes, judged by those that were made."""
+"""Seconds per plan, estimated from the records so far."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gdws_explorer.study.measurements import Measurements
 from gdws_explorer.study.records import EvaluationSetting, Record
 from gdws_explorer.utils.provenance import machine
 
-RECENT = 10  # records that are asked
+RECENT = 10  # records that the estimate uses
 
 
 class SecondsPerPlan(NamedTuple):
-    """Seconds for one plan, None where nothing was ever measured, and why that is a guess.
+    """Seconds for one plan; None where there are no records.
 
-    guess : empty where it is none.
+    guess : why the number is only a guess; empty where it is not.
     """
 
     seconds: float | None
@@ -26,32 +26,31 @@ class SecondsPerPlan(NamedTuple):
 
 
 def measured_pace(
-    measured: Measurements, setting: EvaluationSetting | None = None
+    measurements: Measurements, setting: EvaluationSetting | None = None
 ) -> SecondsPerPlan:
-    """How long one more plan takes in a setting, the present one unless given.
+    """Returns the seconds that one more plan takes in a setting, the present one unless given.
 
-    The median of the latest records: of this setting on a machine like this one, else of this
-    setting, else of this network in any setting, brought to the images and forward passes of this
-    one.
+    It is the median of the latest records: of this setting on a machine like this one, else of this
+    setting, else of this network in any setting, scaled by the number of forward passes.
     """
-    setting = setting or measured.setting
-    known = measured.records(setting)
+    setting = setting or measurements.setting
+    known = measurements.records(setting)
     mine = [record for record in known if record.machine == machine()]
     if mine:
         return SecondsPerPlan(_typical(mine, setting), "")
     if known:
         return SecondsPerPlan(_typical(known, setting), "from another machine")
-    others = measured.everything()
-    guess = "from other attacks or numbers of images" if others else "nothing was measured yet"
-    return SecondsPerPlan(_typical(others, setting), guess)
+    elsewhere = measurements.everything()
+    guess = "from other attacks or numbers of images" if elsewhere else "nothing was measured yet"
+    return SecondsPerPlan(_typical(elsewhere, setting), guess)
 
 
 def _typical(records: Sequence[Record], setting: EvaluationSetting) -> float | None:
     latest = sorted(records, key=lambda record: record.created)[-RECENT:]
     if not latest:
         return None
-    wanted = _passes(setting)
-    return float(np.median([_seconds(r) * wanted / _passes(r.setting) for r in latest]))
+    passes = _passes(setting)
+    return float(np.median([_seconds(r) * passes / _passes(r.setting) for r in latest]))
 
 
 def _seconds(record: Record) -> float:
@@ -59,7 +58,7 @@ def _seconds(record: Record) -> float:
 
 
 def _passes(setting: EvaluationSetting) -> int:
-    """Forward passes of images, those that attacks may save included."""
+    """Returns the forward passes of images, including those that an attack may save."""
     return setting.n * (
         1 if setting.attack is None else 2 + any_attack_from_dict(setting.attack).forwards
     )

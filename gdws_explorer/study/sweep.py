@@ -1,4 +1,4 @@
-"""Plans along a line: over β, over budgets, over families, over single layers."""
+"""Sweeps: grids of plans over β, budgets, families and single layers."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.study.budget_scale import budget_weights, network_number
 
-Values = int | Sequence[float]  # so many over the whole range, or these
+Values = int | Sequence[float]  # the number of values over the whole range, or the values
 MEASURES = ("macs", "params")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What a sweep tries; every plan of it once.
+    """Grid of a sweep, which has every plan once.
 
-    beta : bounds on each layer's squared error, the paper's experiment (`Network.lego`); a whole
-        number means so many, evenly by their logarithm, from where the plan costs what the dense
-        network does to where it is cheapest.
-    macs, params : budgets as fractions of the dense network (`Network.budget`); a whole number
-        means so many, evenly from the least there is to 1.
-    families : budgets are met with each of these alone; "any" for all together. β is of GDWS.
-    layers : where given, one layer at a time is approximated, and the budgets are fractions of
-        that layer.
+    beta : bounds on each layer's squared error, the paper's experiment (`Network.lego`). An int is
+        the number of bounds, evenly by their logarithm, from the one where the plan costs as much
+        as the dense network to the one where it is cheapest.
+    macs, params : budgets as fractions of the dense network (`Network.budget`). An int is the
+        number of budgets, evenly from the least possible one to 1.
+    families : budgets are met with each of these alone; "any" for all together. β is for GDWS.
+    layers : if given, one of these layers at a time is approximated, and the budgets are fractions
+        of that layer.
     """
 
     beta: Values = ()
@@ -55,11 +55,11 @@ class Grid:
             )
 
     def plans(self, network: Network) -> tuple[Plan, ...]:
-        """The plans of one network; equal ones once. Errors: BudgetError, PlanError."""
+        """Returns the plans of one network; equal ones once. Errors: BudgetError, PlanError."""
         made = [*self._by_beta(network)]
         for measure in MEASURES:
-            for one in self.families:
-                families = tuple(FAMILIES) if one == "any" else (one,)
+            for family in self.families:
+                families = tuple(FAMILIES) if family == "any" else (family,)
                 made += self._by_budget(network, measure, families)
         return distinct(made)
 
@@ -87,7 +87,7 @@ class Grid:
                 yield network.budget(macs=macs, params=params, families=families, weights=weights)
 
     def _each(self, network: Network) -> Iterable[str | None]:
-        """None for the whole network, or the layers one after the other."""
+        """Returns None for the whole network, or the layers one after the other."""
         if self.layers is None:
             return [None]
         if isinstance(self.layers, str):
@@ -99,18 +99,18 @@ class Grid:
 
 
 def distinct(plans: Iterable[Plan]) -> tuple[Plan, ...]:
-    """Every plan once, in their order."""
+    """Returns every plan once, in their order."""
     return tuple({plan.hash: plan for plan in plans}.values())
 
 
 def _betas(network: Network, count: int) -> list[float]:
-    """So many over the range that matters; a finer β than the first would cost more than dense."""
-    low, high = 0.0, 1.0  # places of the fader: up keeps more
+    """Returns `count` bounds over the useful range; a finer β costs more than dense."""
+    low, high = 0.0, 1.0  # positions of the slider; a higher one keeps more
     for _ in range(30):
         middle = (low + high) / 2
         plan = network.lego(network_number(network, "beta", middle))
         low, high = (middle, high) if network.summary(plan).macs <= network.macs else (low, middle)
-    return [network_number(network, "beta", place) for place in np.linspace(low, 0, count)]
+    return [network_number(network, "beta", position) for position in np.linspace(low, 0, count)]
 
 
 def _shares(values: Values, least: float) -> Iterable[float]:
@@ -122,9 +122,9 @@ def _shares(values: Values, least: float) -> Iterable[float]:
 def _of_layer(
     network: Network, name: str, measure: str, families: tuple[str, ...], values: Values
 ) -> Iterable[Plan]:
-    """One layer within fractions of its own cost, the others dense."""
+    """Yields plans with one layer within fractions of its own cost, the others dense."""
     layer = network.layer(name)
-    able = tuple(one for one in families if one in layer.families)
+    able = tuple(family for family in families if family in layer.families)
     if not able:
         return
     table = network.table(name, able, measure)

@@ -211,7 +211,7 @@ def test_settings_are_never_on_one_front(here, capsys):
         (["sweep", MODEL, *FAST, "--macs", "2", "--from", "images"], "sources is"),
         (["sweep", MODEL, *FAST, "--macs", "2", "--from", "data"], "no images to learn from"),
         (["sweep", MODEL, *FAST, "--beta", "2", "--alpha"], "no images to learn from"),
-        (["search", MODEL, *FAST, "--constraint", "fast"], "'fast' is no constraint"),
+        (["search", MODEL, *FAST, "--constraint", "fast"], "cannot read the constraint 'fast'"),
         (["search", MODEL, *FAST, "--objectives", "ms,robust"], "call net.measure_latency()"),
         (["front", "nowhere.db"], "there is no file nowhere.db"),
     ],

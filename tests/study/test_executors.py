@@ -152,7 +152,7 @@ def test_a_plan_that_workers_die_of_is_named(client, evaluator, plans):
 
     with (
         executor_for(evaluator, client=client) as those,
-        pytest.raises(ExplorerError, match=f"workers die of the plan “{plans[0]}”"),
+        pytest.raises(ExplorerError, match=f"workers stop at the plan “{plans[0]}”"),
     ):
         those._record(Future(), plans[0])
 

@@ -97,7 +97,7 @@ def test_progress_is_told_point_by_point(measurements, network):
         told.append(progress)
         known.append(len(measurements.records()))
 
-    layerwise.measure(measurements, network, planned, told=hear, progress=fractions.append)
+    layerwise.measure(measurements, network, planned, report=hear, progress=fractions.append)
     assert [(p.done, p.total) for p in told] == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert [p.about for p in told] == [layerwise.DENSE, "conv5", "conv5", ""]
     assert known == [0, 1, 2, 3]
@@ -133,7 +133,7 @@ def test_cancelled_in_a_batch_it_goes_on_from_the_store(network, bench, tmp_path
     assert [about for about, _ in layerwise.missing(second, network, planned)] == ["conv5"] * 2
     created = {record.created for record in second.records()}
     told = []
-    (curve,) = layerwise.measure(second, network, planned, told=told.append)
+    (curve,) = layerwise.measure(second, network, planned, report=told.append)
     assert told[-1].total == 2
     assert created <= {record.created for record in second.records()}
     assert not np.isnan(curve.loss_interval("robust")).any()

@@ -35,7 +35,7 @@ def test_it_travels_with_every_view_and_without_tables(network, images, alike):
 
 def test_plans_from_elsewhere_and_wrong_counts_are_refused(evaluator, network, images):
     stranger = network.refitted(images[0] / 2).plan()
-    with pytest.raises(PlanError, match="not at hand here"):
+    with pytest.raises(PlanError, match="not available here"):
         evaluator.measure(stranger)
     for n in (0, 41):
         with pytest.raises(DataError, match=f"n is {n}; expected 1 to 40"):

@@ -1,4 +1,4 @@
-"""Where Optuna studies live: in memory, or in a database whose tables are read directly."""
+"""Databases of Optuna studies: in memory, or in SQL tables that are read directly."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from gdws_explorer.errors import ExplorerError
 from gdws_explorer.utils.format import first_line
 
 COMPLETE = (optuna.trial.TrialState.COMPLETE,)
-OWN = ("studies", "trials", "version_info")  # tables of every database of Optuna's
+OWN = ("studies", "trials", "version_info")  # tables of every Optuna database
 FAILURES = (sqlite3.Error, sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 
 class StudyInfo(NamedTuple):
-    """A study that is there. setting : None of other programs'. finished : its complete trials."""
+    """A stored study. setting : None in studies of other programs. finished : complete trials."""
 
     id: int
     name: str
@@ -33,10 +33,10 @@ class StudyInfo(NamedTuple):
 
 
 class TrialRow(NamedTuple):
-    """A complete trial that holds a record.
+    """A complete trial with a record.
 
-    trial : Optuna's id, rising with every trial. content : what `Record.to_dict` gave, a database
-    holds it as JSON. plan : the plan in words, likewise.
+    trial : Optuna's id, which increases with every trial. content : the data of `Record.to_dict`,
+    as JSON in a database. plan : the plan in words, also as JSON.
     """
 
     trial: int
@@ -46,17 +46,17 @@ class TrialRow(NamedTuple):
 
     @property
     def record(self) -> Any:
-        """What `Record.to_dict` gave."""
+        """The data of `Record.to_dict`."""
         return json.loads(self.content) if isinstance(self.content, str) else self.content
 
     @property
-    def said(self) -> str | None:
+    def plan_text(self) -> str | None:
         """The plan in words."""
         return json.loads(self.plan) if self.plan and self.plan[0] == '"' else self.plan
 
 
 class Database(ABC):
-    """What a store needs of the place where its studies are. path : of a file, else None."""
+    """Interface of a store to the place of its studies. path : of a file, else None."""
 
     path: Path | None = None
     storage: optuna.storages.BaseStorage
@@ -64,38 +64,38 @@ class Database(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What to call it in messages."""
+        """Its name in messages."""
 
     @abstractmethod
     def stamp(self) -> Hashable:
-        """Another one whenever somebody else may have written; asked at every move of a fader."""
+        """Returns another value when others may have written; called at every slider move."""
 
     @abstractmethod
     def studies(self) -> list[StudyInfo]:
-        """The studies that are there, in the order of their making."""
+        """Returns the stored studies, in the order of their creation."""
 
     @abstractmethod
     def rows(self, study: StudyInfo, after: int) -> list[TrialRow]:
-        """The records of the trials beyond `after`, in the order of adding."""
+        """Returns the records of the trials after number `after`, in their order."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of it; what is in it stays."""
+        """Closes the connection; the records stay."""
 
     def sentence(self, reason: str) -> str:
-        """Say what is wrong with it and what to do."""
+        """Returns a message: what is wrong and what to do."""
         return f"{self.name} cannot be used for records ({reason}); choose another place."
 
     @contextmanager
     def reported(self) -> Iterator[None]:
-        """Turn what drivers, SQLAlchemy and Optuna say into one sentence."""
+        """Turns errors of drivers, SQLAlchemy and Optuna into an ExplorerError of one sentence."""
         try:
             yield
         except FAILURES as error:
             cause = error.__cause__ or error
             reason = first_line(getattr(cause, "orig", None) or cause)
             raise ExplorerError(self.sentence(reason)) from error
-        except RuntimeError as error:  # so Optuna says that the tables are of another version
+        except RuntimeError as error:  # Optuna's error for tables of another version
             raise ExplorerError(
                 f"{self.name} was written by another version of Optuna ({error}); choose another "
                 "place, or run `optuna storage upgrade` on a copy of it."
@@ -103,7 +103,7 @@ class Database(ABC):
 
 
 class Memory(Database):
-    """Studies that end with the kernel."""
+    """Studies in memory, which end with the kernel."""
 
     name = "the memory"
 
@@ -111,7 +111,7 @@ class Memory(Database):
         self.storage = optuna.storages.InMemoryStorage()
 
     def stamp(self) -> Hashable:
-        """Nobody else writes here."""
+        """Returns None: no other program writes here."""
         return None
 
     def studies(self) -> list[StudyInfo]:
@@ -144,10 +144,10 @@ class Memory(Database):
 
 
 class SqlDatabase(Database):
-    """A database of Optuna's.
+    """Optuna studies in an SQL database.
 
-    It is read in SQL: through Optuna's objects ten thousand trials take four seconds, so half a
-    second. What is written goes through Optuna alone.
+    Reading uses SQL: ten thousand trials take 0.5 s, through Optuna's objects 4 s. Writing uses
+    Optuna alone.
     """
 
     engine: sqlalchemy.Engine
@@ -157,12 +157,12 @@ class SqlDatabase(Database):
         """See `Database`."""
         return [
             StudyInfo(number, name, None if setting is None else json.loads(setting), finished)
-            for number, name, setting, finished in self._asked(STUDIES)
+            for number, name, setting, finished in self._query(STUDIES)
         ]
 
     def rows(self, study: StudyInfo, after: int) -> list[TrialRow]:
         """See `Database`."""
-        return [TrialRow(*row) for row in self._asked(ROWS, study=study.id, after=after)]
+        return [TrialRow(*row) for row in self._query(ROWS, study=study.id, after=after)]
 
     def close(self) -> None:
         """See `Database`."""
@@ -170,37 +170,37 @@ class SqlDatabase(Database):
         self.engine.dispose()
 
     def open(self, url: str, **options: Any) -> None:
-        """Make Optuna's tables where they are missing; two programs may do so at once."""
-        for patience in (0.1, 0.3, 1.0, 3.0, None):
+        """Creates Optuna's tables where they are missing; two programs may do so at once."""
+        for delay in (0.1, 0.3, 1.0, 3.0, None):
             try:
                 self.storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
             except sqlalchemy.exc.DBAPIError as error:
-                # what one has just made, the other one cannot make as well
-                said = str(error).lower()
-                raced = "already exists" in said or "unique constraint" in said
-                if patience is None or not raced:
+                # another program has just created the same tables
+                message = str(error).lower()
+                raced = "already exists" in message or "unique constraint" in message
+                if delay is None or not raced:
                     raise
-                time.sleep(patience)
+                time.sleep(delay)
             else:
                 self.engine = self.storage.engine
                 return
 
     def check_owner(self, tables: set[str]) -> None:
-        """Raise ExplorerError if these are the tables of another program."""
-        strange = {
+        """Raises ExplorerError if these are the tables of another program."""
+        foreign = {
             name
             for name in tables
             if name not in (*OWN, "alembic_version") and not name.startswith(("study_", "trial_"))
         }
-        if strange and not tables.issuperset(OWN):
+        if foreign and not tables.issuperset(OWN):
             raise ExplorerError(
                 f"{self.name} is a database of another program (it has a table "
-                f"{min(strange)!r} and none of studies and trials); choose another place."
+                f"{min(foreign)!r} and none of studies and trials); choose another place."
             )
 
-    def _asked(self, question: str, **values: int) -> list[Any]:
+    def _query(self, statement: str, **values: int) -> list[Any]:
         with self.engine.connect() as connection:
-            return list(connection.execute(sqlalchemy.text(question), values))
+            return list(connection.execute(sqlalchemy.text(statement), values))
 
 
 STUDIES = """

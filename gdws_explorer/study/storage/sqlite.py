@@ -16,7 +16,7 @@ from gdws_explorer.study.storage.sql_database import SqlDatabase
 
 
 class SQLiteFile(SqlDatabase):
-    """One file, in WAL mode: several programs may read while one writes.
+    """Database in an SQLite file, in WAL mode: several programs may read while one writes.
 
     timeout : seconds to wait for another program that is writing.
     """
@@ -26,7 +26,7 @@ class SQLiteFile(SqlDatabase):
         with self.reported():
             self._prepare(path, timeout)
             self.open(_url_of(path), connect_args={"timeout": timeout})
-            # sqlite3 guards itself only where the caller does: one lock, any thread
+            # any thread may use it, one at a time: sqlite3 leaves the lock to the caller
             self._watch = sqlite3.connect(path, timeout=timeout, check_same_thread=False)
         self._watching = threading.Lock()
 
@@ -36,7 +36,7 @@ class SQLiteFile(SqlDatabase):
         return str(self.path)
 
     def stamp(self) -> Hashable:
-        """SQLite's own count of what other connections wrote: microseconds."""
+        """Returns SQLite's own count of writes by other connections; it takes microseconds."""
         with self._watching, self.reported():
             return int(self._watch.execute("PRAGMA data_version").fetchone()[0])
 
@@ -46,18 +46,18 @@ class SQLiteFile(SqlDatabase):
         self._watch.close()
 
     def _prepare(self, path: Path, timeout: float) -> None:
-        """Find out now, not after the first measurement, whether the file can be used."""
-        # autocommit, so that the journal mode can be changed and the test transaction is our own
+        """Checks at once, and not after the first measurement, whether the file can be used."""
+        # autocommit: the journal mode can be changed, and the test transaction is explicit
         with closing(sqlite3.connect(path, timeout=timeout, isolation_level=None)) as connection:
             found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             self.check_owner({name for (name,) in found if not name.startswith("sqlite_")})
-            # Two kernels may then read and write at once; where the disk cannot do it, it stays.
+            # Two kernels may then read and write at once; a disk that cannot do it keeps its mode.
             _write_ahead(connection, timeout)
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
 
     def sentence(self, reason: str) -> str:
-        """Say which file, what is wrong with it and what to do."""
+        """Returns a message: which file, what is wrong with it and what to do."""
         path = self.path
         if "locked" in reason or "busy" in reason:
             return (
@@ -99,7 +99,7 @@ def _url_of(path: Path) -> str:
 
 
 def _write_ahead(connection: sqlite3.Connection, timeout: float) -> None:
-    """Switch the journal; SQLite itself does not wait while another program does the same."""
+    """Switches the journal to WAL; SQLite does not wait while another program does the same."""
     until = time.monotonic() + timeout
     while True:
         try:

@@ -1,4 +1,4 @@
-"""From what a user calls a place to the database that is there."""
+"""Store of records: one Optuna study per setting, in memory, in a file or on a server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gdws_explorer.study.storage.sqlite import SQLiteFile
 
 
 def open_database(place: str | os.PathLike[str] | None, timeout: float, poll: float) -> Database:
-    """Open None for memory, a path, or a URL; see `Store` for what they may be."""
+    """Opens the database that a path, a URL or None (for memory) names; see `Store`."""
     if place is None:
         return Memory()
     scheme, found, rest = os.fspath(place).partition("://")
@@ -39,31 +39,32 @@ def open_database(place: str | os.PathLike[str] | None, timeout: float, poll: fl
     )
 
 
-FILE = "gdws-explorer.db"  # where records are kept that shall outlive the kernel
+FILE = "gdws-explorer.db"  # the default file for records that outlive the kernel
 
 
 class Store:
-    """All records, one Optuna study per setting; optuna-dashboard opens the same file.
+    """Store of records, one Optuna study per setting; optuna-dashboard opens the same file.
 
     A study's values are robust accuracy (where there was an attack), clean accuracy and MACs; the
     whole record is a user attribute of its trial. Nothing is overwritten: a plan measured again
-    in the same setting is one more trial, and reading takes the latest. What others write to the
-    same place is seen at the next reading. Methods may be called from any thread.
+    in the same setting is one more trial, and reading takes the latest. Records that other
+    programs write to the same place appear at the next reading. Methods may be called from any
+    thread.
 
     Parameters
     ----------
     place : path-like or URL, optional
-        An SQLite file, made where it is missing, or a database of a PostgreSQL server,
+        An SQLite file, created if it is missing, or a database of a PostgreSQL server,
         `postgresql://user:password@host:5432/name`; None keeps the records in memory.
     timeout : float
         Seconds to wait for another program that is writing, or for the server.
     poll : float
-        Seconds between two questions to a server for what others wrote.
+        Seconds between two queries to a server for new records of other programs.
 
     Raises
     ------
     ExplorerError
-        The place is locked, read-only, unreachable, no database or another program's.
+        The place is locked, read-only or unreachable, not a database, or another program's.
     """
 
     def __init__(
@@ -80,28 +81,28 @@ class Store:
         self._written = 0
         self._stamp: Hashable = None
         self._studies: list[tuple[EvaluationSetting, StudyInfo]] = []
-        self._shelves: dict[int, dict[int, Record]] = {}  # by study and trial
+        self._cached: dict[int, dict[int, Record]] = {}  # by study and trial
 
     @property
     def name(self) -> str:
-        """Where the records are, in words."""
+        """The place of the records, as text."""
         return self._base.name
 
     @property
     def path(self) -> Path | None:
-        """The SQLite file; None of the memory and of a server."""
+        """The SQLite file; None for memory and for a server."""
         return self._base.path
 
     # -- writing -------------------------------------------------------------------------
 
     def add(self, record: Record) -> None:
-        """Keep one record."""
+        """Stores one record."""
         self.extend([record])
 
     def extend(self, records: Iterable[Record]) -> None:
-        """Keep several records, in their order.
+        """Stores several records, in their order.
 
-        Where that fails, those that are not written stay in memory: `records` holds them, and the
+        If that fails, the unwritten records stay in memory: `records` returns them too, and the
         next `add` or `close` writes them.
         """
         with self._writing:
@@ -110,7 +111,7 @@ class Store:
             self._write()
 
     def close(self) -> None:
-        """Write what waits and let go of file or server; what is in it stays."""
+        """Writes the unwritten records, and closes the file or connection."""
         try:
             with self._writing:
                 self._write()
@@ -123,7 +124,7 @@ class Store:
                 while self._waiting:
                     try:
                         self._put(self._waiting[0])
-                    except (TypeError, ValueError):  # nothing that JSON or Optuna can ever hold
+                    except (TypeError, ValueError):  # never accepted by JSON or Optuna
                         del self._waiting[0]
                         raise
                     self._written += 1
@@ -142,12 +143,12 @@ class Store:
         )
         try:
             self._study(record.setting).add_trial(trial)
-        except KeyError:  # somebody deleted the study, in the dashboard perhaps
+        except KeyError:  # the study was deleted, perhaps in the dashboard
             del self._open[record.setting.key]
             self._study(record.setting).add_trial(trial)
 
     def _study(self, setting: EvaluationSetting) -> optuna.Study:
-        """Open or make the study of a setting."""
+        """Returns the study of a setting, and creates it if it is missing."""
         if setting.key not in self._open:
             up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
             names = ["robust accuracy", "clean accuracy", "MACs"]
@@ -167,16 +168,16 @@ class Store:
     # -- reading -------------------------------------------------------------------------
 
     def stamp(self) -> Hashable:
-        """Another value whenever there may be new records; cheap enough for every slider move."""
+        """Returns another value when there may be new records; fast, for every slider move."""
         return self._written, len(self._waiting), self._base.stamp()
 
     def records(
         self, setting: EvaluationSetting | None = None, *, fingerprint: str | None = None
     ) -> tuple[Record, ...]:
-        """Return the records of one setting, or of every setting, as they were first measured.
+        """Returns the records of one setting, or of all settings, in the order of measurement.
 
         fingerprint : only records of this network. Records of different settings do not belong on
-        one front: `Record.setting` tells them apart.
+        one front: `Record.setting` distinguishes them.
         """
         waiting = self._unwritten(setting, fingerprint)
         latest = {
@@ -188,11 +189,11 @@ class Store:
         return tuple(latest.values())
 
     def settings(self) -> tuple[EvaluationSetting, ...]:
-        """Every setting that has a record."""
+        """Returns every setting that has a record."""
         return tuple(self.counts())
 
     def counts(self, fingerprint: str | None = None) -> dict[EvaluationSetting, int]:
-        """How many measurements there are in every setting; they are not read for it.
+        """Returns the number of measurements in every setting, without reading them.
 
         fingerprint : only settings of this network.
         """
@@ -205,12 +206,12 @@ class Store:
         return found
 
     def check_network(self, fingerprint: str) -> None:
-        """Raise ExplorerError where there are records, but none of this network."""
-        held = {setting.fingerprint for setting in self.counts()}
-        if held and fingerprint not in held:
-            names = ", ".join(sorted(f"{one[:12]}…" for one in held))
+        """Raises ExplorerError where there are records, but none of this network."""
+        found = {setting.fingerprint for setting in self.counts()}
+        if found and fingerprint not in found:
+            names = ", ".join(sorted(f"{other[:12]}…" for other in found))
             raise ExplorerError(
-                f"{self.name} holds records of other networks ({names}), none of "
+                f"{self.name} has records of other networks ({names}), none of "
                 f"{fingerprint[:12]}…; open it with their weights, or choose another place."
             )
 
@@ -232,17 +233,17 @@ class Store:
     def _ours(
         self, setting: EvaluationSetting | None, fingerprint: str | None
     ) -> list[tuple[EvaluationSetting, StudyInfo]]:
-        """The studies that are there now, those of other kernels included, not of other programs.
+        """Returns the present studies: also those of other kernels, but not of other programs.
 
-        They are asked for again only when somebody has written.
+        The database is queried again only after something was written.
         """
         with self._reading, self._base.reported():
             stamp = self._written, self._base.stamp()
             if stamp != self._stamp:
-                there = [(_setting(study), study) for study in self._base.studies()]
-                self._studies = [(one, study) for one, study in there if one is not None]
-                self._shelves = {
-                    study.id: self._shelves.get(study.id, {}) for _, study in self._studies
+                found = [(_setting(study), study) for study in self._base.studies()]
+                self._studies = [(one, study) for one, study in found if one is not None]
+                self._cached = {
+                    study.id: self._cached.get(study.id, {}) for _, study in self._studies
                 }
                 self._stamp = stamp
             return [
@@ -252,63 +253,63 @@ class Store:
             ]
 
     def _read(self, study: StudyInfo) -> list[Record]:
-        """The records of a study; trials do not change, so what was read once is kept."""
+        """Returns the records of a study; trials do not change, so they are read once."""
         with self._reading, self._base.reported():
-            shelf = self._shelves.setdefault(study.id, {})
-            if len(shelf) > study.finished:  # deleted and begun again
-                shelf.clear()
-            if len(shelf) < study.finished:
-                rows = self._base.rows(study, max(shelf, default=-1))
+            cached = self._cached.setdefault(study.id, {})
+            if len(cached) > study.finished:  # deleted and created again
+                cached.clear()
+            if len(cached) < study.finished:
+                rows = self._base.rows(study, max(cached, default=-1))
                 if (
-                    len(shelf) + len(rows) < study.finished
-                ):  # some are others', or were finished late
+                    len(cached) + len(rows) < study.finished
+                ):  # trials of other programs, or finished late
                     rows = self._base.rows(study, -1)
                 for row in rows:
-                    if row.trial not in shelf:
-                        shelf[row.trial] = _record(row, study)
-            return list(shelf.values())
+                    if row.trial not in cached:
+                        cached[row.trial] = _record(row, study)
+            return list(cached.values())
 
     # -- files ---------------------------------------------------------------------------
 
     def to_csv(
         self, path: str | os.PathLike[str], setting: EvaluationSetting | None = None
     ) -> None:
-        """Write the records as CSV, atomically."""
+        """Writes the records as CSV, atomically."""
         record_files.write_csv(path, self.records(setting))
 
     def to_jsonl(
         self, path: str | os.PathLike[str], setting: EvaluationSetting | None = None
     ) -> None:
-        """Write the records as JSON Lines, atomically."""
+        """Writes the records as JSON Lines, atomically."""
         record_files.write_jsonl(path, self.records(setting))
 
     def from_csv(self, path: str | os.PathLike[str]) -> int:
-        """Take in what `to_csv` wrote; how many records were new.
+        """Adds the records of a CSV file of `to_csv`, and returns the number of new ones.
 
-        The file is read whole first; a record that is there already is not taken twice.
+        The whole file is read first; a record that is stored already is not added again.
         """
-        return self._take(record_files.read_csv(path))
+        return self._add_new(record_files.read_csv(path))
 
     def from_jsonl(self, path: str | os.PathLike[str]) -> int:
-        """Take in what `to_jsonl` wrote, as `from_csv` does."""
-        return self._take(record_files.read_jsonl(path))
+        """Adds the records of a JSON Lines file of `to_jsonl`, as `from_csv` does."""
+        return self._add_new(record_files.read_jsonl(path))
 
-    def _take(self, records: Iterable[Record]) -> int:
-        held = {record for _, study in self._ours(None, None) for record in self._read(study)}
-        fresh = [record for record in dict.fromkeys(records) if record not in held]
-        self.extend(fresh)
-        return len(fresh)
+    def _add_new(self, records: Iterable[Record]) -> int:
+        stored = {record for _, study in self._ours(None, None) for record in self._read(study)}
+        new = [record for record in dict.fromkeys(records) if record not in stored]
+        self.extend(new)
+        return len(new)
 
 
 def open_store(storage: Store | str | os.PathLike[str] | bool | None) -> Store:
-    """A store as users name it: a place, True for `FILE`, nothing for memory, or one itself."""
+    """Returns a store for a place, True (`FILE`), None (memory), or a Store itself."""
     if isinstance(storage, Store):
         return storage
     return Store(FILE if storage is True else storage or None)
 
 
 def _setting(study: StudyInfo) -> EvaluationSetting | None:
-    """The setting of a study; None where it is another program's, or a renamed copy."""
+    """Returns the setting of a study; None for another program's study or a renamed copy."""
     try:
         setting = EvaluationSetting.from_dict(study.setting or {})
     except (KeyError, TypeError):
@@ -317,10 +318,12 @@ def _setting(study: StudyInfo) -> EvaluationSetting | None:
 
 
 def _record(row: TrialRow, study: StudyInfo) -> Record:
-    """A trial's record; its plan, which takes longest, is read when somebody asks for it."""
+    """Returns a trial's record; its plan, which takes longest, is parsed at its first use."""
     where = f"record {row.number} of study {study.name!r}"
     raw = row.record
-    plan = Plan.unread(raw["plan"], f"the plan of {where}", row.said) if "plan" in raw else None
+    plan = (
+        Plan.unread(raw["plan"], f"the plan of {where}", row.plan_text) if "plan" in raw else None
+    )
     return Record.from_dict(raw, where, plan=plan)
 
 
@@ -333,7 +336,7 @@ def _objectives(record: Record) -> Iterator[float]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Optuna's "A new study created" from the notebook, and its note about metric names."""
+    """Silences Optuna's messages about new studies and metric names."""
     logger = logging.getLogger("optuna")
     level = logger.level
     logger.setLevel(logging.WARNING)

@@ -141,7 +141,7 @@ def test_a_search_with_screening(panel):
 def test_a_form_that_is_wrong_says_so_and_starts_nothing(panel):
     panel._form._kind.value = SEARCH
     panel._form._constraints.value = "robust <= 3"
-    assert "is no constraint" in panel._expected.value
+    assert "cannot read the constraint" in panel._expected.value
     panel._start.click()
     assert panel._job is None
     panel._form._constraints.value = "macs <= 1 %"
