@@ -65,26 +65,22 @@ RULES = [question_words, avoided_words, unknown_values]
 # Places by rule and room that are still to be rewritten: the numbers may only become smaller.
 NOT_YET = {
     "question_words": {
-        "api": 1,
         "bench": 9,
         "bundle": 6,
         "cli": 5,
         "robust": 22,
         "session": 23,
-        "study": 53,
         "training": 33,
         "utils": 4,
         "widgets": 37,
     },
     "avoided_words": {
-        "api": 1,
         "bench": 15,
         "bundle": 5,
         "cli": 2,
         "errors": 1,
         "robust": 29,
         "session": 19,
-        "study": 31,
         "training": 14,
         "utils": 6,
         "widgets": 19,
@@ -94,7 +90,6 @@ NOT_YET = {
         "cli": 1,
         "robust": 3,
         "session": 3,
-        "study": 5,
         "widgets": 1,
     },
 }
