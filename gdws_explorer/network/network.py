@@ -20,6 +20,7 @@ from gdws_explorer.network.budget.request import BudgetRequest, Weights
 from gdws_explorer.network.budget.solver import BudgetSolution
 from gdws_explorer.network.budget.table_cache import cached, folder_of
 from gdws_explorer.network.calibration.alpha import compute_alpha
+from gdws_explorer.network.calibration.batchnorm import reestimate_batchnorm
 from gdws_explorer.network.calibration.calibrate import Calibration, attack_key
 from gdws_explorer.network.calibration.data_aware import (
     calibrate_clean_and_attacked,
@@ -31,7 +32,6 @@ from gdws_explorer.network.calibration.data_aware import (
     source_mismatch,
 )
 from gdws_explorer.network.calibration.margins import AttackLike
-from gdws_explorer.network.calibration.refit import reestimate_batchnorm
 from gdws_explorer.network.calibration.refit import refit as refit_factors
 from gdws_explorer.network.latency.benchmark import measure_layers
 from gdws_explorer.network.latency.latency import LatencyTable

@@ -4,9 +4,9 @@
 """
 
 from gdws_explorer.network.calibration.alpha import compute_alpha
+from gdws_explorer.network.calibration.batchnorm import reestimate_batchnorm
 from gdws_explorer.network.calibration.calibrate import Calibration
 from gdws_explorer.network.calibration.margins import AttackLike, LayerActivations
-from gdws_explorer.network.calibration.refit import reestimate_batchnorm
 
 __all__ = [
     "AttackLike",

@@ -9,21 +9,20 @@ sum, so that it also corrects the error of the other branch ("feedback").
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.factorize.conv import patches
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.factorize.svd import SpatialSVDConv2d, SVDConv2d
 from gdws_explorer.factorize.tucker import Tucker2Conv2d
-from gdws_explorer.network.calibration.lockstep import SUM, LockstepForward, tensors_of
+from gdws_explorer.network.calibration.lockstep import SUM, LockstepForward
+from gdws_explorer.network.calibration.residual_sums import find_sums
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import cast_like, device_of, dtype_of, to_float64, to_single
@@ -32,7 +31,6 @@ from gdws_explorer.utils.progress import report
 
 RIDGE = 1e-4  # of the mean eigenvalue of the normal equations, towards the present weights
 EMPHASIS = 3.0
-SMALLEST = 1e-3  # BatchNorm scales are raised to at least this fraction of the largest
 
 Factored = GDWSConv2d | Tucker2Conv2d | SVDConv2d | SpatialSVDConv2d
 
@@ -234,125 +232,6 @@ def _factored(model: nn.Module) -> dict[str, Factored]:
     return {n: m for n, m in found.items() if _last(m).groups == 1}
 
 
-def reestimate_batchnorm(
-    model: nn.Module, x: Tensor, *, batch_size: int = 128, cancel: Cancel = None
-) -> nn.Module:
-    """Returns a copy whose BatchNorm layers have the means and variances of the images.
-
-    Layer after layer in forward order, each of every kind of BatchNorm that keeps statistics gets
-    those of all images together, whatever the batch size; what follows it sees its new output.
-    Clean images raise clean accuracy and may lower robust accuracy; attacked ones the other way.
-
-    Parameters
-    ----------
-    model : nn.Module
-    x : images `(N, C, H, W)`, clean or attacked.
-    batch_size : images in one forward pass. cancel : looked at before every layer.
-
-    Raises
-    ------
-    DataError
-        A layer sees one value per channel only, which has no variance.
-    ModelError
-        The model takes different ways for different images, or reads the statistics of a BatchNorm
-        without calling it.
-    """
-    mine = own_copy(model)
-    norms = {
-        name: m
-        for name, m in mine.named_modules()
-        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is not None
-    }
-    x = x.to(device_of(mine), dtype_of(mine))
-    sums: dict[str, _Statistics] = {}
-    with LockstepForward(mine, list(torch.split(x, batch_size)), norms, {}) as forward:
-        while (stop := forward.step()) is not None:
-            stop_if(cancel)
-            name, inputs = stop
-            statistics = sums.setdefault(name, _Statistics.zero(inputs[0]))
-            for each in inputs:
-                statistics.add(each)
-            statistics.write(norms[name], name)
-    unread = {n: m for n, m in norms.items() if n not in sums}
-    read = _read_buffers(mine, x[:1], unread)
-    if read:
-        raise ModelError(
-            f"the model reads the statistics of {', '.join(read)} without calling the layer, so "
-            "they cannot be measured anew; build without batchnorm=."
-        )
-    return mine.eval().requires_grad_(True)
-
-
-@dataclass
-class _Statistics:
-    """Sums over all images and positions, by channel, in float64: about the first mean.
-
-    The sums are taken about `shift`, the mean of the first batch, so that a large mean does not
-    cancel the variance.
-    """
-
-    shift: Tensor
-    total: Tensor
-    squares: Tensor
-    count: int
-
-    @classmethod
-    def zero(cls, x: Tensor) -> _Statistics:
-        """Starts with the mean of `x` `(N, C, …)` as the shift."""
-        mean = to_float64(x).transpose(0, 1).flatten(1).mean(1)
-        return cls(mean, torch.zeros_like(mean), torch.zeros_like(mean), 0)
-
-    def add(self, x: Tensor) -> None:
-        """Adds the values of `x` `(N, C, …)`."""
-        values = to_float64(x).transpose(0, 1).flatten(1) - self.shift[:, None]
-        self.total += values.sum(1)
-        self.squares += values.square().sum(1)
-        self.count += values.shape[1]
-
-    def write(self, norm: nn.modules.batchnorm._BatchNorm, name: str) -> None:
-        """Sets the running mean and the unbiased running variance of `norm`."""
-        if self.count < 2:
-            raise DataError(
-                f"the BatchNorm {name} sees one value per channel, which has no variance; give at "
-                "least two images."
-            )
-        mean = self.total / self.count
-        variance = (self.squares - self.count * mean.square()) / (self.count - 1)
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        norm.running_mean.copy_(cast_like(norm.running_mean, self.shift + mean))
-        norm.running_var.copy_(cast_like(norm.running_var, variance.clamp_min(0)))
-
-
-class _BufferReads(TorchFunctionMode):
-    """A context that records which of some tensors a forward pass reads."""
-
-    def __init__(self, names: Mapping[int, str]) -> None:
-        super().__init__()
-        self._names = names
-        self.read: set[str] = set()
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        for each in tensors_of((args, kwargs or {})):
-            if id(each) in self._names:
-                self.read.add(self._names[id(each)])
-        return func(*args, **(kwargs or {}))
-
-
-def _read_buffers(
-    model: nn.Module, x: Tensor, norms: Mapping[str, nn.modules.batchnorm._BatchNorm]
-) -> list[str]:
-    """Returns the names of those norms whose statistics one forward pass reads."""
-    names = {id(b): name for name, norm in norms.items() for b in norm.buffers()}
-    if not names:
-        return []
-    with torch.no_grad(), _BufferReads(names) as reads:
-        model(x)
-    return sorted(reads.read)
-
-
 @dataclass
 class _Equations:
     """Normal equations of least squares from features to outputs, summed in float64.
@@ -399,60 +278,6 @@ class _Equations:
     def bias(self, weight: Tensor) -> Tensor:
         """Returns the outputs' mean minus that of the weighted features, `(M,)`."""
         return (self.of_outputs - weight @ self.of_features) / self.count
-
-
-@dataclass(frozen=True)
-class ResidualSums:
-    """The layers whose output goes straight into a sum.
-
-    scales : of each layer that can be solved for at its sum, by name: what its BatchNorm
-    multiplies its output by, `(M, 1, 1)` or 1. obstacles : why each of the others cannot, by name.
-    """
-
-    scales: Mapping[str, Tensor | float]
-    obstacles: Mapping[str, str]
-
-
-def find_sums(model: nn.Module, x: Tensor, convs: Mapping[str, nn.Conv2d]) -> ResidualSums:
-    """Follows the outputs of `convs` through one forward pass on `x` `(1, C, H, W)` to their sums.
-
-    A layer can be solved for at a sum only where its output, or that of its BatchNorm, is added
-    unchanged to a tensor of the same shape, and nothing else reads it.
-    """
-    scales: dict[str, Tensor | float] = {}
-    obstacles: dict[str, str] = {}
-    with LockstepForward(model, [x], {}, convs, convs) as forward:
-        while forward.step() is not None:
-            pass
-        calls = Counter(branch.name for branch in forward.branches)
-        for branch in forward.branches:
-            if branch.other is None:
-                continue
-            if calls[branch.name] > 1:
-                obstacles[branch.name] = "the layer is called more than once"
-            elif branch.changed:
-                obstacles[branch.name] = "its output is changed in place before the sum"
-            elif branch.other != branch.out.shape:
-                obstacles[branch.name] = (
-                    f"the summands have different shapes, {tuple(branch.out.shape)} and "
-                    f"{tuple(branch.other)}"
-                )
-            elif branch.reads:
-                obstacles[branch.name] = "its output is also read by another operation"
-            else:
-                scales[branch.name] = _scale(branch.norm)
-    return ResidualSums(scales, obstacles)
-
-
-def _scale(norm: nn.Module | None) -> Tensor | float:
-    """Returns a BatchNorm's factor of each channel, `(M, 1, 1)`, at a distance from zero."""
-    if not isinstance(norm, nn.modules.batchnorm._BatchNorm) or norm.running_var is None:
-        return 1.0
-    scale = (norm.running_var + norm.eps).rsqrt()
-    scale = scale if norm.weight is None else scale * norm.weight.detach()
-    least = SMALLEST * float(scale.abs().max())
-    sign = torch.where(scale < 0, -1.0, 1.0)
-    return (sign * scale.abs().clamp_min(least))[:, None, None]
 
 
 def _differences(parts: Sequence[Tensor], weight: float) -> list[Tensor]:

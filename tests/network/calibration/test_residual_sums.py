@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from gdws_explorer.errors import BudgetError, ModelError
-from gdws_explorer.network.calibration.refit import find_sums, refit
+from gdws_explorer.network.calibration.refit import refit
+from gdws_explorer.network.calibration.residual_sums import find_sums
 from gdws_explorer.network.network import Network
 
 KINDS = ["post", "pre", "act_branch", "double", "shared", "broadcast", "layer_scale", "plain"]
@@ -131,7 +132,7 @@ def test_functions_written_two_ways_are_refitted_alike(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4, 64))
+@pytest.mark.parametrize("seed", range(4, 20))
 def test_many_residual_networks(seed):
     never_worse(seed)
     alike(seed)
