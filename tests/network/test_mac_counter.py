@@ -73,3 +73,37 @@ def test_a_network_with_a_recurrent_part_has_all_its_macs():
     recurrent = 2 * 32 * 4 * (128 * 32 + 32 * 32)
     attention = 32 * 64 * 64 * 4 + 2 * 32 * 32 * 64
     assert net.macs == convolutions + recurrent + attention + 64 * 5
+
+
+CASES = {
+    "convolution": (lambda x: F.conv2d(x, torch.ones(4, 3, 3, 3)), 4 * 27 * 36),
+    "stride and groups": (lambda x: F.conv2d(x, torch.ones(6, 1, 2, 2), None, 2, 0, 1, 3), 24 * 16),
+    "matrix product": (lambda x: x.flatten(1) @ torch.ones(192, 5), 192 * 5),
+    "linear": (lambda x: F.linear(x.flatten(1), torch.ones(7, 192)), 192 * 7),
+    "batched": (lambda x: torch.bmm(x[0], x[0].mT), 3 * 8 * 8 * 8),
+    "elementwise": (lambda x: torch.relu(x) + x, 0),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_macs_of_functions(case, mode):
+    function, macs = CASES[case]
+    x = torch.ones(1, 3, 8, 8)
+    with mode(), MacCounter() as counter:
+        function(x)
+    assert counter.macs == macs
+
+
+def test_a_model_has_the_macs_that_torch_counts(resnet, images, flops):
+    with torch.no_grad(), MacCounter() as counter:
+        resnet(images[:1])
+    assert counter.macs == flops(resnet, images)
+
+
+def test_it_counts_on(images):
+    conv = nn.Conv2d(3, 2, 1)
+    with torch.no_grad(), MacCounter() as counter:
+        conv(images)
+        conv(images)
+    assert counter.macs == 2 * 2 * 3 * 64 * len(images)

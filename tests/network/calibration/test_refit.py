@@ -10,8 +10,6 @@ from torch import nn
 
 from gdws_explorer.errors import Cancelled, DataError, ModelError
 from gdws_explorer.factorize import gdws, svd, tucker
-from gdws_explorer.factorize.conv import patches
-from gdws_explorer.network.calibration.joint_rankings import joint_rankings
 from gdws_explorer.network.calibration.lockstep import LockstepForward
 from gdws_explorer.network.calibration.refit import refit
 from gdws_explorer.network.surgery import with_layers
@@ -284,20 +282,3 @@ def test_feedback_makes_up_for_what_the_shortcut_lost(residual, x):
         distance(residual, refit(residual, small, x, feedback=on), fresh) for on in (False, True)
     ]
     assert lost[1] < 0.7 * lost[0]
-
-
-def test_joint_rankings_of_a_network(residual, x):
-    seen = []
-    found = joint_rankings(
-        residual, x, ["one", "two", "short"], batch_size=10, progress=seen.append
-    )
-    assert list(found) == ["one", "two", "short"]
-    assert seen[-1] == 1.0
-    columns = patches(residual.two, outputs_at(residual, "two", x, inputs=True)).flatten(1, 2)
-    for G in (5, 20):
-        conv = found["two"].conv(G, residual.two)
-        lost = (residual.two.weight - conv.dense().weight).detach().flatten(1)
-        exact = float((lost @ columns).square().sum()) / len(x)
-        assert found["two"].error[G] == pytest.approx(exact, rel=0.05)  # the ridge's share
-    with pytest.raises(Cancelled):
-        joint_rankings(residual, x, ["one"], cancel=lambda: True)
