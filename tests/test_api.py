@@ -140,7 +140,7 @@ def test_the_model_is_not_changed(model, data):
     [
         ({"data": None}, "no images to measure on"),
         ({"target": 3}, "the target is a int; expected a bench"),
-        ({"target": "mnist"}, "there is no bench 'mnist'"),
+        ({"target": "mnist"}, "unknown bench 'mnist'"),
         ({"attack": "pgd"}, "attack is 'pgd'; expected an attack, None, or 'usual'"),
         ({"sources": "images"}, "expected some of weights, refit, data"),
         ({"sources": "data"}, "no images to learn from"),

@@ -1,4 +1,7 @@
-"""What there is to explore without bringing anything: bundled networks with their images."""
+"""Networks and images to explore: bundled benches, model registries, data sets, checkpoints.
+
+`load` opens a bundled `Bench`: a network with its images, attack and measured records.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ from gdws_explorer.robust import PGD
 from gdws_explorer.study.record_files import read_jsonl
 from gdws_explorer.study.records import Record
 
+__all__ = ["Bench", "load", "names"]
+
 TITLES = {
     "digits": "digits, adversarially trained",
     "digits-plain": "digits, trained without attack",
@@ -28,16 +33,16 @@ TITLES = {
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A network and the images it is measured on.
+    """A network and the images that it is measured on.
 
-    name, title : short, and for people.
-    model : in eval mode; yours to keep, every load makes a new one.
+    name, title : the name for `load`, and a title for people.
+    model : in eval mode; every call of `load` makes a new one.
     data, train_data : images `(N, C, H, W)` in [0, 1] and labels `(N,)`, to measure on and to
-        train on; None where they are not at hand.
-    attack : what the network is measured under.
-    example : `(1, C, H, W)`, one input.
-    records : plans of this network that were measured before, to begin the front with.
-    card : how the network was made and what it reached.
+        train on; None where they are not on this machine.
+    attack : the attack that the network is measured under.
+    example : one input `(1, C, H, W)`.
+    records : measured plans of this network, the first points of the front.
+    card : how the network was trained, and its accuracy.
     """
 
     name: str
@@ -52,25 +57,37 @@ class Bench:
 
 
 def names() -> tuple[str, ...]:
-    """The benches that `load` knows."""
+    """Returns the names of the bundled benches."""
     return tuple(TITLES)
 
 
 def load(name: str, *, root: str | os.PathLike[str] | None = None, download: bool = False) -> Bench:
-    """A bundled bench: "digits", "digits-plain" or "cifar10"; needs no network.
+    """Opens a bundled bench; needs no internet connection.
 
     Parameters
     ----------
-    root : where the images of "cifar10" lie: a folder of torchvision's CIFAR10, or of `test.npz`
-        and `train_*.npz`. By default the folder that the environment variable
-        GDWS_EXPLORER_CIFAR10 names, or this package's cache folder. Without images it opens too,
-        with its records and `data` None. The digits are bundled.
-    download : fetch CIFAR-10 where it is missing; nothing is fetched unasked.
+    name : "digits", "digits-plain" or "cifar10".
+    root : the folder with the images of "cifar10", as torchvision's CIFAR10 stores them, or as
+        `test.npz` and `train_*.npz`. By default the folder in the environment variable
+        GDWS_EXPLORER_CIFAR10, or this package's cache folder. Without images the bench opens with
+        its records, and `data` is None. The digits are bundled.
+    download : download CIFAR-10 where it is missing. Without this, nothing is downloaded.
 
-    Raises DataError for any other name, naming what exists, and for images that are not in `root`.
+    Returns
+    -------
+    A new bench.
+
+    Raises
+    ------
+    DataError : unknown name, or images that are missing in `root`.
+
+    Examples
+    --------
+    >>> load("digits").data[0].shape
+    torch.Size([360, 1, 8, 8])
     """
     if name not in TITLES:
-        raise DataError(f"there is no bench {name!r}; expected one of {', '.join(TITLES)}.")
+        raise DataError(f"unknown bench {name!r}; expected one of {', '.join(TITLES)}.")
     if name == "cifar10":
         return _cifar10(root, download)
     if root is not None or download:
@@ -80,7 +97,7 @@ def load(name: str, *, root: str | os.PathLike[str] | None = None, download: boo
 
 
 def _cifar10(root: str | os.PathLike[str] | None, download: bool) -> Bench:
-    images = cifar10.images_at_hand(root, download)
+    images = cifar10.local_images(root, download)
     grey = torch.full((1, *cifar10.SHAPE), 0.5)
     example = grey if images is None else images[1][0][:1].clone()
     return _bench(
@@ -95,7 +112,7 @@ def _bench(
     attack: PGD,
     example: Tensor,
 ) -> Bench:
-    """`model` with the bundled weights; images : for training and for measuring."""
+    """A bench of `model` with the bundled weights; images : training and test images."""
     model.load_state_dict(safetensors.torch.load_file(data_file(f"{name}.safetensors")))
     training, test = (None, None) if images is None else images
     return Bench(
@@ -112,9 +129,10 @@ def _bench(
 
 
 def _card(name: str) -> dict[str, Any]:
-    return json.loads(data_file(f"{name}.json").read_text(encoding="utf-8"))
+    card: dict[str, Any] = json.loads(data_file(f"{name}.json").read_text(encoding="utf-8"))
+    return card
 
 
 def _records(name: str) -> tuple[Record, ...]:
     file = find_data_file(f"{name}.records.jsonl")
-    return () if file is None else read_jsonl(file)  # a fresh recipe has none yet
+    return () if file is None else read_jsonl(file)  # missing before the first measurement

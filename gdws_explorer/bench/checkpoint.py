@@ -1,4 +1,4 @@
-"""Weights from files, never by unpickling: what holds them, under which names, and do they fit."""
+"""Weights from checkpoint files, without unpickling."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from gdws_explorer.errors import ModelError
 from gdws_explorer.utils.format import first_line
 
 SUFFIXES = (".pt", ".pth", ".th", ".ckpt", ".bin", ".tar")
-# Under these keys training scripts keep the weights of the network; those of averaged copies, of
-# the best or the last epoch, have many names and count where none of these is there.
+# Training scripts store the weights of the network under these keys. Averaged copies, and those of
+# the best or the last epoch, have many names: they are used where none of these keys exists.
 KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -37,20 +37,22 @@ def load_checkpoint(
 def load_checkpoint(
     path: str | os.PathLike[str], model: Model | None = None, *, key: str | None = None
 ) -> State | Model:
-    """The weights in a file, or `model` with these weights, in eval mode.
+    """Returns the weights in a file, or `model` with these weights, in eval mode.
 
     Parameters
     ----------
     path : a `.safetensors` file, or a `.pt`, `.pth`, `.th`, `.ckpt`, `.bin` or `.pth.tar` that
         torch.load reads with weights_only=True.
-    model : gets the weights, whole or not at all. Prefixes that DataParallel (`module.`),
-        torch.compile (`_orig_mod.`) and other wrappers put before names are seen through; so is a
+    model : gets all the weights, or none of them. Prefixes that DataParallel (`module.`),
+        torch.compile (`_orig_mod.`) and other wrappers add to names are ignored, and so is a
         `Normalized` around the model.
-    key : where the file holds the weights of more than one network, which of them; else those
-        under `state_dict`, `model`, `net` and the like are found.
+    key : which network, where the file holds the weights of several. By default those under
+        `state_dict`, `model`, `net` or a similar key.
 
-    Raises ModelError: for a file that is missing, damaged or would have to be unpickled, which runs
-    code of whoever made it; and, naming the weights, for a model that they do not fit.
+    Raises
+    ------
+    ModelError : the file is missing, damaged or would have to be unpickled, which can run any code;
+        or the weights, which are named, do not fit the model.
     """
     file = Path(path)
     if file.suffix == ".safetensors":
@@ -61,16 +63,23 @@ def load_checkpoint(
         state = weights_in(_torch_file(file), key, str(file))
     else:
         raise ModelError(
-            f"{file} is not read; expected a file ending in .safetensors or {', '.join(SUFFIXES)}."
+            f"unknown kind of file {file}; expected one ending in .safetensors or "
+            f"{', '.join(SUFFIXES)}."
         )
     return normalize_keys(state) if model is None else load_matching(model, state, str(file))
 
 
 def weights_in(found: Any, key: str | None = None, title: str = "the checkpoint") -> State:
-    """The weights by name in what a training script saved: a state_dict, or a dict around one.
+    """Returns the weights by name from a saved state_dict, or from a dict that contains one.
 
-    found : also an nn.Module, in a file that was trusted and unpickled. key, title : as above, and
-    for messages. What is no tensor is left out. Raises ModelError where there are none, or several.
+    Parameters
+    ----------
+    found : the content of a file; also an nn.Module, from a trusted file that was unpickled.
+    key : as in `load_checkpoint`.
+    title : the file's name, for messages.
+
+    Values other than tensors are left out. Raises ModelError where there are no weights, or those
+    of several networks.
     """
     if isinstance(found, nn.Module):
         found = found.state_dict()
@@ -80,7 +89,7 @@ def weights_in(found: Any, key: str | None = None, title: str = "the checkpoint"
         )
     if key is not None:
         if key not in found:
-            raise ModelError(f"{title} has no {key!r}; it holds {_listed(found)}.")
+            raise ModelError(f"unknown key {key!r} of {title}; expected one of {_listed(found)}.")
         return weights_in(found[key], None, f"{key!r} of {title}")
     inside = [name for name, value in found.items() if _holds_weights(value)]
     usual = [name for name in inside if name in KEYS]
@@ -114,7 +123,7 @@ def _safetensors(file: Path) -> State:
     except FileNotFoundError:
         raise ModelError(f"there is no file {file}; expected a checkpoint.") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{file} is damaged ({error}); fetch or copy it again.") from error
+        raise ModelError(f"{file} is damaged ({error}); download or copy it again.") from error
 
 
 def _torch_file(file: Path) -> Any:
@@ -128,27 +137,27 @@ def _torch_file(file: Path) -> Any:
             is_pickle = opened.read(1) == b"\x80"
         if named is None and not is_pickle:
             raise ModelError(
-                f"{file} is no checkpoint of PyTorch; expected one, or a .safetensors file."
+                f"{file} is not a PyTorch checkpoint; expected one, or a .safetensors file."
             ) from error
         raise _refused(file, f"for {named[1]}" if named else "to read it at all") from error
     except Exception as error:
         if "TorchScript" in str(error):
             raise ModelError(
-                f"{file} is a TorchScript archive, code and weights; save the weights alone: "
+                f"{file} is a TorchScript archive of code and weights; save only the weights: "
                 "torch.save(torch.jit.load(path).state_dict(), new_path)."
             ) from error
         raise ModelError(
-            f"{file} is damaged or no checkpoint of PyTorch ({first_line(error)}); fetch or copy "
-            "it again."
+            f"{file} is damaged or not a PyTorch checkpoint ({first_line(error)}); download or "
+            "copy it again."
         ) from error
 
 
 def _refused(file: Path, what: str) -> ModelError:
     new = file.with_name(f"{file.name.split('.')[0]}-weights.pt")
     return ModelError(
-        f"{file} has to be unpickled {what}, which runs whatever its maker put inside, so it is "
-        "refused; if you trust its maker, keep its weights alone with these three lines, and open "
-        f"{new.name}:\n"
+        f"{file} has to be unpickled {what}, which can run any code that its author put inside; it "
+        "is refused. If you trust its author, save only its weights with these three lines, and "
+        f"open {new.name}:\n"
         "    import torch\n"
         "    from gdws_explorer.bench.checkpoint import weights_in\n"
         f"    torch.save(weights_in(torch.load({str(file)!r}, map_location='cpu', "

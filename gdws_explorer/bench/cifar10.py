@@ -1,4 +1,4 @@
-"""CIFAR-10: the images, wherever they lie, and the network of our own that is trained on them."""
+"""CIFAR-10: images, and the bundled network with its recipes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from gdws_explorer.utils.rng import exclusive_rng
 
 EPS = 8 / 255
 SHAPE = (3, 32, 32)
-UNPACKED = "cifar-10-batches-py"  # what torchvision makes of the archive
+UNPACKED = "cifar-10-batches-py"  # the folder that torchvision unpacks
 FOLDER = "GDWS_EXPLORER_CIFAR10"  # the environment variable that names the images' folder
 ATTACK = PGD(EPS, steps=20)
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
-WIDTH = 16  # channels of the first group: what two cores train in the time there is
-FULL = 64  # the published networks'
-# Three courses, each one learning-rate cycle: on images of 24 pixels, which take half the time,
-# then of 32 (progressive resizing, as in Wong et al., ICLR 2020, section 4), then longer.
+WIDTH = 16  # channels of the first group of the bundled network, trained on two CPU cores
+FULL = 64  # channels of the first group of the published networks
+# Three trainings in sequence, each of one learning-rate cycle: on images of 24 pixels, which take
+# half the time, then of 32 pixels (progressive resizing, Wong et al., ICLR 2020, section 4), then
+# more epochs.
 SMALL = 24
 COURSE = Recipe(
     method="fast",
@@ -50,14 +51,14 @@ Images = tuple[Tensor, Tensor]
 
 
 def downscaled(x: Tensor) -> Tensor:
-    """Images `(B, 3, 32, 32)`, cropped and flipped at random, at 24 × 24 pixels."""
+    """Crops and flips images `(B, 3, 32, 32)` at random, and resizes them to 24 × 24 pixels."""
     return F.interpolate(crop_and_flip(x), SMALL, mode="bilinear", antialias=True).clamp(0, 1)
 
 
 def untrained(width: int = WIDTH, seed: int = 0) -> nn.Module:
-    """An untrained network: PreActResNet-18 on normalised images, in eval mode.
+    """Returns an untrained PreActResNet-18 with normalised inputs, in eval mode.
 
-    width : channels of the first group. torch's random numbers stay as they are.
+    width : channels of the first group. torch's random generator is not changed.
     """
     with exclusive_rng(torch.device("cpu")):
         torch.manual_seed(seed)
@@ -68,15 +69,15 @@ def untrained(width: int = WIDTH, seed: int = 0) -> nn.Module:
 def load_images(
     root: str | os.PathLike[str] | None = None, *, train: bool = False, download: bool = False
 ) -> Images:
-    """The 50,000 training or 10,000 test images `(N, 3, 32, 32)` in [0, 1], with their labels.
+    """Returns the 50,000 training or 10,000 test images `(N, 3, 32, 32)` in [0, 1], with labels.
 
     root : a folder of torchvision's CIFAR10, or one with `test.npz` and `train_*.npz`, each with
-        `x` and `y`; this package's cache folder unless given. download : fetch what is missing.
+        `x` and `y`; by default this package's cache folder. download : download what is missing.
 
-    Raises DataError where they are not there.
+    Raises DataError where the images are missing.
     """
-    own = "train_*.npz" if train else "test.npz"
-    files = sorted(Path(root).glob(own)) if root is not None else []
+    pattern = "train_*.npz" if train else "test.npz"
+    files = sorted(Path(root).glob(pattern)) if root is not None else []
     if not files:
         return load_data("cifar10", root=root, train=train, download=download)
     parts = [load_data(file) for file in files]
@@ -89,16 +90,20 @@ def load_images(
     return images, labels
 
 
-def images_at_hand(
+def local_images(
     root: str | os.PathLike[str] | None, download: bool
 ) -> tuple[Images, Images] | None:
-    """Training and test images; None where nobody said where they are, and they are not cached.
+    """Returns training and test images, or None where no folder is given and none is cached.
 
-    Raises DataError where they are not in `root`, or in the folder that the environment names.
+    Raises DataError where they are missing in `root` or in the environment variable's folder.
     """
     folder = root or os.environ.get(FOLDER) or None
-    # Looking first saves importing torchvision to learn that there is nothing.
-    if folder is None and not download and not (torchvision_datasets.place() / UNPACKED).is_dir():
+    # Checked first, because importing torchvision takes long.
+    if (
+        folder is None
+        and not download
+        and not (torchvision_datasets.default_root() / UNPACKED).is_dir()
+    ):
         return None
     return (
         load_images(folder, train=True, download=download),

@@ -1,8 +1,9 @@
-"""The papers' networks for 32×32 images, with the names of the published checkpoints.
+"""The papers' networks for 32×32 images, with the parameter names of published checkpoints.
 
-ResNet, PreActResNet and VGG are named as in kuangliu/pytorch-cifar, Wide ResNets as in
-yaodongyu/TRADES and RobustBench. All take images `(N, 3, H, W)` and give scores `(N, classes)`,
-with random weights; the mean over all positions before the last layer takes other sizes too.
+The names in ResNet, PreActResNet and VGG are those of kuangliu/pytorch-cifar, in Wide ResNets
+those of yaodongyu/TRADES and RobustBench. All take images `(N, 3, H, W)` and return scores
+`(N, classes)`. Their weights are random. Other image sizes work as well, because the last layer
+takes the mean over all positions.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def _conv1(width: int, out: int, stride: int = 1) -> nn.Conv2d:
 
 
 def _shortcut(width: int, out: int, stride: int) -> nn.Sequential:
-    """Nothing where the shapes agree, else a 1×1 convolution and BatchNorm."""
+    """The identity where the shapes agree, otherwise a 1×1 convolution and BatchNorm."""
     if stride == 1 and width == out:
         return nn.Sequential()
     return nn.Sequential(_conv1(width, out, stride), nn.BatchNorm2d(out))
@@ -43,7 +44,7 @@ class BasicBlock(nn.Module):
         self.shortcut = _shortcut(width, planes, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block's output."""
+        """Returns the block's output."""
         inner = F.relu(self.bn1(self.conv1(x)))
         return F.relu(self.bn2(self.conv2(inner)) + self.shortcut(x))
 
@@ -62,7 +63,7 @@ class Bottleneck(nn.Module):
         self.shortcut = _shortcut(width, out, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block's output."""
+        """Returns the block's output."""
         inner = F.relu(self.bn1(self.conv1(x)))
         inner = F.relu(self.bn2(self.conv2(inner)))
         return F.relu(self.bn3(self.conv3(inner)) + self.shortcut(x))
@@ -71,7 +72,7 @@ class Bottleneck(nn.Module):
 class PreActBlock(nn.Module):
     """BatchNorm and ReLU before each of two 3×3 convolutions (He et al., ECCV 2016).
 
-    early : the shortcut's convolution takes the block's input instead of what is activated.
+    early : the shortcut's convolution takes the block's input instead of its activation.
     """
 
     expansion = 1
@@ -85,10 +86,11 @@ class PreActBlock(nn.Module):
         self.early = early
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block's output."""
+        """Returns the block's output."""
         inner = F.relu(self.bn1(x))
         shortcut = x if self.shortcut is None else self.shortcut(x if self.early else inner)
-        return self.conv2(F.relu(self.bn2(self.conv1(inner)))) + shortcut
+        residual: Tensor = self.conv2(F.relu(self.bn2(self.conv1(inner))))
+        return residual + shortcut
 
 
 class ResNet(nn.Module):
@@ -127,14 +129,15 @@ class ResNet(nn.Module):
         self.linear = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class scores of a batch of images."""
+        """Returns the class scores of a batch of images."""
         x = self.conv1(x)
         if self.bn1 is not None:
             x = F.relu(self.bn1(x))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         if self.bn is not None:
             x = F.relu(self.bn(x))
-        return self.linear(x.mean((2, 3)))
+        scores: Tensor = self.linear(x.mean((2, 3)))
+        return scores
 
 
 class VGG(nn.Module):
@@ -156,7 +159,7 @@ class VGG(nn.Module):
                 width = out
             if i < 4:
                 layers += [nn.MaxPool2d(2)]
-        # Without parameters, so that the last pooling may stand outside `features`.
+        # The last pooling has no parameters: it may be outside of `features`.
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(2) if hydra else nn.MaxPool2d(2)
         self.classifier: nn.Module = nn.Linear(width, classes)
@@ -168,13 +171,14 @@ class VGG(nn.Module):
         self.hydra = hydra
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class scores of a batch of images."""
+        """Returns the class scores of a batch of images."""
         x = self.pool(self.features(x))
-        return self.classifier(x.flatten(1) if self.hydra else x.mean((2, 3)))
+        scores: Tensor = self.classifier(x.flatten(1) if self.hydra else x.mean((2, 3)))
+        return scores
 
 
 class WideBlock(nn.Module):
-    """BatchNorm and ReLU before each of two 3×3 convolutions; both paths take the first's."""
+    """BatchNorm and ReLU before each of two 3×3 convolutions; the shortcut shares the first."""
 
     def __init__(self, width: int, out: int, stride: int) -> None:
         super().__init__()
@@ -183,35 +187,39 @@ class WideBlock(nn.Module):
         self.convShortcut = None if width == out else _conv1(width, out, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block's output."""
+        """Returns the block's output."""
         inner = F.relu(self.bn1(x))
         shortcut = x if self.convShortcut is None else self.convShortcut(inner)
-        return self.conv2(F.relu(self.bn2(self.conv1(inner)))) + shortcut
+        residual: Tensor = self.conv2(F.relu(self.bn2(self.conv1(inner))))
+        return residual + shortcut
 
 
 class WideGroup(nn.Module):
-    """Blocks one after the other, under the name `layer`."""
+    """A sequence of blocks under the name `layer`."""
 
     def __init__(self, blocks: list[WideBlock]) -> None:
         super().__init__()
         self.layer = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The last block's output."""
-        return self.layer(x)
+        """Returns the last block's output."""
+        features: Tensor = self.layer(x)
+        return features
 
 
 class WideResNet(nn.Module):
     """WRN-depth-factor (Zagoruyko & Komodakis, BMVC 2016) with the names of TRADES."""
 
-    # TRADES's network has a second first group that its forward pass never calls, and files saved
-    # from it hold its weights (yaodongyu/TRADES, issue 16).
+    # TRADES's network has a second copy of the first group, which its forward pass never calls.
+    # Files saved from it contain its weights (yaodongyu/TRADES, issue 16).
     unused_prefixes = ("sub_block1.",)
 
     def __init__(self, depth: int, factor: int, classes: int) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6:
-            raise ModelError(f"a WRN of depth {depth} does not exist; expected 6 n + 4, as 28, 34.")
+            raise ModelError(
+                f"a WRN cannot have depth {depth}; expected 6 n + 4, such as 28 or 34."
+            )
         self.conv1 = _conv3(3, 16)
         width = 16
         groups = []
@@ -226,30 +234,31 @@ class WideResNet(nn.Module):
         self.fc = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class scores of a batch of images."""
+        """Returns the class scores of a batch of images."""
         x = self.block3(self.block2(self.block1(self.conv1(x))))
-        return self.fc(F.relu(self.bn1(x)).mean((2, 3)))
+        scores: Tensor = self.fc(F.relu(self.bn1(x)).mean((2, 3)))
+        return scores
 
 
 def resnet18(classes: int = 10, *, width: int = 64) -> nn.Module:
-    """ResNet-18, 11.17 M parameters; width : channels of the first group."""
+    """Returns a ResNet-18, 11.17 M parameters; width : channels of the first group."""
     return ResNet(BasicBlock, (2, 2, 2, 2), classes, width=width)
 
 
 def resnet50(classes: int = 10) -> nn.Module:
-    """ResNet-50, 23.52 M parameters."""
+    """Returns a ResNet-50, 23.52 M parameters."""
     return ResNet(Bottleneck, (3, 4, 6, 3), classes, expansion=4)
 
 
 def preactresnet18(
     classes: int = 10, *, last: bool = False, early: bool = False, width: int = 64
 ) -> nn.Module:
-    """PreActResNet-18, 11.17 M parameters.
+    """Returns a PreActResNet-18, 11.17 M parameters.
 
     last : BatchNorm `bn` and ReLU before the mean, as in locuslab/robust_overfitting, on which the
     code of GDWS builds. early : shortcuts from the block's input, as RobustBench has it for Wong et
-    al. 2020 and Andriushchenko & Flammarion 2020; weights of one fit the other and give wrong
-    answers. width : channels of the first group; 16 gives 0.70 M parameters.
+    al. 2020 and Andriushchenko & Flammarion 2020. The weights of one variant load into the other,
+    but the scores are then wrong. width : channels of the first group; 16 gives 0.70 M parameters.
     """
 
     def block(before: int, planes: int, stride: int) -> PreActBlock:
@@ -259,10 +268,10 @@ def preactresnet18(
 
 
 def vgg16(classes: int = 10, *, hydra: bool = False) -> nn.Module:
-    """VGG-16 with BatchNorm, 14.73 M parameters; hydra : the variant of HYDRA, 15.31 M."""
+    """Returns a VGG-16 with BatchNorm, 14.73 M parameters; hydra : HYDRA's variant, 15.31 M."""
     return VGG(classes, hydra)
 
 
 def wide_resnet(depth: int = 28, factor: int = 10, classes: int = 10) -> nn.Module:
-    """WRN-depth-factor: WRN-28-4 has 5.85 M parameters, WRN-28-10 has 36.48 M."""
+    """Returns a WRN-depth-factor: WRN-28-4 has 5.85 M parameters, WRN-28-10 has 36.48 M."""
     return WideResNet(depth, factor, classes)

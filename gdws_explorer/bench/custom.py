@@ -1,10 +1,10 @@
-"""A network and images of one's own, put together, looked over and described in words."""
+"""A user's network and images as a bench, with checks described in words."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ from gdws_explorer.network.network import Network
 from gdws_explorer.robust.evaluation import evaluate
 from gdws_explorer.robust.interval import AccuracyCounts
 from gdws_explorer.robust.normalized import Normalized
+from gdws_explorer.typing import Cancel, Progress, ProgressFn
 from gdws_explorer.utils.checks import checked_whole
 from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.progress import progress_between
 
-LOOKED_AT = 100  # images whose accuracy is told
-LEARNED = 512  # images beyond the measured ones, for approximations from data
-LOADING, ANSWERING = 0.5, 0.6  # of the progress, when images are read and answered
+CHECKED = 100  # images whose clean accuracy is measured
+CALIBRATION = 512  # further images, for approximations from data
+LOADED, EVALUATED = 0.5, 0.6  # the progress after loading the images and after evaluating them
 STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "CIFAR-10": ((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
     "CIFAR-100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
@@ -36,12 +38,12 @@ STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 @dataclass(frozen=True, eq=False)
 class CustomBench(AccuracyCounts):
-    """A network with its images, and what was found.
+    """A user's network with its images, and the results of first checks.
 
-    title : for people. model : in eval mode. network : the same, its layers decomposed.
-    data : images `(N, C, H, W)` in [0, 1] and labels `(N,)` to measure on. calibration : others,
-    to learn from, or None where there were no more. classes : scores that the network gives.
-    clean_correct, n : right of the first images, none of them attacked.
+    title : a name for people. model : in eval mode. network : the same with decomposed layers.
+    data : images `(N, C, H, W)` in [0, 1] and labels `(N,)` to measure on. calibration : other
+    images for approximations from data; None where there were no more. classes : number of
+    classes. clean_correct, n : correct images among the first n, without attack.
     """
 
     title: str
@@ -56,19 +58,19 @@ class CustomBench(AccuracyCounts):
 
     @property
     def chance(self) -> bool:
-        """Whether it is no better than guessing: the interval holds one in `classes`."""
+        """Whether the accuracy may be that of guessing: its interval begins below 1 / classes."""
         return self.clean_interval[0] <= 1 / self.classes
 
     @property
     def findings(self) -> tuple[tuple[str, str], ...]:
-        """What was found, as pairs of a word and a sentence."""
+        """Results of the checks, as pairs of a name and a sentence."""
         x, y = self.data
         net, shape = self.network, "×".join(map(str, x.shape[1:]))
         low, high = self.clean_interval
         more = (
-            "no more to learn from: approximations are from the weights only"
+            "no more for calibration: approximations are computed from the weights only"
             if self.calibration is None
-            else f"{len(self.calibration[1]):,} others to learn from"
+            else f"{len(self.calibration[1]):,} others for calibration"
         )
         return (
             ("layers", f"{len(net.layers)}, {len(net.names)} of them can be approximated"),
@@ -76,23 +78,24 @@ class CustomBench(AccuracyCounts):
             ("MACs", f"{net.macs:,} per image of {shape}"),
             ("images", f"{len(y):,} to measure on, {more}"),
             ("input range", f"{float(x.min()):.3g} to {float(x.max()):.3g}, mean {x.mean():.3g}"),
-            ("labels", f"{int(y.min())} to {int(y.max())}; the network tells {self.classes} apart"),
+            ("labels", f"{int(y.min())} to {int(y.max())}; the network has {self.classes} classes"),
             (
                 "accuracy",
-                f"{self.clean_correct} of the first {self.n} images right, "
-                f"{self.clean_correct / self.n:.0%} (95 %: {low:.0%} to {high:.0%}), not attacked",
+                f"{self.clean_correct} of the first {self.n} images correct, "
+                f"{self.clean_correct / self.n:.0%} (95 %: {low:.0%} to {high:.0%}), without "
+                "attack",
             ),
         )
 
     @property
     def warning(self) -> str | None:
-        """What looks wrong, and what to try."""
+        """The likely mistakes where the accuracy is that of guessing; None otherwise."""
         if not self.chance:
             return None
         return (
-            "the network is no better than guessing on these images. Are its weights loaded? Was "
-            "it trained on normalised images (choose the normalisation)? Are the labels in its "
-            "order?"
+            "the network does not do better than guessing on these images. Are its weights loaded? "
+            "Was it trained on normalised images (choose the normalisation)? Are the labels in "
+            "its order?"
         )
 
 
@@ -108,63 +111,56 @@ def load_custom(
     root: str | os.PathLike[str] | None = None,
     download: bool = False,
     cache: bool | str | os.PathLike[str] = False,
-    progress: Callable[[float], None] | None = None,
-    cancel: Callable[[], bool] | None = None,
+    progress: ProgressFn | None = None,
+    cancel: Cancel = None,
 ) -> CustomBench:
-    """Put a network and images together, check that they fit, and look at the first 100.
+    """Makes a bench of a network and images, checks both, and evaluates the first 100 images.
 
     Parameters
     ----------
     model, weights, classes : a module, or a name as in `load_model`; a file of weights for either.
     images, size, root, download : as in `load_data`.
-    normalisation : a name in STATISTICS or (mean, std) that the network was trained with; it goes
-        inside the model, so that attacks work on images in [0, 1].
-    n : images to measure on, a seeded sample with equal classes; up to 512 others are kept apart
-        to learn from.
-    cache : of the layers' tables, as in `Network.prepare`.
-    progress : is told the share done. cancel : asked before every image and forward pass.
+    normalisation : a name in STATISTICS, or the (mean, std) that the network was trained with. It
+        becomes part of the model, so that attacks work on images in [0, 1].
+    n : number of images to measure on, a seeded sample with equal classes. Up to 512 others are
+        the calibration images.
+    cache : where the layers' tables are kept, as in `Network.prepare`.
+    progress : called with the finished fraction. cancel : checked before every image and forward
+        pass.
 
-    Raises ModelError, DataError, Cancelled; nothing given is changed.
+    Raises
+    ------
+    ModelError, DataError, Cancelled. The arguments are not changed.
     """
-
-    def part(start: float, end: float) -> Callable[[float], None]:
-        def tell(share: float) -> None:
-            if progress is not None:
-                progress(start + (end - start) * share)
-
-        return tell
-
-    made = _model(model, weights, classes)
-    made = _normalized(made, normalisation).eval()
+    bench_model = _normalized(_model(model, weights, classes), normalisation).eval()
     n = checked_whole("n", n)
     x, y = load_data(
-        images, n=n, spare=LEARNED, size=size, root=root, download=download, model=made,
-        progress=part(0, LOADING), cancel=cancel,
+        images, n=n, spare=CALIBRATION, size=size, root=root, download=download,
+        model=bench_model, progress=progress_between(progress, 0, LOADED), cancel=cancel,
     )  # fmt: skip
-    first = min(LOOKED_AT, len(y))
+    first = min(CHECKED, len(y))
+    evaluating = progress_between(progress, LOADED, EVALUATED)
     report = evaluate(
-        made, (x[:first], y[:first]), cancel=cancel,
-        progress=lambda share, _: part(LOADING, ANSWERING)(share),
+        bench_model, (x[:first], y[:first]), cancel=cancel,
+        progress=None if evaluating is None else lambda done, _: evaluating(Progress(done)),
     )  # fmt: skip
-    network = Network(made, x[:1])
+    network = Network(bench_model, x[:1])
     with torch.inference_mode():
-        answers = network.model(network.example)
-    network.prepare(part(ANSWERING, 1), cancel=cancel, cache=cache)
+        logits = network.model(network.example)
+    network.prepare(progress_between(progress, EVALUATED, 1), cancel=cancel, cache=cache)
     rest = (x[n:], y[n:]) if len(y) > n else None
     title = model if isinstance(model, str) else type(model).__name__
     return CustomBench(
-        title=title, model=made, network=network, data=(x[:n], y[:n]), calibration=rest,
-        classes=answers.shape[1], clean_correct=report.clean_correct, n=first,
+        title=title, model=bench_model, network=network, data=(x[:n], y[:n]), calibration=rest,
+        classes=logits.shape[1], clean_correct=report.clean_correct, n=first,
     )  # fmt: skip
 
 
 def _model(model: nn.Module | str, weights: Any, classes: int | None) -> nn.Module:
     if isinstance(model, str):
         return load_model(model, weights=weights, classes=classes)
-    mine = own_copy(model, trainable=True)
-    if weights is None:
-        return mine
-    return load_checkpoint(Path(str(weights)), mine)
+    copied = own_copy(model, trainable=True)
+    return copied if weights is None else load_checkpoint(Path(str(weights)), copied)
 
 
 def _normalized(model: nn.Module, normalisation: Any) -> nn.Module:
@@ -173,20 +169,20 @@ def _normalized(model: nn.Module, normalisation: Any) -> nn.Module:
     if isinstance(normalisation, str):
         if normalisation not in STATISTICS:
             raise DataError(
-                f"there is no normalisation {normalisation!r}; expected one of "
+                f"unknown normalisation {normalisation!r}; expected one of "
                 f"{', '.join(STATISTICS)}, or (mean, std)."
             )
         normalisation = STATISTICS[normalisation]
     if isinstance(model, Normalized):
         raise DataError(
-            "the network normalises its images itself (published weights come with it); choose no "
-            "normalisation."
+            "the network already normalises its images, as networks with published weights do; "
+            "choose no normalisation."
         )
     return Normalized(model, *normalisation)
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """The numbers in "0.5, 0.5 0.5"; DataError for anything else."""
+    """Returns the numbers of a text such as "0.5, 0.5 0.5"; DataError for anything else."""
     try:
         found = tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError:

@@ -1,9 +1,9 @@
-"""Anybody's images and labels, checked, as the attacks need them."""
+"""Images and labels from arrays, files, folders and data sets, checked for attacks."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from gdws_explorer.bench.image_tensors import resizing
 from gdws_explorer.bench.torchvision_datasets import Transform
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust.data_checks import balanced_sample, check_data, check_logits
-from gdws_explorer.typing import Cancel
+from gdws_explorer.typing import Cancel, Progress, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import device_of, dtype_of
 from gdws_explorer.utils.format import first_line
@@ -36,52 +36,54 @@ def load_data(
     download: bool = False,
     train: bool = False,
     model: nn.Module | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: ProgressFn | None = None,
     cancel: Cancel = None,
 ) -> tuple[Tensor, Tensor]:
-    """Images `(N, C, H, W)`, float32 in [0, 1], and labels `(N,)`, int64, of almost anything.
+    """Returns images `(N, C, H, W)`, float32 in [0, 1], and labels `(N,)`, int64, of many sources.
 
     Parameters
     ----------
     source : one of
         - a pair (images, labels) of arrays or tensors, uint8 or float, channels first or last;
-        - a Dataset of (image, label), PIL images or tensors, or a DataLoader of such;
+        - a Dataset of pairs (image, label), PIL images or tensors, or a DataLoader of one;
         - an `.npz` file with `x` and `y`; never unpickled;
         - a folder with one folder of images per class, labelled in alphabetical order;
         - the name of a torchvision data set, such as "cifar10" or "svhn"; a folder of the same
           name is "./cifar10".
-    n, seed : a fixed sample of n images with the classes as equal as they can be; the sample of
-        100 is the beginning of that of 200. Of files and data sets only these are read. None takes
-        all, in their order.
-    spare : so many more behind these n, or as many as there are.
-    size : make every image size × size pixels: the shorter side to size, then the centre.
+    n, seed : a fixed sample of n images with the classes as equal as possible; the sample of 100
+        is the beginning of that of 200. Of folders and data sets only these images are read. None
+        takes all images, in their order.
+    spare : number of further images after these n, or fewer where the data end.
+    size : resizes every image to size × size pixels: the shorter side to size, then the centre.
     layout : "NCHW" or "NHWC"; None takes the axis of size 1 or 3 as the channels.
-    transform : of a folder or a named data set, instead of size: PIL image → image in [0, 1].
-    root, download, train : of a named data set: the folder of its files (this package's cache
-        folder by default); fetch them if they are missing; its training part instead of its test
-        part. Nothing is fetched without download=True.
-    model : if given, must take such images and have a class score for every label.
-    progress : is told the share done, 0 to 1. cancel : asked before every image.
+    transform : for a folder or a named data set, instead of size: PIL image → image in [0, 1].
+    root, download, train : for a named data set: the folder of its files (by default this
+        package's cache folder); whether to download missing files; whether to take its training
+        part instead of its test part. Nothing is downloaded without download=True.
+    model : if given, must accept these images and have a class score for every label.
+    progress : called with the finished fraction. cancel : checked before every image.
 
-    Raises DataError, Cancelled.
+    Raises
+    ------
+    DataError, Cancelled.
     """
 
     def tick(done: float) -> None:
         stop_if(cancel)
         if progress is not None:
-            progress(done)
+            progress(Progress(done))
 
-    found = _source(source, size, layout, transform, root, download, train)
-    if found.count == 0:
-        raise DataError(f"there are no images in {found.title}; expected at least one.")
+    images = _source(source, size, layout, transform, root, download, train)
+    if images.count == 0:
+        raise DataError(f"there are no images in {images.title}; expected at least one.")
     if n is None:
-        indices = torch.arange(found.count)
+        indices = torch.arange(images.count)
     else:
-        labels = datasets.checked_labels(found.labels(tick), found.count)
+        labels = datasets.checked_labels(images.labels(tick), images.count)
         indices = balanced_sample(labels, n, seed)
         if spare:
-            indices = balanced_sample(labels, min(n + spare, found.count), seed)
-    x, y = check_data(found.read(indices.tolist(), tick))
+            indices = balanced_sample(labels, min(n + spare, images.count), seed)
+    x, y = check_data(images.read(indices.tolist(), tick))
     if model is not None:
         check_model(model, x, y)
     tick(1.0)
@@ -89,9 +91,10 @@ def load_data(
 
 
 def check_model(model: nn.Module, x: Tensor, y: Tensor) -> None:
-    """Raises DataError where the model does not take such images or has no score for a label.
+    """Checks that the model accepts these images and has a score for every label.
 
-    x : images `(N, C, H, W)` in [0, 1], of which the model sees one. y : labels `(N,)`.
+    x : images `(N, C, H, W)` in [0, 1], of which the model gets one. y : labels `(N,)`.
+    Raises DataError.
     """
     if not isinstance(model, nn.Module):
         raise DataError(f"the model is {type(model).__name__}; expected a torch.nn.Module.")
@@ -102,9 +105,9 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor) -> None:
         except Exception as error:
             raise DataError(
                 f"the model does not take images of shape {tuple(x.shape[1:])} "
-                f"({first_line(error)}); give others, or make them fit with size=."
+                f"({first_line(error)}); give others, or resize them with size=."
             ) from error
-    check_logits(logits, y[:1])  # for its words on what is no table of scores
+    check_logits(logits, y[:1])  # its message for anything but a table of scores
     check_logits(logits.expand(len(y), -1), y.to(logits.device))
 
 
@@ -122,11 +125,11 @@ def _source(
     resize = resizing(size)
     path = Path(given) if isinstance(given, str | os.PathLike) else None
     if path is not None and path.suffix != ".npz":
-        made = _dataset(str(given), isinstance(given, str), transform, root, download, train)
-        return datasets.dataset(made, resize, layout, str(given))
+        dataset = _dataset(str(given), isinstance(given, str), transform, root, download, train)
+        return datasets.dataset(dataset, resize, layout, str(given))
     if transform is not None:
         raise DataError(
-            "a transform is for folders and named data sets; these images are taken as they are."
+            "a transform is for folders and named data sets; leave it out for other images."
         )
     if path is not None:
         return datasets.npz(path, resize, layout)
@@ -152,10 +155,10 @@ def _dataset(
     download: bool,
     train: bool,
 ) -> Any:
-    """A named data set, or a folder; a name wins over a folder beside one that is called so."""
+    """A named data set, or a folder; a data set goes before a folder of the same name."""
     plain = may_be_a_name and not {"/", os.sep, "."} & set(given)
-    if Path(given).is_dir() and not (plain and torchvision_datasets.is_name(given)):
-        return torchvision_datasets.folder(Path(given), transform)
+    if Path(given).is_dir() and not (plain and torchvision_datasets.is_dataset_name(given)):
+        return torchvision_datasets.image_folder(Path(given), transform)
     if not plain:
         raise DataError(
             f"there is no folder {given}; expected an .npz file, a folder with one folder of "

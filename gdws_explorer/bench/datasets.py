@@ -1,4 +1,4 @@
-"""Where images and labels come from: labels first, and then only the images that are wanted."""
+"""Sources of labelled images that are read lazily: labels first, then only the chosen images."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from gdws_explorer.errors import DataError
 from gdws_explorer.robust.data_checks import check_data
 from gdws_explorer.utils.format import first_line
 
-MOST = 8 * 2**30  # bytes of float32 images at once
-# Under these names data sets keep all labels, or pairs of a file and its label.
+MAX_BYTES = 8 * 2**30  # of float32 images in memory
+# Attributes in which data sets store all labels, or pairs of a file and its label.
 LABELS = ("targets", "labels", "_labels", "samples", "_samples")
 
 Tick = Callable[[float], None]
@@ -35,12 +35,12 @@ Resize = Callable[[Any], Any] | None
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """A set of labelled images that is not read yet.
+    """Labelled images that are not read yet.
 
-    title : for messages. count : how many images there are.
-    labels : takes a tick and gives them all `(count,)`, without the images where it can.
-    read : takes indices and a tick; gives images `(n, C, H, W)`, float32 in [0, 1], and labels
-        `(n,)`. A tick is called with the share done, and raises to stop.
+    title : a name for messages. count : the number of images.
+    labels : takes a tick and returns all labels `(count,)`, without reading images if possible.
+    read : takes indices and a tick; returns images `(n, C, H, W)`, float32 in [0, 1], and labels
+        `(n,)`. A tick is called with the finished fraction, and raises an exception to stop.
     """
 
     title: str
@@ -52,21 +52,21 @@ class DatasetSource:
 def arrays(
     x: Any, y: Any, resize: Resize, layout: str | None, title: str = "the data"
 ) -> DatasetSource:
-    """Images that are in memory: uint8 or float, channels first or last."""
+    """Returns a source of images in memory: uint8 or float, channels first or last."""
     images = _batch(x, layout)
     labels = checked_labels(y, len(images))
 
     def read(indices: Sequence[int], tick: Tick) -> tuple[Tensor, Tensor]:
         tick(0.0)
         chosen = torch.as_tensor(indices)
-        _fits(len(indices), tuple(images.shape[1:]))
+        _check_memory(len(indices), tuple(images.shape[1:]))
         return resized(unit_range(images[chosen]).contiguous(), resize), labels[chosen]
 
     return DatasetSource(title, len(images), lambda _tick: labels, read)
 
 
 def npz(path: Path, resize: Resize, layout: str | None) -> DatasetSource:
-    """A NumPy archive with `x` and `y`; what would have to be unpickled is refused."""
+    """Returns a source of the arrays `x` and `y` of an .npz file, without unpickling."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             missing = [name for name in ("x", "y") if name not in stored.files]
@@ -91,10 +91,10 @@ def npz(path: Path, resize: Resize, layout: str | None) -> DatasetSource:
 
 
 def dataset(found: Any, resize: Resize, layout: str | None, title: str) -> DatasetSource:
-    """Any map-style data set of (image, label): only the wanted images are read.
+    """Returns a source of a map-style data set of pairs (image, label).
 
-    All labels come from an attribute such as `targets` where there is one, else every item is
-    read once for its label.
+    The labels are taken from an attribute such as `targets` where there is one. Otherwise every
+    item is read once for its label.
     """
 
     def labels(tick: Tick) -> Any:
@@ -111,7 +111,7 @@ def dataset(found: Any, resize: Resize, layout: str | None, title: str) -> Datas
             image, y[at] = _item(found, index, title, tick, len(indices), at)
             pixels = picture(image, resize, layout)
             if at == 0:
-                _fits(len(indices), tuple(pixels.shape))
+                _check_memory(len(indices), tuple(pixels.shape))
                 x = torch.empty(len(indices), *pixels.shape)
             _same_shape(pixels.shape, x.shape[1:], title)
             x[at] = pixels
@@ -121,7 +121,7 @@ def dataset(found: Any, resize: Resize, layout: str | None, title: str) -> Datas
 
 
 def loader(found: torch_data.DataLoader[Any], resize: Resize, layout: str | None) -> DatasetSource:
-    """A DataLoader: the data set behind it, or its batches where it makes them its own way."""
+    """Returns a source of a DataLoader: of its data set, or of its batches if they are custom."""
     plain = (
         not isinstance(found.dataset, torch_data.IterableDataset)
         and found.collate_fn is torch_data.default_collate
@@ -137,20 +137,20 @@ def loader(found: torch_data.DataLoader[Any], resize: Resize, layout: str | None
         images.append(_batch(x, layout))
         labels.append(tensor_of(y, "the labels").reshape(-1))
         _same_shape(images[-1].shape[1:], images[0].shape[1:], "the DataLoader")
-        _fits(sum(map(len, images)), tuple(images[0].shape[1:]))
+        _check_memory(sum(map(len, images)), tuple(images[0].shape[1:]))
     if not images:
         raise DataError("the DataLoader gives no batch; expected at least one image.")
     return arrays(torch.cat(images), torch.cat(labels), resize, "NCHW", "the DataLoader")
 
 
 def checked_labels(labels: Any, count: int) -> Tensor:
-    """Labels `(count,)`, int64, of images that need not be read yet. Raises DataError."""
+    """Returns labels `(count,)` as int64; raises DataError for anything else."""
     stand_in = torch.zeros(count, 1, 1, 1)
     return check_data((stand_in, tensor_of(labels, "the labels")))[1]
 
 
 def pair(item: Any, what: str) -> tuple[Any, Any]:
-    """The two parts of an (image, label). Raises DataError for anything else."""
+    """Returns the image and the label of a pair; raises DataError for anything else."""
     if not isinstance(item, tuple | list) or len(item) != 2:
         keys = f" with {', '.join(map(str, item))}" if isinstance(item, dict) else ""
         raise DataError(f"{what} is {type(item).__name__}{keys}; expected a pair (image, label).")
@@ -162,7 +162,8 @@ def _batch(x: Any, layout: str | None) -> Tensor:
     if images.ndim != 4:
         raise DataError(
             f"the images have shape {tuple(images.shape)}; expected (N, C, H, W) or (N, H, W, C): "
-            "give grey images a channel axis of size 1, and flat ones their height and width."
+            "add a channel axis of size 1 to grey images, and reshape flat ones to height "
+            "and width."
         )
     return channels_first(images, layout)
 
@@ -178,12 +179,12 @@ def _item(
             f"image {index} of {title} cannot be read ({first_line(error)}); repair or remove it."
         ) from error
     image, label = pair(item, f"item {index} of {title}")
-    return image, _whole(label, index, title)
+    return image, _class_index(label, index, title)
 
 
-def _whole(label: Any, index: int, title: str) -> int:
-    one = isinstance(label, Tensor | np.ndarray) and np.prod(label.shape) == 1
-    value = label.item() if one else label
+def _class_index(label: Any, index: int, title: str) -> int:
+    single = isinstance(label, Tensor | np.ndarray) and np.prod(label.shape) == 1
+    value = label.item() if single else label
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
         raise DataError(
             f"the label of image {index} of {title} is {label!r}; expected a whole number, the "
@@ -193,7 +194,7 @@ def _whole(label: Any, index: int, title: str) -> int:
 
 
 def _known_labels(found: Any) -> Tensor | None:
-    """All labels without reading an image, None where the data set does not keep them."""
+    """All labels, without reading an image; None where the data set does not store them."""
     if isinstance(found, torch_data.Subset):
         inner = _known_labels(found.dataset)
         return None if inner is None else inner[torch.as_tensor(list(found.indices))]
@@ -219,18 +220,18 @@ def _known_labels(found: Any) -> Tensor | None:
     return None
 
 
-def _same_shape(mine: Sequence[int], first: Sequence[int], title: str) -> None:
-    if tuple(mine) != tuple(first):
+def _same_shape(shape: Sequence[int], first: Sequence[int], title: str) -> None:
+    if tuple(shape) != tuple(first):
         raise DataError(
-            f"the images of {title} differ in shape, {tuple(first)} and {tuple(mine)}; make them "
-            "alike with size=, such as size=224."
+            f"the images of {title} differ in shape, {tuple(first)} and {tuple(shape)}; give them "
+            "one size with size=, such as size=224."
         )
 
 
-def _fits(count: int, shape: tuple[int, ...]) -> None:
-    """Raises DataError where so many images do not belong in memory."""
+def _check_memory(count: int, shape: tuple[int, ...]) -> None:
+    """Raises DataError where the images would take more than MAX_BYTES."""
     size = 4 * count * int(np.prod(shape))
-    if size > MOST:
+    if size > MAX_BYTES:
         shown = "×".join(map(str, itertools.chain([count], shape)))
         raise DataError(
             f"{shown} numbers take {size / 2**30:.0f} GiB; choose fewer images with n=, or smaller "

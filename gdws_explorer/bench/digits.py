@@ -1,4 +1,4 @@
-"""Handwritten digits: the images, the small networks trained on them, and how they are made."""
+"""Handwritten digits: images, the small bundled networks, and their training."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ EPS = 0.15
 ATTACK = PGD(EPS, steps=20)
 WIDTHS = (32, 32, 64, 64, 128, 128)
 STRIDES = (1, 1, 2, 1, 2, 1)
-# Two threads are a third faster on an idle machine and ten times slower beside a busy process;
-# with one, the weights do not depend on how sums were split.
+# Two threads are a third faster on an idle machine, and ten times slower while another process is
+# busy. With one thread, the weights do not depend on how sums are split between threads.
 THREADS = 1
 RECIPE: dict[str, Any] = {
     "epochs": 60,
@@ -49,8 +49,8 @@ PLAIN_RECIPE: dict[str, Any] = {**RECIPE, "epochs": 20, "clean_weight": 0.0}
 class DigitsNet(nn.Module):
     """Six 3×3 convolutions with BatchNorm and ReLU, the global mean, one linear layer.
 
-    (N, 1, 8, 8) in [0, 1] to class scores (N, 10). The second and third pair begin with stride
-    2, so the pairs work at 8×8, 4×4 and 2×2.
+    Maps images (N, 1, 8, 8) in [0, 1] to class scores (N, 10). The second and the third pair of
+    convolutions begin with stride 2: the pairs work at 8×8, 4×4 and 2×2 positions.
     """
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS, classes: int = 10) -> None:
@@ -66,16 +66,17 @@ class DigitsNet(nn.Module):
         self.fc = nn.Linear(before, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class scores of a batch of images."""
+        """Returns the class scores of a batch of images."""
         for i in range(1, len(STRIDES) + 1):
             x = F.relu(getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(x)))
-        return self.fc(x.mean((2, 3)))
+        scores: Tensor = self.fc(x.mean((2, 3)))
+        return scores
 
 
 def load_images() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """The 1,437 training and 360 test images `(N, 1, 8, 8)` in [0, 1], with their labels.
+    """Returns the 1,437 training and 360 test images `(N, 1, 8, 8)` in [0, 1], with labels.
 
-    The split is stratified and fixed; both keep scikit-learn's order.
+    The split is stratified and fixed; both parts are in scikit-learn's order.
     """
     with np.load(data_file("digits.npz")) as stored:
         images = torch.from_numpy(stored["images"]).float().div(16)[:, None]
@@ -88,7 +89,11 @@ def load_images() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
 def random_affine(
     x: Tensor, shift: float = 0.5, degrees: float = 8.0, scale: float = 0.08
 ) -> Tensor:
-    """Each image moved by up to `shift` pixels, turned and scaled a little, at random."""
+    """Moves, rotates and scales every image `(N, C, H, W)` at random.
+
+    shift : the largest move, in pixels. degrees : the largest rotation. scale : the largest change
+    of size, as a fraction.
+    """
     n, _, _, width = x.shape
     turn, size, *move = (torch.rand(4, n, device=x.device) * 2 - 1).unbind()
     angle, size = turn * math.radians(degrees), 1 + size * scale
@@ -105,21 +110,21 @@ def train_digits(
     progress: Callable[[float, float], None] | None = None,
     cancel: Cancel = None,
 ) -> Report:
-    """Train a bundled network again, measure it, and store weights and card.
+    """Trains a bundled network again, measures it, and stores its weights and card.
 
-    One fixed recipe, the averaged weights after its last step: the 360 test images choose
-    nothing. One thread; under three minutes.
+    The recipe is fixed and the averaged weights of its last step are stored: nothing is chosen by
+    the 360 test images. It uses one thread and takes under three minutes.
 
     Parameters
     ----------
     plain : train without attack ("digits-plain").
-    out : the folder for `digits.safetensors` and `digits.json` (or `digits-plain.*`); the
-        checkout's `data/` unless given.
+    out : the folder for `digits.safetensors` and `digits.json` (or `digits-plain.*`); by default
+        the checkout's `data/`.
     progress, cancel : as in `training.train`.
 
     Returns
     -------
-    Clean accuracy and PGD-20 on the 360 test images.
+    The report on the 360 test images: clean accuracy and PGD-20.
     """
     name = "digits-plain" if plain else "digits"
     folder = PACKAGE.parent / "data" if out is None else Path(out)
@@ -147,7 +152,7 @@ def train_digits(
 
 
 def untrained(seed: int = 0) -> DigitsNet:
-    """An untrained network; torch's random numbers stay as they are."""
+    """Returns an untrained network; torch's random generator is not changed."""
     with exclusive_rng(torch.device("cpu")):
         torch.manual_seed(seed)
         return DigitsNet()
@@ -161,7 +166,7 @@ def _card(
     seconds: float,
     report: Report,
 ) -> dict[str, Any]:
-    """How a network was made and what it can do, for the JSON beside its weights."""
+    """The card of a network: its training and its accuracy, for the JSON file."""
     measured = report.to_dict()
     for mask in ("clean_mask", "robust_mask"):
         del measured[mask]

@@ -1,4 +1,4 @@
-"""Images as people keep them → float32 tensors with channels first, in [0, 1]."""
+"""Conversion of images to float32 tensors in [0, 1] with channels first."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LAYOUTS = ("NCHW", "NHWC")
 
 
 def tensor_of(values: Any, what: str) -> Tensor:
-    """A tensor or array of numbers as a tensor on the CPU, sharing memory where it can.
+    """Returns numbers as a tensor on the CPU, which shares their memory where possible.
 
-    Raises DataError, naming `what`.
+    what : a plural noun for the error. Raises DataError.
     """
     if isinstance(values, Tensor):
         return values.detach().cpu()
@@ -33,10 +33,10 @@ def tensor_of(values: Any, what: str) -> Tensor:
 
 
 def channels_first(images: Tensor, layout: str | None = None) -> Tensor:
-    """A view `(…, C, H, W)` of images `(N, C, H, W)`, `(N, H, W, C)`, or one of them without N.
+    """Returns a view `(…, C, H, W)` of images `(N, C, H, W)`, `(N, H, W, C)`, or of one without N.
 
-    layout : "NCHW" or "NHWC" (N or none); None takes the axis of size 1 or 3. Raises DataError
-    where neither or both are.
+    layout : "NCHW" or "NHWC", also for one image; None takes the axis of size 1 or 3 as the
+    channels. Raises DataError where no axis or both have such a size.
     """
     shape = tuple(images.shape)
     if layout not in (None, *LAYOUTS):
@@ -46,18 +46,17 @@ def channels_first(images: Tensor, layout: str | None = None) -> Tensor:
         if first == last:
             why = "either axis could be the channels" if first else "no axis of size 1 or 3"
             raise DataError(
-                f'the images have shape {shape}: {why}; say which it is with layout="NCHW" or '
-                'layout="NHWC".'
+                f'the images have shape {shape}: {why}; give layout="NCHW" or layout="NHWC".'
             )
         layout = "NCHW" if first else "NHWC"
     return images if layout == "NCHW" else images.movedim(-1, -3)
 
 
 def unit_range(images: Tensor) -> Tensor:
-    """Images as float32 in [0, 1]: 8-bit ones are divided by 255, the others must be there.
+    """Returns images as float32; 8-bit ones are divided by 255, others must be in [0, 1].
 
-    Raises DataError for other integers and for floating-point numbers that reach beyond 1 the
-    way 8-bit ones do; `check_data` says the rest.
+    Raises DataError for other integers, and for floating-point numbers that look like 8-bit ones.
+    `check_data` refuses the other values outside [0, 1].
     """
     if images.dtype == torch.uint8:
         return images.to(torch.float32) / 255
@@ -75,9 +74,9 @@ def unit_range(images: Tensor) -> Tensor:
 
 
 def picture(item: Any, resize: Callable[[Any], Any] | None, layout: str | None) -> Tensor:
-    """One image `(C, H, W)`, float32 in [0, 1], of a PIL image, an array or a tensor.
+    """Returns a PIL image, an array or a tensor as an image `(C, H, W)`, float32 in [0, 1].
 
-    Grey PIL images have one channel, all others become RGB. Raises DataError.
+    Grey PIL images get one channel, all others become RGB. Raises DataError.
     """
     if hasattr(item, "convert") and hasattr(item, "mode"):
         item = item if item.mode in ("L", "RGB") else item.convert("RGB")
@@ -94,22 +93,23 @@ def picture(item: Any, resize: Callable[[Any], Any] | None, layout: str | None) 
 
 
 def resized(images: Tensor, resize: Callable[[Any], Any] | None) -> Tensor:
-    """Images `(…, C, H, W)` at another size; those in [0, 1] stay there in spite of rounding."""
+    """Returns images `(…, C, H, W)` of another size; those in [0, 1] are clamped to [0, 1]."""
     if resize is None:
         return images
-    made = resize(images)
-    return made.clamp(0, 1) if images.min() >= 0 and images.max() <= 1 else made
+    other: Tensor = resize(images)
+    return other.clamp(0, 1) if images.min() >= 0 and images.max() <= 1 else other
 
 
 def resizing(size: int | None) -> Callable[[Any], Any] | None:
-    """What makes images `size` × `size` pixels: the shorter side to `size`, then the centre.
+    """Returns a function that resizes the shorter side to `size` pixels and takes the centre.
 
-    None leaves them as they are. Raises DataError for a size that is no whole number above 0.
+    None for None. Raises DataError for a size that is not a whole number above 0.
     """
     if size is None:
         return None
     side = checked_whole("size", size, expected="a whole number of pixels, or None")
     transforms = torchvision().transforms
-    return transforms.Compose(
+    resize: Callable[[Any], Any] = transforms.Compose(
         [transforms.Resize(side, antialias=True), transforms.CenterCrop(side)]
     )
+    return resize

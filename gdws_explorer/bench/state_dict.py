@@ -1,4 +1,4 @@
-"""Put weights into a model whose names may differ by what was wrapped around either."""
+"""Loading of a state_dict whose keys differ from the model's by the prefixes of wrappers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from gdws_explorer.robust.normalized import Normalized
 SHOWN = 3
 MEANS = {"mean", "means", "mu", "new_mean"}
 STDS = {"std", "stds", "sd", "sds", "sigma", "new_std"}
-COUNTER = "num_batches_tracked"  # BatchNorm's, which older files lack and nothing here needs
+COUNTER = "num_batches_tracked"  # of BatchNorm; missing in older files and not needed here
 
 State = dict[str, Tensor]
 Model = TypeVar("Model", bound=nn.Module)
 
 
 def load_matching(model: Model, state: Mapping[str, Tensor], title: str) -> Model:
-    """`model` with the weights of `state`, in eval mode.
+    """Loads the weights of `state` into `model`; returns the model, in eval mode.
 
-    The names may carry the prefixes of wrappers (`module.`, `_orig_mod.`, any that all of them
-    share), and the model may be wrapped itself. A mean and a std beside the weights must be those
-    of a `Normalized` around the model. Names that begin with one of the model's own
-    `unused_prefixes`, if it has any, are left out.
+    The keys may have the prefixes of wrappers (`module.`, `_orig_mod.`, any that all of them
+    share), and the model may be wrapped itself. A mean and a std among the weights must equal
+    those of a `Normalized` around the model. Keys that begin with one of the model's
+    `unused_prefixes` are left out, where it has this attribute.
 
-    Raises ModelError, naming the first few, where names or shapes do not fit; the model is then
-    as it was.
+    title : the source of the weights, for messages.
+
+    Raises ModelError, which names the first few keys, where keys or shapes do not fit. The model
+    is then not changed.
     """
     if not isinstance(model, nn.Module):
         raise ModelError(f"the model is {type(model).__name__}; expected a torch.nn.Module.")
@@ -37,18 +39,18 @@ def load_matching(model: Model, state: Mapping[str, Tensor], title: str) -> Mode
         ((inner, form) for inner in _unwrapped(model) for form in _forms(state)),
         key=lambda candidate: _matches(*candidate),
     )
-    own = _tensors(target)
+    expected = _tensors(target)
     unused = getattr(target, "unused_prefixes", ())
     named = {name: value for name, value in named.items() if not name.startswith(unused)}
     if isinstance(model, Normalized):
         named = _same_normalisation(model, target, named, title)
-    missing = [name for name in own if name not in named and not name.endswith(COUNTER)]
-    unknown = [name for name in named if name not in own and not name.endswith(COUNTER)]
-    shared = {name: value for name, value in named.items() if name in own}
+    missing = [name for name in expected if name not in named and not name.endswith(COUNTER)]
+    unknown = [name for name in named if name not in expected and not name.endswith(COUNTER)]
+    shared = {name: value for name, value in named.items() if name in expected}
     reshaped = [
-        f"{name} ({_shape(value)}, in the model {_shape(own[name])})"
+        f"{name} ({_shape(value)}, in the model {_shape(expected[name])})"
         for name, value in shared.items()
-        if value.shape != own[name].shape
+        if value.shape != expected[name].shape
     ]
     if missing or unknown or reshaped:
         raise ModelError(
@@ -60,7 +62,7 @@ def load_matching(model: Model, state: Mapping[str, Tensor], title: str) -> Mode
 
 
 def normalize_keys(state: Mapping[str, Tensor]) -> State:
-    """The weights without what torch.compile, DataParallel and averaging add to their names."""
+    """Returns the weights without the prefixes of torch.compile, DataParallel and averaging."""
     plain = {
         ".".join(part for part in name.split(".") if part != "_orig_mod"): value
         for name, value in state.items()
@@ -73,7 +75,7 @@ def normalize_keys(state: Mapping[str, Tensor]) -> State:
 
 
 def _unwrapped(model: nn.Module) -> Iterator[nn.Module]:
-    """The model, and what it is wrapped around."""
+    """The model, and the models inside its wrappers."""
     yield model
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         yield from _unwrapped(model.module)
@@ -84,10 +86,10 @@ def _unwrapped(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def _forms(state: Mapping[str, Tensor]) -> Iterator[State]:
-    """The weights as they are named; then without the part that all names begin with, and so on.
+    """The weights with their own keys; then without a shared first part, one part after another.
 
-    A normalisation that stands beside the rest, as in `nn.Sequential(normalise, network)`, keeps
-    the last part of its names.
+    A normalisation on the same level, as in `nn.Sequential(normalise, network)`, keeps only the
+    last part of its keys.
     """
     form = dict(state)
     yield form
@@ -108,23 +110,24 @@ def _forms(state: Mapping[str, Tensor]) -> Iterator[State]:
 
 
 def _matches(target: nn.Module, form: State) -> tuple[int, int]:
-    """Names in common, then how few the model has besides; of equals, max takes the first."""
-    own = target.state_dict().keys()
-    common = len(own & form.keys())
-    return common, common - len(own)
+    """Sort key: the number of common keys, then minus the number of the model's other keys."""
+    expected = target.state_dict().keys()
+    common = len(expected & form.keys())
+    return common, common - len(expected)
 
 
 def _same_normalisation(model: Normalized, target: nn.Module, named: State, title: str) -> State:
-    """The weights without the mean and std that are `model`'s own, or in its shape."""
+    """The weights without the mean and std of `model`; others are reshaped to its shape."""
     kept = {}
     for name, value in named.items():
-        mine = model.mean if name in MEANS else model.std if name in STDS else None
-        if mine is None or name in _tensors(target):
-            kept[name] = value.view_as(mine) if mine is not None and _alike(value, mine) else value
-        elif not _alike(value, mine) or not torch.allclose(_flat(value), _flat(mine), atol=1e-3):
+        own = model.mean if name in MEANS else model.std if name in STDS else None
+        if own is None or name in _tensors(target):
+            fits = own is not None and _same_size(value, own)
+            kept[name] = value.view_as(own) if own is not None and fits else value
+        elif not _same_size(value, own) or not torch.allclose(_flat(value), _flat(own), atol=1e-3):
             raise ModelError(
                 f"{title} normalises with {name} {_numbers(value)}, the model with "
-                f"{_numbers(mine)}; give gx.Normalized the file's."
+                f"{_numbers(own)}; use gx.Normalized with the numbers of the file."
             )
     return kept
 
@@ -154,8 +157,8 @@ def _tensors(model: nn.Module) -> State:
     return {name: v for name, v in model.state_dict().items() if isinstance(v, Tensor)}
 
 
-def _alike(value: Tensor, mine: Tensor) -> bool:
-    return value.numel() == mine.numel()
+def _same_size(first: Tensor, second: Tensor) -> bool:
+    return first.numel() == second.numel()
 
 
 def _flat(values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""torchvision's data sets by name, and folders of images; nothing is fetched unasked."""
+"""torchvision's data sets by name, and folders of images; nothing is downloaded by default."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gdws_explorer.utils.format import first_line
 Transform = Callable[[Any], Any] | None
 
 
-def folder(path: Path, transform: Transform) -> Any:
-    """Torchvision's ImageFolder of `path`: one folder per class, in alphabetical order."""
+def image_folder(path: Path, transform: Transform) -> Any:
+    """Returns torchvision's ImageFolder of `path`: one folder per class, in alphabetical order."""
     try:
         return torchvision().datasets.ImageFolder(str(path), transform=transform)
     except FileNotFoundError as error:
@@ -27,13 +27,13 @@ def folder(path: Path, transform: Transform) -> Any:
         ) from error
 
 
-def is_name(name: str) -> bool:
+def is_dataset_name(name: str) -> bool:
     """Whether torchvision has a data set of this name, in any case and with or without hyphens."""
     return _plain(name) in _known()
 
 
-def place() -> Path:
-    """Where torchvision's data sets are kept unless somebody says otherwise."""
+def default_root() -> Path:
+    """Returns the default folder of torchvision's data sets, in this package's cache."""
     return default_folder() / "datasets"
 
 
@@ -44,27 +44,28 @@ def torchvision_dataset(
     download: bool,
     train: bool,
 ) -> Any:
-    """The data set that torchvision calls `name`, read as torchvision reads it.
+    """Opens torchvision's data set `name`.
 
-    Some of its formats are pickles (CIFAR): it opens those with the checksum of the original only.
+    Some of its formats are pickles (CIFAR); torchvision opens them only if the checksum is that of
+    the original.
 
-    root : the folder that holds its files; this package's cache folder by default. download :
-    fetch them, where they are missing, from where torchvision says. train : its training part;
-    else its test part, or the validation part where there is no other.
+    root : the folder with its files; by default this package's cache folder. download : whether to
+    download missing files from torchvision's address. train : its training part; otherwise its test
+    part, or the validation part where there is no test part.
 
-    Raises DataError for a name torchvision does not have and for files that are not there.
+    Raises DataError for an unknown name and for missing files.
     """
     known = _known()
     if _plain(name) not in known:
         near = difflib.get_close_matches(_plain(name), known, n=3)
         meant = f" Did you mean {' or '.join(near)}?" if near else ""
         raise DataError(
-            f"there is no file, folder or torchvision data set {name!r}; expected an .npz file, a "
+            f"unknown file, folder or torchvision data set {name!r}; expected an .npz file, a "
             f'folder with one folder of images per class, or a name such as "cifar10".{meant}'
         )
     title = known[_plain(name)]
     make = getattr(torchvision().datasets, title)
-    where = place() if root is None else Path(root)
+    where = default_root() if root is None else Path(root)
     takes = inspect.signature(make).parameters
     given = {"root": str(where), "download": download, "transform": transform, "train": train}
     given = {key: value for key, value in given.items() if key in takes}
@@ -78,24 +79,24 @@ def torchvision_dataset(
             return make(**given, **({} if part is None else {"split": part}))
         except ValueError as error:
             if part != parts[-1]:
-                continue  # this one calls it otherwise
+                continue  # this data set has another name for its test part
             raise _unusable(title, error) from error
         except TypeError as error:
             raise _unusable(title, error) from error
         except (RuntimeError, OSError) as error:
             raise DataError(
-                f"{title} could not be fetched into {where} ({first_line(error)}); try again, or "
-                "put its files there."
+                f"{title} could not be downloaded into {where} ({first_line(error)}); try again, "
+                "or put its files there."
                 if download
-                else f"{title} is not whole in {where} ({first_line(error)}); name the folder that "
-                "holds it with root=, or fetch it with download=True."
+                else f"{title} is not complete in {where} ({first_line(error)}); give its folder "
+                "as root=, or download it with download=True."
             ) from error
     raise AssertionError("every part is tried")
 
 
 def _unusable(title: str, error: Exception) -> DataError:
     return DataError(
-        f"{title} cannot be made from its name alone ({first_line(error)}); make it yourself and "
+        f"{title} needs more than its name ({first_line(error)}); make it yourself and "
         f"give the data set: torchvision.datasets.{title}(…)."
     )
 

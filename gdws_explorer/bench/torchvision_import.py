@@ -1,17 +1,17 @@
-"""The one place that imports torchvision: on demand, and beside a torch of another build."""
+"""Import of torchvision on demand, which also works with a torch of another build."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from gdws_explorer.errors import ExplorerError
 
-# What torchvision's Python code expects of its compiled part when it is imported.
+# The compiled operators that torchvision's Python code needs when it is imported.
 OPERATORS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -19,11 +19,11 @@ OPERATORS = (
 
 
 def torchvision() -> Any:
-    """The package torchvision, with `datasets`, `models` and `transforms` loaded.
+    """Returns the package torchvision, with `datasets`, `models` and `transforms` loaded.
 
-    Where its compiled operators do not load, which is so beside a torch of another build, the two
-    it cannot be imported without are declared, without code behind them, and one warning says so:
-    data sets, transforms and classifiers need none. Raises ExplorerError where it is missing.
+    Its compiled operators do not load if torch is of another build. Then the two operators that the
+    import needs are declared without code, and one warning says this: data sets, transforms and
+    classifiers do not use them. Raises ExplorerError where torchvision is not installed.
     """
     try:
         return _imported()
@@ -35,20 +35,20 @@ def torchvision() -> Any:
             'pip install "gdws-explorer[vision]"'
         ) from error
     except RuntimeError as error:
-        # Declaring the operators first would break an installation that is whole.
+        # Declaring the operators first would break a working installation.
         if "operator torchvision::nms does not exist" not in str(error):
             raise
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
         del sys.modules[name]
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library: Any = cast(Any, torch.library).Library("torchvision", "FRAGMENT")
     for operator in OPERATORS:
         library.define(operator)
     package = _imported()
-    package._declared_operators = library  # they live as long as this object
+    package._declared_operators = library  # the declarations end with this object
     warnings.warn_explicit(
-        "torchvision's compiled operators do not load beside this torch, so detection models will "
-        "not work; data sets, transforms and classifiers do. Install the torchvision of the same "
-        "build to be rid of this.",
+        "torchvision's compiled operators do not load with this torch: detection models do not "
+        "work; data sets, transforms and classifiers do. Install the torchvision of the same build "
+        "to remove this warning.",
         RuntimeWarning,
         str(package.__file__),
         1,

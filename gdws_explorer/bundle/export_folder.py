@@ -1,4 +1,4 @@
-"""A plan and its network become a folder that says what it is and loads again."""
+"""Export of a compressed network and its plan into a folder, and back."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from gdws_explorer.bundle import folder as folders
-from gdws_explorer.bundle import onnx_file as onnx_file
-from gdws_explorer.bundle import weights
+from gdws_explorer.bundle import file_names, onnx_file, weights
 from gdws_explorer.bundle.readme import readme
 from gdws_explorer.errors import DataError, ExplorerError, PlanError
 from gdws_explorer.factorize.gdws import GDWSConv2d
@@ -29,11 +27,12 @@ from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.network.surgery import apply_structure, densify
 from gdws_explorer.robust.paired_difference import compare
 from gdws_explorer.robust.report import Report
+from gdws_explorer.utils.files import write_folder
 from gdws_explorer.utils.modules import own_copy
 from gdws_explorer.utils.provenance import library_versions, machine
 
 SCHEMA = 1
-BATCHES = (1, 3)  # images in the comparisons of ONNX with torch
+BATCHES = (1, 3)  # batch sizes at which ONNX Runtime is compared with torch
 
 
 def export(
@@ -48,21 +47,21 @@ def export(
     onnx: bool = True,
     source: str | None = None,
 ) -> Path:
-    """Write plan.json, model.safetensors, model.onnx, report.json and README.md.
+    """Writes plan.json, model.safetensors, model.onnx, report.json and README.md.
 
-    The folder appears complete or not at all. Where it exists it must be empty or an earlier
-    export, of which our files are replaced. What was written is loaded again and compared with
-    `model` before the folder appears.
+    The folder appears complete or not at all. A folder that exists must be empty or an earlier
+    export, whose files are then replaced. Before the folder appears, the network is loaded from
+    it and compared with `model`.
 
     Parameters
     ----------
-    model : what `net.build(plan)` made, fine-tuned or not; or the dense network that the plan
-        was made for, which is then compressed. It is not changed.
-    plan : what its layers are.
-    folder : where to, `~` allowed; missing parents are made.
-    example : images `(N, C, H, W)` in [0, 1], compared too, beside random ones.
-    report, summary : what was measured and what it costs, for report.json and README.md.
-    dense : what was measured of the dense network on the same images, to compare image by image.
+    model : the network that `net.build(plan)` returned, fine-tuned or not; or the dense network
+        that the plan was made for, which is then compressed. It is not changed.
+    plan : the choices of its layers.
+    folder : the target, `~` allowed; missing parents are made.
+    example : images `(N, C, H, W)` in [0, 1], compared in addition to random ones.
+    report, summary : the measured accuracy and the costs, for report.json and README.md.
+    dense : the report of the dense network on the same images, for a paired comparison.
     onnx : whether to write model.onnx; needs the packages of `gdws-explorer[onnx]`.
     source : how README.md makes the dense network again: a bench's name, "module:factory" or
         "file.py:factory", as on the command line; by default, the network's class.
@@ -73,8 +72,9 @@ def export(
 
     Raises
     ------
-    PlanError : the plan is not this network's. ModelError : the network cannot be exported.
-    ExplorerError : the folder cannot be written, a package is missing, or ONNX disagrees.
+    PlanError : the plan was made for another network. ModelError : the network cannot be exported.
+    ExplorerError : the folder cannot be written, a package is missing, or ONNX Runtime's logits
+        differ from torch's.
     """
     if not isinstance(plan, Plan):
         raise PlanError(f"the plan is a {type(plan).__name__}; expected a gx.Plan.")
@@ -83,38 +83,49 @@ def export(
         onnx_file.require()
     batches = [weights.random_images(plan, n, seed=n) for n in BATCHES]
     batches = [*_example(example, plan), *batches]
-    with folders.write_folder(folder) as place:
+    with write_folder(folder, file_names.EXPORTED, file_names.is_export) as temporary:
         module = _compressed(model, plan, batches[0])
-        (place / folders.PLAN).write_text(plan.to_json(), encoding="utf-8")
-        weights.save(module, plan, place / folders.WEIGHTS)
+        (temporary / file_names.PLAN).write_text(plan.to_json(), encoding="utf-8")
+        weights.save(module, plan, temporary / file_names.WEIGHTS)
         facts = _facts(module, plan, summary, report, dense)
-        facts["restored"] = _restored(place, module, batches[0])
-        facts["onnx"] = _onnx(module, batches, place / folders.ONNX) if onnx else _NO_ONNX
-        facts["files"] = {path.name: _file(path) for path in sorted(place.iterdir())}
+        facts["restored"] = _restored(temporary, module, batches[0])
+        facts["onnx"] = _onnx(module, batches, temporary / file_names.ONNX) if onnx else _NO_ONNX
+        facts["files"] = {path.name: _file(path) for path in sorted(temporary.iterdir())}
         text = json.dumps(facts, indent=2, ensure_ascii=False)
-        (place / folders.REPORT).write_text(text + "\n", encoding="utf-8")
-        words = readme(facts, plan, densify(module), Path(folder), report, summary, source)
-        (place / folders.README).write_text(words, encoding="utf-8")
-        for path in place.iterdir():  # safetensors makes its file private
-            shutil.copymode(place / folders.PLAN, path)
+        (temporary / file_names.REPORT).write_text(text + "\n", encoding="utf-8")
+        text = readme(facts, plan, densify(module), Path(folder), report, summary, source)
+        (temporary / file_names.README).write_text(text, encoding="utf-8")
+        for path in temporary.iterdir():  # safetensors makes its file private
+            shutil.copymode(temporary / file_names.PLAN, path)
     return Path(folder)
 
 
 def restore(folder: str | os.PathLike[str], model: nn.Module) -> nn.Module:
-    """The network that `export` wrote, in eval mode, on the device of `model`.
+    """Loads the network that `export` wrote.
 
-    model : the original, dense architecture, as it was before compression; its weights do not
-    matter, and it is not changed. Nothing is unpickled.
+    Nothing is unpickled.
 
-    Raises PlanError or ExplorerError where a file is damaged or missing, ModelError where
-    `model` is not the exported architecture.
+    Parameters
+    ----------
+    folder : an exported folder.
+    model : the original, dense architecture, as it was before compression. Its weights do not
+        matter, and it is not changed.
+
+    Returns
+    -------
+    The compressed network, in eval mode, on the device of `model`.
+
+    Raises
+    ------
+    PlanError, ExplorerError : a file is damaged or missing. ModelError : `model` is not the
+        exported architecture.
     """
-    place = Path(folder).expanduser()
-    if not place.is_dir():
-        raise ExplorerError(f"{place} is not a folder; expected one that gx.export wrote.")
-    plan = Plan.load(place / folders.PLAN)
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise ExplorerError(f"{path} is not a folder; expected one that gx.export wrote.")
+    plan = Plan.load(path / file_names.PLAN)
     network = apply_structure(own_copy(model), plan).eval()
-    weights.load(network, plan, place / folders.WEIGHTS)
+    weights.load(network, plan, path / file_names.WEIGHTS)
     return network.requires_grad_(True)
 
 
@@ -122,30 +133,30 @@ def restore(folder: str | os.PathLike[str], model: nn.Module) -> nn.Module:
 
 
 def _compressed(model: nn.Module, plan: Plan, images: Tensor) -> nn.Module:
-    """A copy on the CPU, in eval mode, that is what the plan says; built if it still is dense."""
-    mine = own_copy(model).cpu()
-    odd = _mismatch(mine, plan)
-    if odd is None:
-        return mine
-    if any(isinstance(module, FACTORISED) for module in mine.modules()):
-        raise PlanError(f"{odd}; export the network together with the plan it was built from.")
-    return Network(mine, images).build(plan).requires_grad_(False)
+    """A copy on the CPU, in eval mode, with the plan's layers; built where it is still dense."""
+    copied = own_copy(model).cpu()
+    mismatch = _mismatch(copied, plan)
+    if mismatch is None:
+        return copied
+    if any(isinstance(module, FACTORISED) for module in copied.modules()):
+        raise PlanError(f"{mismatch}; export the network together with the plan it was built from.")
+    return Network(copied, images).build(plan).requires_grad_(False)
 
 
 def _mismatch(module: nn.Module, plan: Plan) -> str | None:
-    """Where the network is not what the plan says, in words."""
+    """The first difference between the network and the plan, in words; None without one."""
     modules = dict(module.named_modules())
     for name, choice in plan:
         if name not in modules:
             return f"the network has no layer {name!r} of the plan"
-        is_now = _choice(modules[name], choice)
-        if is_now != choice:
-            return f"{name} is {is_now}, the plan says {choice}"
+        actual = _choice(modules[name], choice)
+        if actual != choice:
+            return f"{name} is {actual}, the plan says {choice}"
     return None
 
 
 def _choice(module: nn.Module, expected: Choice) -> Choice:
-    """What a layer is, in the plan's words."""
+    """The choice that a layer corresponds to."""
     if isinstance(module, Tucker2Conv2d):
         r_out, r_in = module.core.weight.shape[:2]
         return Tucker2(r_out, r_in)
@@ -165,8 +176,8 @@ def _example(example: Tensor | None, plan: Plan) -> list[Tensor]:
     if example is None:
         return []
     if not isinstance(example, Tensor) or tuple(example.shape[1:]) != plan.input_shape:
-        what = tuple(example.shape) if isinstance(example, Tensor) else type(example).__name__
-        raise DataError(f"the example is {what}; expected a batch (N, {_commas(plan)}).")
+        given = tuple(example.shape) if isinstance(example, Tensor) else type(example).__name__
+        raise DataError(f"the example is {given}; expected a batch (N, {_shape(plan)}).")
     return [example[:8].detach().cpu()]
 
 
@@ -198,26 +209,26 @@ def _facts(
         "costs": costs,
         "accuracy": _accuracy(report),
         "against_dense": _against(dense, report),
-        "versions": {**library_versions(), **_more_versions()},
+        "versions": {**library_versions(), **_export_versions()},
         "machine": machine(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
 def _against(dense: Report | None, report: Report | None) -> dict[str, Any] | None:
-    """The paired differences to the dense network, where both were measured on the same images."""
+    """The paired differences to the dense network, measured on the same images."""
     if dense is None or report is None:
         return None
-    found = {}
+    differences = {}
     for metric in ("clean", "robust"):
         if getattr(report, f"{metric}_mask") is not None:
             pair = compare(dense, report, metric)
-            found[metric] = {
+            differences[metric] = {
                 "difference": pair.difference, "interval": list(pair.interval), "p": pair.p,
                 "only_dense": pair.only_first, "only_this": pair.only_second, "n": pair.n,
                 "words": str(pair),
             }  # fmt: skip
-    return found
+    return differences
 
 
 def _accuracy(report: Report | None) -> dict[str, Any] | None:
@@ -229,12 +240,14 @@ def _accuracy(report: Report | None) -> dict[str, Any] | None:
     return {**measured, "attack_label": label}
 
 
-def _restored(place: Path, module: nn.Module, images: Tensor) -> dict[str, float]:
-    """Load what was written, as the user will, and compare."""
-    again = restore(place, densify(module))
+def _restored(folder: Path, module: nn.Module, images: Tensor) -> dict[str, float]:
+    """Loads the written network as the user will, and compares its logits."""
+    restored = restore(folder, densify(module))
     images = images.to(next(module.parameters()).dtype)
-    found = weights.difference(weights.logits(again, images), weights.logits(module, images))
-    return {"max_abs_difference": found}
+    difference = weights.max_abs_difference(
+        weights.logits(restored, images), weights.logits(module, images)
+    )
+    return {"max_abs_difference": difference}
 
 
 def _onnx(module: nn.Module, batches: list[Tensor], path: Path) -> dict[str, Any]:
@@ -256,22 +269,22 @@ def _file(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
 
 
-def _more_versions() -> dict[str, str]:
-    found = {}
+def _export_versions() -> dict[str, str]:
+    versions = {}
     for name in ("safetensors", *onnx_file.NEEDED):
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _check_summary(summary: Summary | None, plan: Plan) -> None:
     if summary is None:
         return
     if {name: layer.choice for name, layer in summary.layers.items()} != dict(plan.layers):
-        raise PlanError("the summary is another plan's; give net.summary(plan) of this one.")
+        raise PlanError("the summary belongs to another plan; give net.summary(plan) of this one.")
 
 
-def _commas(plan: Plan) -> str:
+def _shape(plan: Plan) -> str:
     return ", ".join(map(str, plan.input_shape))

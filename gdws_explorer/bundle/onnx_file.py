@@ -1,4 +1,4 @@
-"""A network as an ONNX file, and the proof that both compute the same."""
+"""Export of a network as an ONNX file, and the comparison of its logits with torch's."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gdws_explorer.bundle.weights import difference, logits, reason
+from gdws_explorer.bundle.weights import logits, max_abs_difference
 from gdws_explorer.errors import ExplorerError
+from gdws_explorer.utils.format import first_line
 
 INPUT, OUTPUT = "images", "logits"
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
-# ONNX is protobuf, and a protobuf message ends at 2 GiB; the graph needs a little of that.
+# Bytes of weights in one file: a protobuf message ends at 2 GiB, and the graph needs some of that.
 SINGLE_FILE = 2**31 - 2**26
-# Share of the largest logit, by type: rounding stays far below, a wrong operator far above.
-# ONNX Runtime has no convolution of doubles on the CPU, and numpy no bfloat16.
+# Largest difference of logits relative to the largest logit, by type: rounding stays far below, a
+# wrong operator far above. ONNX Runtime has no convolution of doubles on the CPU, and numpy no
+# bfloat16.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 5e-2}
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far ONNX Runtime is from torch.
+    """Differences between the logits of ONNX Runtime and torch.
 
-    max_abs_difference : over all logits of all batches. largest_logit : for comparison.
-    batches : the batch sizes compared, in order.
+    max_abs_difference : the largest over all logits of all batches. largest_logit : the largest
+    absolute logit, for comparison. batches : the batch sizes, in order.
+    runtime : the runtime and its execution provider.
     """
 
     max_abs_difference: float
@@ -40,12 +43,12 @@ class Parity:
     runtime: str = "onnxruntime, CPUExecutionProvider"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Returns the fields as JSON types."""
         return {**asdict(self), "batches": list(self.batches)}
 
 
 def require() -> None:
-    """Raise ExplorerError where a package that the ONNX export needs is not installed."""
+    """Raises ExplorerError where a package that the ONNX export needs is not installed."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ExplorerError(
@@ -55,10 +58,11 @@ def require() -> None:
 
 
 def write(module: nn.Module, batches: Sequence[Tensor], path: Path) -> Parity:
-    """Write `module` with any batch size, and compare it with torch on `batches`.
+    """Writes `module` for any batch size, and compares it with torch on `batches`.
 
-    module : in eval mode, on the CPU. batches : images `(N, C, H, W)` each, in [0, 1].
-    Raises ExplorerError where torch cannot express it or the two differ beyond rounding.
+    module : in eval mode, on the CPU. batches : images `(N, C, H, W)` in [0, 1], several times.
+    Raises ExplorerError where torch cannot express the network in ONNX, or the logits differ by
+    more than rounding.
     """
     require()
     dtype = next((p.dtype for p in module.parameters()), torch.float32)
@@ -78,11 +82,12 @@ def write(module: nn.Module, batches: Sequence[Tensor], path: Path) -> Parity:
 
 
 def opset(path: Path) -> int:
-    """The operator set that a file needs."""
+    """Returns the version of the operator set that a file needs."""
     import onnx
 
     graph = onnx.load(path, load_external_data=False)
-    return max(each.version for each in graph.opset_import if each.domain in ("", "ai.onnx"))
+    versions = [each.version for each in graph.opset_import if each.domain in ("", "ai.onnx")]
+    return int(max(versions))
 
 
 def _export(module: nn.Module, images: Tensor, path: Path) -> None:
@@ -90,7 +95,7 @@ def _export(module: nn.Module, images: Tensor, path: Path) -> None:
     # torch specialises on a batch of 1, so the example has at least 2.
     images = images if len(images) > 1 else images.repeat(2, *[1] * (images.ndim - 1))
     try:
-        # A caller's inference mode, as a notebook may have, cannot be traced through.
+        # torch cannot trace in inference mode, which the caller may have switched on.
         with _quiet(), torch.inference_mode(False), torch.no_grad():
             torch.onnx.export(
                 module,
@@ -106,7 +111,8 @@ def _export(module: nn.Module, images: Tensor, path: Path) -> None:
     except Exception as error:
         cause = error.__cause__ or error
         raise ExplorerError(
-            f"torch cannot write this network as ONNX ({reason(cause)}); export with onnx=False."
+            f"torch cannot write this network as ONNX ({first_line(cause)}); export with "
+            "onnx=False."
         ) from error
 
 
@@ -126,11 +132,12 @@ def _compare(module: nn.Module, batches: Sequence[Tensor], path: Path) -> Parity
         ]
     except Exception as error:
         raise ExplorerError(
-            f"ONNX Runtime refuses the exported network ({reason(error)}); export with onnx=False."
+            f"ONNX Runtime refuses the exported network ({first_line(error)}); export with "
+            "onnx=False."
         ) from error
     expected = [logits(module, images) for images in batches]
     return Parity(
-        max(difference(a, b) for a, b in zip(found, expected, strict=True)),
+        max(max_abs_difference(a, b) for a, b in zip(found, expected, strict=True)),
         max(float(each.abs().max()) for each in expected),
         tuple(len(images) for images in batches),
     )
@@ -138,7 +145,7 @@ def _compare(module: nn.Module, batches: Sequence[Tensor], path: Path) -> Parity
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """torch.onnx and its helpers talk about themselves; the user asked for a file."""
+    """Silences the warnings and log messages of torch.onnx and its helpers."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The README.md of an exported folder: what it is, what is known of it, how to load it."""
+"""Text of the README.md in an exported folder: plan, costs, accuracy, how to load it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from gdws_explorer.bundle import folder as folders
+from gdws_explorer.bundle import file_names
 from gdws_explorer.network.plans.choices import Dense
 from gdws_explorer.network.plans.cost import Summary
 from gdws_explorer.network.plans.plan import Plan
@@ -26,18 +26,18 @@ def readme(
     summary: Summary | None,
     source: str | None,
 ) -> str:
-    """The whole text.
+    """Returns the text of README.md.
 
-    facts : what report.json holds. dense : the network with dense layers. folder : as the user
-    wrote it. source : see `export`.
+    facts : the content of report.json. dense : the network with dense layers. folder : as the
+    user wrote it. source : as in `export`.
     """
     shape = "×".join(map(str, plan.input_shape))
     replaced = any(choice != Dense() for _, choice in plan)
     parts = [
         f"# {type(dense).__name__}, compressed with GDWS Explorer",
-        f"A convolutional network{', layers of which became low-rank' if replaced else ''}. It "
+        f"A convolutional network{' with low-rank layers' if replaced else ''}. It "
         "takes images "
-        f"`(N, {shape.replace('×', ', ')})` ({facts['dtype']}, values in [0, 1]) and answers with "
+        f"`(N, {shape.replace('×', ', ')})` ({facts['dtype']}, values in [0, 1]) and returns "
         f"logits, one row per image. Plan `{plan.hash}`, written {facts['created']}.",
         "## The plan",
         _plan(plan, summary),
@@ -66,26 +66,26 @@ def _plan(plan: Plan, summary: Summary | None) -> str:
         f"{layer.dense_params:,} | {layer.params:,} | {layer.error / (layer.energy or 1):.3g} |"
         for name, layer in summary.layers.items()
     ]
-    head = "| layer | is now | MACs dense | MACs | parameters dense | parameters | error |"
+    head = "| layer | choice | MACs dense | MACs | parameters dense | parameters | error |"
     words = "MACs: multiply-accumulates for one image (FLOPs are twice that). Error: squared error "
     if plan.calibration is None:
-        words += "of the kernel as a share of its squared norm."
+        words += "of the kernel relative to its squared norm."
     elif plan.refitted:
         words += (
-            "of the kernel as a share of its squared norm, before the last factors were solved for "
-            f"on images (`{plan.calibration}`): `plan.json` alone does not make this network "
-            "again, its weights are in `model.safetensors`."
+            "of the kernel relative to its squared norm, before the last factors were refitted on "
+            f"images (`{plan.calibration}`): `plan.json` alone does not make this network again, "
+            "its weights are in `model.safetensors`."
         )
     elif plan.trained:
         words += (
-            "of the trained kernel as a share of its squared norm, none where it was trained at "
+            "of the trained kernel relative to its squared norm, zero where it was trained at "
             f"these ranks (`{plan.calibration}`): `plan.json` alone does not make this network "
             "again, its weights are in `model.safetensors`."
         )
     else:
         words += (
-            "of the layer's output, on the images it was made from, as a share of its norm squared."
-            f" The factors come from these images too (calibration `{plan.calibration}`): "
+            "of the layer's output on the calibration images, relative to its squared norm. The "
+            f"factors were computed from these images too (calibration `{plan.calibration}`): "
             "`plan.json` alone does not make this network again, its weights are in "
             "`model.safetensors`."
         )
@@ -105,10 +105,10 @@ def _costs(costs: Mapping[str, Any]) -> str:
 def _accuracy(report: Report | None) -> str:
     if report is None:
         return (
-            "None was measured: how often this network is right, and how easily it is fooled, is "
-            "not known. Measure it with `gx.evaluate` before relying on it."
+            "None was measured: clean and robust accuracy of this network are unknown. Measure "
+            "them with `gx.evaluate` before you rely on it."
         )
-    rows = [f"| as they are | {_share(report.clean, report.clean_interval)} | {report.n} |"]
+    rows = [f"| clean | {_share(report.clean, report.clean_interval)} | {report.n} |"]
     notes = [f"Images and noise: seed {report.seed}."]
     if report.attack is not None and report.robust is not None and report.robust_interval:
         share = _share(report.robust, report.robust_interval)
@@ -116,11 +116,11 @@ def _accuracy(report: Report | None) -> str:
         if report.attack.details:
             notes.append(f"Attack: {report.attack.details}.")
         notes.append(
-            "An attack finds some of the images that can be fooled, not all: the true robust "
-            "accuracy may be lower, and other attacks were not tried."
+            "An attack finds some of the adversarial examples, not all: the true robust accuracy "
+            "may be lower, and other attacks were not tried."
         )
     else:
-        notes.append("No attack was tried: nothing is known about its robustness.")
+        notes.append("No attack was tried: the robust accuracy is unknown.")
     if report.note is not None:
         notes.append(f"Note: {report.note}.")
     head = ["| images | accuracy (95 % interval) | n |", "|---|---|--:|"]
@@ -128,13 +128,13 @@ def _accuracy(report: Report | None) -> str:
 
 
 def _against(pairs: Mapping[str, Any] | None) -> str:
-    """The difference to the dense network, image by image."""
+    """The paired differences to the dense network."""
     if not pairs:
         return ""
     rows = [f"- {metric}: {pair['words']}" for metric, pair in pairs.items()]
     head = (
         "Against the dense network on the same images (difference with its 95 % interval, images "
-        "that only the dense one and only this one is right on, McNemar's exact p):"
+        "that only the dense and only this network classifies correctly, McNemar's exact p):"
     )
     return "\n".join([head, "", *rows])
 
@@ -155,7 +155,7 @@ def _load_onnx(facts: Mapping[str, Any], folder: Path) -> str:
     shape = ", ".join(map(str, facts["input_shape"]))
     lines = [
         "import numpy as np, onnxruntime",
-        f"session = onnxruntime.InferenceSession({_text(folder / folders.ONNX)})",
+        f"session = onnxruntime.InferenceSession({_text(folder / file_names.ONNX)})",
         f'logits = session.run(["{onnx["output"]}"], {{"{onnx["input"]}": '
         f"np.zeros((1, {shape}), np.{facts['dtype']})}})[0]",
     ]
@@ -171,24 +171,24 @@ def _load_onnx(facts: Mapping[str, Any], folder: Path) -> str:
 
 
 def _files(facts: Mapping[str, Any]) -> str:
-    says = {
-        folders.PLAN: "what every layer is, with a checksum",
-        folders.WEIGHTS: "the compressed network's weights; no pickle",
-        folders.ONNX: "the compressed network, weights included",
-        folders.ONNX_WEIGHTS: "weights of model.onnx, to be kept beside it",
+    content = {
+        file_names.PLAN: "the choice of every layer, with a checksum",
+        file_names.WEIGHTS: "the compressed network's weights; no pickle",
+        file_names.ONNX: "the compressed network, weights included",
+        file_names.ONNX_WEIGHTS: "weights of model.onnx, to be kept in the same folder",
     }
-    if folders.ONNX_WEIGHTS in facts["files"]:
-        says[folders.ONNX] = "the compressed network; its weights are in model.onnx.data"
+    if file_names.ONNX_WEIGHTS in facts["files"]:
+        content[file_names.ONNX] = "the compressed network; its weights are in model.onnx.data"
     rows = [
-        f"- `{name}`: {says[name]} ({file['bytes']:,} bytes)"
+        f"- `{name}`: {content[name]} ({file['bytes']:,} bytes)"
         for name, file in facts["files"].items()
     ]
-    rows.append(f"- `{folders.REPORT}`: costs, accuracy, comparisons, versions, checksums")
+    rows.append(f"- `{file_names.REPORT}`: costs, accuracy, comparisons, versions, checksums")
     return "\n".join(rows)
 
 
 def _source(dense: nn.Module, source: str | None) -> tuple[str, str, str]:
-    """How the dense network is made again: an import, an expression, and what to know."""
+    """Code that makes the dense network again: an import, an expression, and a note."""
     if source is not None and source.startswith(("cifar:", "torchvision:", "timm:")):
         return f'dense = gx.load_model("{source}")', "dense", ""
     if source is not None and ":" not in source:
@@ -202,8 +202,8 @@ def _source(dense: nn.Module, source: str | None) -> tuple[str, str, str]:
         return f"from {module} import {first}", ".".join([first, *rest]) + "()", ""
     kind = type(dense)
     note = (
-        "The second argument is the dense network as it was before it was compressed; its weights "
-        "do not matter. If it was made with arguments, give the same."
+        "The second argument is the dense network, as it was before compression; its weights do "
+        "not matter. If it was made with arguments, give the same."
     )
     name = kind.__qualname__
     if kind.__module__ == "__main__" or "<locals>" in name:
@@ -216,7 +216,7 @@ def _share(share: float, interval: Interval) -> str:
 
 
 def _text(path: Path) -> str:
-    """A Python string that means this path on every system."""
+    """A Python string literal of the path that is valid on every system."""
     return repr(path.as_posix()).replace("'", '"') if "'" not in str(path) else repr(str(path))
 
 

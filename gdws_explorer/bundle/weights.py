@@ -1,4 +1,4 @@
-"""A network's weights as a safetensors file that notices when it is damaged; never a pickle."""
+"""Weights of a compressed network in a safetensors file, with checks against damage."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from gdws_explorer.errors import ExplorerError, ModelError, PlanError
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.network.plans.choices import GDWS
 from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.hashing import Digest
 
 SEED = 0
-# Share of the largest logit: another processor rounds less, another stride or activation errs more.
-SAME, SAME_HALF = 1e-4, 2e-2
+# Largest difference of logits, relative to the largest logit. Another processor's rounding stays
+# below it, another stride or activation far above. The second is for 16-bit types.
+TOLERANCE, TOLERANCE_HALF = 1e-4, 2e-2
 
 
 def save(module: nn.Module, plan: Plan, path: Path) -> None:
-    """Write the state_dict, the plan's hash, and what the network answers to one image."""
+    """Writes the state_dict, the plan's hash, and the network's logits for one fixed image."""
     tensors = _tensors(module)
     images = random_images(plan, 1)
     metadata = {
@@ -32,17 +34,17 @@ def save(module: nn.Module, plan: Plan, path: Path) -> None:
         "written_by": "gdws-explorer",
         "fingerprint": plan.fingerprint,
         "plan": plan.hash,
-        "weights": _digest(tensors),
+        "weights": digest(tensors),
         "probe": json.dumps(logits(module, images).flatten().tolist()),
     }
     save_file(tensors, path, metadata)
 
 
 def load(network: nn.Module, plan: Plan, path: Path) -> None:
-    """Fill `network`, which has the plan's structure, with the weights that `save` wrote.
+    """Loads the weights that `save` wrote into `network`, which has the plan's structure.
 
-    Raises ExplorerError where the file is damaged or another plan's, ModelError where the
-    network is not the one that was exported.
+    Raises ExplorerError where the file is damaged, PlanError where it belongs to another plan,
+    ModelError where the network is not the one that was exported.
     """
     tensors, metadata = _read(path)
     if metadata.get("plan") != plan.hash:
@@ -51,7 +53,7 @@ def load(network: nn.Module, plan: Plan, path: Path) -> None:
             "keep the files of one export together."
         )
     _check_fit(network, tensors, path)
-    if metadata.get("weights") != _digest(tensors):
+    if metadata.get("weights") != digest(tensors):
         raise ExplorerError(f"{path} was changed after it was written; export the network again.")
     network.load_state_dict(tensors)
     _check_gathers(network, plan, path)
@@ -59,39 +61,36 @@ def load(network: nn.Module, plan: Plan, path: Path) -> None:
 
 
 def random_images(plan: Plan, n: int, seed: int = SEED) -> Tensor:
-    """`(n, C, H, W)` uniform in [0, 1], always the same."""
+    """Returns images `(n, C, H, W)`, uniform in [0, 1]; the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(n, *plan.input_shape, generator=generator)
 
 
 def logits(module: nn.Module, images: Tensor) -> Tensor:
-    """What `module` answers to `images`, on the CPU; ModelError for anything but one tensor."""
-    place = next((t for t in module.state_dict().values() if t.is_floating_point()), images)
+    """Returns the scores of `images` `(N, …)`, on the CPU.
+
+    Raises ModelError for anything but one finite tensor.
+    """
+    like = next((t for t in module.state_dict().values() if t.is_floating_point()), images)
     try:
         with torch.no_grad():
-            answer = module(images.to(place.device, place.dtype))
+            scores = module(images.to(like.device, like.dtype))
     except Exception as error:
         raise ModelError(
-            f"the network does not take images of shape {tuple(images.shape)}: {reason(error)}"
+            f"the network does not take images of shape {tuple(images.shape)}: {first_line(error)}"
         ) from error
-    if not isinstance(answer, Tensor):
+    if not isinstance(scores, Tensor):
         raise ModelError(
-            f"the network answers with a {type(answer).__name__}; expected one tensor of logits."
+            f"the network returns a {type(scores).__name__}; expected one tensor of logits."
         )
-    if not bool(torch.isfinite(answer).all()):
-        raise ModelError("the network answers with NaN or infinite values; repair its weights.")
-    return answer.detach().cpu()
+    if not bool(torch.isfinite(scores).all()):
+        raise ModelError("the network returns NaN or infinite values; repair its weights.")
+    return scores.detach().cpu()
 
 
-def difference(one: Tensor, other: Tensor) -> float:
-    """The largest absolute difference."""
-    return float((one.double() - other.double()).abs().max())
-
-
-def reason(error: BaseException) -> str:
-    """The first line of an error that somebody else raised."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def max_abs_difference(first: Tensor, second: Tensor) -> float:
+    """Returns the largest absolute difference of two tensors of one shape."""
+    return float((first.double() - second.double()).abs().max())
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -102,8 +101,8 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
             raise ModelError(
                 f"{name} is a {kind} that safetensors cannot hold; expected plain dense tensors."
             )
-        # A clone each: safetensors refuses memory that is shared or not contiguous, and a file
-        # with every name in it loads without knowing which were tied.
+        # Every name gets its own clone: safetensors refuses shared and non-contiguous memory, and
+        # a file with all names loads without a list of the tied ones.
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
     return tensors
 
@@ -117,34 +116,34 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
         raise ExplorerError(
-            f"{path} is damaged ({reason(error)}); export the network again."
+            f"{path} is damaged ({first_line(error)}); export the network again."
         ) from error
 
 
 def _check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    wanted = network.state_dict()
-    for name in sorted(wanted.keys() ^ tensors.keys()):
-        lacks, has = ("file", "model") if name in wanted else ("model", "file")
+    expected = network.state_dict()
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        lacks, has = ("file", "model") if name in expected else ("model", "file")
         raise ModelError(
             f"the {lacks} lacks {name}, which the {has} has ({path}); expected the network that "
             "was exported."
         )
     for name, tensor in tensors.items():
-        mine = wanted[name]
-        if mine.shape != tensor.shape:
+        own = expected[name]
+        if own.shape != tensor.shape:
             raise ModelError(
-                f"{name} has shape {tuple(tensor.shape)} in {path} and {tuple(mine.shape)} in the "
+                f"{name} has shape {tuple(tensor.shape)} in {path} and {tuple(own.shape)} in the "
                 "model; expected the network that was exported."
             )
-        if mine.dtype != tensor.dtype:
+        if own.dtype != tensor.dtype:
             raise ModelError(
-                f"{name} is {tensor.dtype} in {path} and {mine.dtype} in the model; convert the "
+                f"{name} is {tensor.dtype} in {path} and {own.dtype} in the model; convert the "
                 f"model first: model.to({tensor.dtype})."
             )
 
 
 def _check_gathers(network: nn.Module, plan: Plan, path: Path) -> None:
-    """An index out of range would only be met in the first forward pass, or not at all."""
+    """Checks the channel indices of GDWS layers, which `load_state_dict` does not look at."""
     modules = dict(network.named_modules())
     for name, choice in plan:
         if not isinstance(choice, GDWS):
@@ -158,23 +157,28 @@ def _check_gathers(network: nn.Module, plan: Plan, path: Path) -> None:
                 f"{module.in_channels - 1}: export the network again."
             )
         if choice.counts is not None and tuple(module.counts.tolist()) != choice.counts:
-            raise PlanError(f"{name}.index in {path} is not the plan's; export the network again.")
+            raise PlanError(
+                f"{name}.index in {path} differs from the plan; export the network again."
+            )
 
 
 def _check_probe(network: nn.Module, plan: Plan, metadata: Mapping[str, str], path: Path) -> None:
+    """Compares the logits of one fixed image with those that `save` stored."""
     try:
-        then = torch.tensor(json.loads(metadata["probe"]), dtype=torch.float64)
+        stored = torch.tensor(json.loads(metadata["probe"]), dtype=torch.float64)
     except (KeyError, ValueError, TypeError) as error:
         raise ExplorerError(f"{path} is damaged (no probe); export the network again.") from error
-    # Always on the CPU: a GPU may compute with ten bits.
+    # Always on the CPU: a GPU may compute with a mantissa of ten bits.
     now = logits(copy.deepcopy(network).cpu().eval(), random_images(plan, 1)).flatten()
-    same = SAME_HALF if now.dtype in (torch.float16, torch.bfloat16) else SAME
-    if now.shape != then.shape or not difference(now, then) <= same * float(then.abs().max()):
+    tolerance = TOLERANCE_HALF if now.dtype in (torch.float16, torch.bfloat16) else TOLERANCE
+    largest = float(stored.abs().max())
+    if now.shape != stored.shape or not max_abs_difference(now, stored) <= tolerance * largest:
         raise ModelError(
-            "the restored network answers otherwise than the exported one although its weights "
+            "the restored network returns other logits than the exported one although its weights "
             "fit; give gx.restore the same architecture: strides, padding and activations too."
         )
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Returns the SHA-256 of tensors by name, type, shape and values, as 64 hex digits."""
     return Digest().tensors(sorted(tensors.items(), key=lambda item: item[0])).hex

@@ -1,4 +1,4 @@
-"""What the commands print: progress bars, tables, JSON objects."""
+"""Output of the commands: progress bars, tables, JSON objects."""
 
 from __future__ import annotations
 

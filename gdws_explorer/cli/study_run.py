@@ -1,4 +1,4 @@
-"""What `sweep` and `search` do alike: read the inputs, measure, keep and print the records."""
+"""The shared part of `sweep` and `search`: inputs, measuring, storage, printed records."""
 
 from __future__ import annotations
 

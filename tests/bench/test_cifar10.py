@@ -76,10 +76,10 @@ def test_images_are_found_where_they_are_said_to_be(folder, monkeypatch):
 
 
 def test_a_folder_without_images_is_named(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"not whole in .*empty"):
+    with pytest.raises(DataError, match=r"not complete in .*empty"):
         gx.load("cifar10", root=tmp_path / "empty")
     monkeypatch.setenv(cifar10.FOLDER, str(tmp_path / "gone"))
-    with pytest.raises(DataError, match=r"not whole in .*gone"):
+    with pytest.raises(DataError, match=r"not complete in .*gone"):
         gx.load("cifar10")
 
 

@@ -13,7 +13,7 @@ def test_what_was_found(bench):
     told = []
     own = load_custom(bench.model, bench.data, n=200, progress=told.append)
     assert dict(own.findings)["layers"] == "7, 7 of them can be approximated"
-    assert dict(own.findings)["labels"] == "0 to 9; the network tells 10 apart"
+    assert dict(own.findings)["labels"] == "0 to 9; the network has 10 classes"
     assert own.classes == 10
     assert len(own.data[1]) == 200
     assert len(own.calibration[1]) == len(bench.data[1]) - 200
@@ -21,7 +21,7 @@ def test_what_was_found(bench):
     assert told[-1] == 1
     same = gx.evaluate(bench.model, (own.data[0][:100], own.data[1][:100]))
     assert own.clean_correct == same.clean_correct
-    assert f"{same.clean_correct} of the first 100 images right" in dict(own.findings)["accuracy"]
+    assert f"{same.clean_correct} of the first 100 images correct" in dict(own.findings)["accuracy"]
     assert own.warning is None
     both = torch.cat([own.data[0], own.calibration[0]]).flatten(1)
     assert len(torch.unique(both, dim=0)) == len(torch.unique(bench.data[0].flatten(1), dim=0))
@@ -77,7 +77,7 @@ def test_images_that_do_not_fit_the_network(bench):
     with pytest.raises(gx.DataError, match="does not take images of shape"):
         load_custom("cifar:resnet18", bench.data, n=10)
     twice = gx.Normalized(bench.model, 0.5, 0.5)
-    with pytest.raises(gx.DataError, match="normalises its images itself"):
+    with pytest.raises(gx.DataError, match="already normalises its images"):
         load_custom(twice, bench.data, normalisation="ImageNet", n=10)
 
 

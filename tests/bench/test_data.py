@@ -80,9 +80,11 @@ def test_layouts_that_could_be_either_are_refused():
     assert load_data((four, labels), layout="NCHW")[0].shape == (4, 4, 8, 8)
     with pytest.raises(DataError, match="layout is 'CHW'"):
         load_data((four, labels), layout="CHW")
-    with pytest.raises(DataError, match="give grey images a channel axis"):
+    with pytest.raises(DataError, match="add a channel axis of size 1 to grey images"):
         load_data((np.zeros((4, 8), np.uint8), labels))
-    with pytest.raises(DataError, match=r"\(4, 8, 8\); .* give grey images a channel axis"):
+    with pytest.raises(
+        DataError, match=r"\(4, 8, 8\); .* add a channel axis of size 1 to grey images"
+    ):
         load_data((np.zeros((4, 8, 8), np.uint8), labels))
 
 
@@ -398,11 +400,11 @@ def test_a_folder_beside_one_that_is_called_like_a_data_set(cifar, pictures, mon
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "mnist", "stl10", "imagenette"])
 def test_nothing_is_fetched_unasked(name, tmp_path, vision, offline):
-    with pytest.raises(DataError, match=r"is not whole in .*; name the folder .* download=True"):
+    with pytest.raises(DataError, match=r"is not complete in .*; give its folder .* download=True"):
         load_data(name, root=tmp_path / "data")
     assert not offline
     assert not (tmp_path / "data").exists()
-    with pytest.raises(DataError, match="could not be fetched"):
+    with pytest.raises(DataError, match="could not be downloaded"):
         load_data(name, root=tmp_path / "data", download=True)
     assert offline
 
@@ -411,7 +413,7 @@ def test_damaged_files_of_a_data_set_are_refused(cifar):
     root, _ = cifar
     with (root / "cifar-10-batches-py" / "test_batch").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(DataError, match="CIFAR10 is not whole"):
+    with pytest.raises(DataError, match="CIFAR10 is not complete"):
         load_data("cifar10", root=root)
 
 

@@ -45,7 +45,9 @@ def test_weights_are_downloaded_only_when_asked_and_read_without_unpickling(
     vision, offline, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(ModelError, match="weights of torchvision:squeezenet1_1 cannot be had"):
+    with pytest.raises(
+        ModelError, match="weights of torchvision:squeezenet1_1 cannot be downloaded"
+    ):
         load_model("squeezenet1_1", weights=True)
     assert offline
     made = vision.models.squeezenet1_1()
@@ -78,12 +80,12 @@ def test_timms_networks(vision, offline, tmp_path, monkeypatch):
     assert not offline
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(ModelError, match="weights of timm:resnet10t cannot be had"):
+    with pytest.raises(ModelError, match="weights of timm:resnet10t cannot be downloaded"):
         load_model("timm:resnet10t", weights=True)
     with pytest.raises(ModelError, match="there is no file c3_in1k; expected one, or True"):
         load_model("timm:resnet10t", weights="c3_in1k")
     for name in ("timm:resnet99t", "timm:hf-hub:somebody/something"):
-        with pytest.raises(ModelError, match="there is no network"):
+        with pytest.raises(ModelError, match="unknown network"):
             load_model(name)
     real = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained: real(name))
@@ -101,12 +103,12 @@ def test_without_timm(vision, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("cifar:resnet19", "no network cifar:resnet19; did you mean cifar:resnet18"),
+        ("cifar:resnet19", "unknown network cifar:resnet19; did you mean cifar:resnet18"),
         ("preactresnet18", "did you mean .*cifar:preactresnet18"),
         ("keras:resnet50", 'expected a name such as "cifar:resnet18"'),
-        ("cifar:", "no network cifar:"),
-        ("", "no network"),
-        (nn.Identity(), "no network Identity"),
+        ("cifar:", "unknown network cifar:"),
+        ("", "unknown network"),
+        (nn.Identity(), "unknown network Identity"),
     ],
 )
 def test_unknown_names(vision, name, words):
@@ -122,10 +124,22 @@ def test_what_does_not_fit_together(tmp_path):
     for classes in (0, -1, 2.0, True, "10"):
         with pytest.raises(ModelError, match=r"classes is .*; expected a whole number"):
             load_model("cifar:resnet18", classes=classes)
-    with pytest.raises(ModelError, match="there is no zoo 'keras'"):
+    with pytest.raises(ModelError, match="unknown registry 'keras'"):
         model_names("keras")
 
 
 def test_the_network_is_really_off(offline):
     with pytest.raises(OSError, match="no network in tests"):
         socket.create_connection(("example.org", 80))
+
+
+def test_the_words_of_timm_are_accepted():
+    model = load_model("cifar:resnet18", num_classes=3, pretrained=False)
+    assert model(torch.rand(1, 3, 32, 32)).shape == (1, 3)
+    assert load_model("cifar:resnet18", classes=3, num_classes=3).linear.out_features == 3
+    with pytest.raises(ModelError, match="classes is 3 and num_classes is 4; give one of them"):
+        load_model("cifar:resnet18", classes=3, num_classes=4)
+    with pytest.raises(ModelError, match=r"weights is 'w\.pt' and pretrained is True"):
+        load_model("torchvision:resnet18", weights="w.pt", pretrained=True)
+    with pytest.raises(ModelError, match="has no weights to download"):
+        load_model("cifar:resnet18", pretrained=True)

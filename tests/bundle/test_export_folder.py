@@ -16,7 +16,7 @@ from torch import nn
 
 import gdws_explorer as gx
 from gdws_explorer.bundle import export_folder, weights
-from gdws_explorer.bundle.folder import OURS
+from gdws_explorer.bundle.file_names import EXPORTED
 from gdws_explorer.errors import ModelError
 
 WRITTEN = {"plan.json", "model.safetensors", "report.json", "README.md"}
@@ -243,7 +243,7 @@ def test_a_network_that_is_not_the_plans_is_refused(case, tmp_path):
         gx.export(case.small, moved, tmp_path / "a", onnx=False)
     with pytest.raises(gx.PlanError, match="another network"):
         gx.export(type(case.dense)(), case.plan, tmp_path / "a", onnx=False)
-    with pytest.raises(gx.PlanError, match="summary is another plan's"):
+    with pytest.raises(gx.PlanError, match="summary belongs to another plan"):
         gx.export(case.small, case.plan, tmp_path / "a", summary=case.net.summary(case.net.plan()))
     with pytest.raises(gx.PlanError, match=r"expected a gx\.Plan"):
         gx.export(case.small, "plan", tmp_path / "a")
@@ -326,7 +326,7 @@ def test_weights_of_another_export_and_missing_keys_are_named(case, light, tmp_p
     with pytest.raises(ModelError, match=r"the file lacks fc\.bias"):
         gx.restore(light, case.dense)
     wild = {**tensors, "stride.index": tensors["stride.index"] + 5}
-    metadata["weights"] = weights._digest(wild)
+    metadata["weights"] = weights.digest(wild)
     safetensors.torch.save_file(wild, file, metadata)
     with pytest.raises(gx.ExplorerError, match=r"stride\.index runs from 5 to 12"):
         gx.restore(light, case.dense)
@@ -417,7 +417,7 @@ def test_an_interrupted_export_leaves_the_old_one_or_nothing(case, light, monkey
         with pytest.raises((KeyboardInterrupt, gx.ExplorerError)):
             gx.export(case.dense, case.net.plan(), target, onnx=False)
     assert held(light.parent) == {"light"}
-    after = {path.name: path.read_bytes() for path in light.iterdir() if path.name in OURS}
+    after = {path.name: path.read_bytes() for path in light.iterdir() if path.name in EXPORTED}
     assert after == before
     assert (light / "notes.txt").read_text() == "mine"
 

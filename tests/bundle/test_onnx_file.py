@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import gdws_explorer as gx
-from gdws_explorer.bundle import onnx_file as onnx_file
+from gdws_explorer.bundle import onnx_file
 
 
 def run(path: Path, images: torch.Tensor) -> np.ndarray:
@@ -83,7 +83,7 @@ def test_a_missing_package_is_named_at_once(case, tmp_path, monkeypatch, missing
 
 
 def test_a_difference_is_not_exported(case, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_file, "difference", lambda *_: 0.5)
+    monkeypatch.setattr(onnx_file, "max_abs_difference", lambda *_: 0.5)
     with pytest.raises(gx.ExplorerError, match=r"differs from the torch one by 0\.5"):
         gx.export(case.small, case.plan, tmp_path / "a")
     assert not list(tmp_path.iterdir())
@@ -104,7 +104,7 @@ class Odd(nn.Module):
 
 @pytest.mark.parametrize(
     ("kind", "says"),
-    [("branch", "torch cannot write this network as ONNX"), ("dict", "answers with a dict")],
+    [("branch", "torch cannot write this network as ONNX"), ("dict", "returns a dict")],
 )
 def test_a_network_that_onnx_cannot_express_is_refused(tmp_path, kind, says):
     dense = Odd(kind)
@@ -129,7 +129,7 @@ def test_very_large_networks_keep_their_weights_beside_the_graph(case, tmp_path,
     monkeypatch.setattr(onnx_file, "SINGLE_FILE", 1000)
     folder = gx.export(case.small, case.plan, tmp_path / "a")
     assert (folder / "model.onnx.data").exists()
-    assert "to be kept beside it" in (folder / "README.md").read_text()
+    assert "to be kept in the same folder" in (folder / "README.md").read_text()
     expected = case.small(case.images).detach().numpy()
     np.testing.assert_allclose(run(folder / "model.onnx", case.images), expected, atol=1e-6)
 
