@@ -32,6 +32,7 @@ def blocks(text: str) -> Iterator[tuple[int, str]]:
         yield text.count("\n", 0, found.start(1)), found[1]
 
 
+@pytest.mark.slow
 def test_every_block_runs_and_prints_what_it_says(
     text: str, one_thread: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

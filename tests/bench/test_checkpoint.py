@@ -117,6 +117,7 @@ def test_one_of_several_networks_is_chosen_by_key(tmp_path, trained):
     assert same(load_checkpoint(tmp_path / "b.pt", small(), key="ema"), trained)
 
 
+@pytest.mark.slow
 def test_wrapped_models_are_seen_through(tmp_path, trained):
     torch.save(trained.state_dict(), tmp_path / "a.pt")
     parallel = nn.DataParallel(small())
@@ -205,6 +206,7 @@ def test_what_runs_code_is_refused_and_does_not_run(tmp_path, trained):
     assert marker.exists()  # it would have run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["namespace", "numpy", "module"])
 def test_the_three_lines_convert_a_file_that_is_trusted(tmp_path, trained, what):
     state = prefixed(trained.state_dict(), "module.")

@@ -46,6 +46,7 @@ def test_from_files(bench, tmp_path):
     assert all(map(torch.equal, before, empty.parameters())), "the user's own stays as it is"
 
 
+@pytest.mark.slow
 def test_the_normalisation_goes_inside(bench):
     own = load_custom(bench.model, bench.data, normalisation=((0.3,), (0.4,)), n=50)
     assert isinstance(own.model, gx.Normalized)

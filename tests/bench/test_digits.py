@@ -71,6 +71,7 @@ def test_every_load_is_a_new_model_and_draws_no_random_number():
     assert second.conv1.weight.abs().sum() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "clean", "low", "high"), [("digits", 0.98, 0.87, 1), ("digits-plain", 0.98, 0, 0.4)]
 )
@@ -107,6 +108,7 @@ def test_unknown_name_says_what_exists():
     assert bench.names() == ("digits", "digits-plain", "cifar10")
 
 
+@pytest.mark.slow
 def test_loading_needs_no_scikit_learn(root):
     code = (
         "import sys; sys.modules['sklearn'] = None; from gdws_explorer import bench;"
@@ -132,6 +134,7 @@ def test_wobble_moves_a_little():
     assert torch.allclose(still, x, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_again_writes_weights_and_card(tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "RECIPE", {**recipe.RECIPE, "epochs": 1})
     told = []

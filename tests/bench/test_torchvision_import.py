@@ -37,6 +37,7 @@ def fresh(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_torchvision_works_and_warns_once_where_its_operators_are_missing():
     pytest.importorskip("PIL")
     plain = fresh(BROKEN).stdout.strip()
@@ -64,6 +65,7 @@ def test_other_errors_are_not_hidden(monkeypatch):
         torchvision_import.torchvision()
 
 
+@pytest.mark.slow
 def test_nothing_of_torchvision_is_loaded_before_it_is_needed():
     code = (
         "import sys; from gdws_explorer.bench import cifar_models, checkpoint, data;"

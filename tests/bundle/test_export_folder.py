@@ -59,6 +59,7 @@ def light(case, tmp_path) -> Path:
 # -- round trip ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_readmes_lines_load_it_in_a_fresh_process(case, full, python):
     torch_lines, onnx_lines = blocks(full)
     assert len(torch_lines.splitlines()) == len(onnx_lines.splitlines()) == 3
@@ -143,6 +144,7 @@ def test_the_readme_makes_the_dense_network_as_it_is_told(
         assert line in block
 
 
+@pytest.mark.slow
 def test_digits_come_back_in_a_fresh_process(tmp_path, python):
     from gdws_explorer.bench.digits import untrained
 

@@ -27,6 +27,7 @@ def run(path: Path, images: torch.Tensor) -> np.ndarray:
     return session.run(["logits"], {"images": images.numpy()})[0]
 
 
+@pytest.mark.slow
 def test_parity_with_strides_dilation_borders_and_any_batch(case, tmp_path):
     folder = gx.export(case.small, case.plan, tmp_path / "a", example=case.images)
     for n in (1, 2, 7):
@@ -42,6 +43,7 @@ def test_parity_with_strides_dilation_borders_and_any_batch(case, tmp_path):
     assert not (folder / "model.onnx.data").exists()
 
 
+@pytest.mark.slow
 def test_it_says_nothing(case, tmp_path, capfd, caplog):
     level = logging.getLogger("torch.onnx").level
     with warnings.catch_warnings(record=True) as caught:
@@ -54,6 +56,7 @@ def test_it_says_nothing(case, tmp_path, capfd, caplog):
     assert logging.getLogger("torch.onnx").level == level
 
 
+@pytest.mark.slow
 def test_it_works_inside_inference_mode_and_in_a_thread(case, tmp_path):
     import threading
 
@@ -82,6 +85,7 @@ def test_a_missing_package_is_named_at_once(case, tmp_path, monkeypatch, missing
     assert gx.export(case.small, case.plan, tmp_path / "a", onnx=False).is_dir()
 
 
+@pytest.mark.slow
 def test_a_difference_is_not_exported(case, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_file, "max_abs_difference", lambda *_: 0.5)
     with pytest.raises(gx.ExplorerError, match=r"differs from the torch one by 0\.5"):
@@ -115,6 +119,7 @@ def test_a_network_that_onnx_cannot_express_is_refused(tmp_path, kind, says):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_half_precision_is_exported_other_types_refused(case, tmp_path):
     half = case.net.build(case.plan).half()
     folder = gx.export(half, case.plan, tmp_path / "a")
@@ -125,6 +130,7 @@ def test_half_precision_is_exported_other_types_refused(case, tmp_path):
             gx.export(wide, case.plan, tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_very_large_networks_keep_their_weights_beside_the_graph(case, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_file, "SINGLE_FILE", 1000)
     folder = gx.export(case.small, case.plan, tmp_path / "a")
@@ -134,6 +140,7 @@ def test_very_large_networks_keep_their_weights_beside_the_graph(case, tmp_path,
     np.testing.assert_allclose(run(folder / "model.onnx", case.images), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_onnx_is_imported_only_when_it_is_needed():
     code = (
         f"import sys; sys.path.insert(0, {str(Path(gx.__file__).parents[1])!r})\n"

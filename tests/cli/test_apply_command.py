@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 import gdws_explorer as gx
 from gdws_explorer import cli
 
 
+@pytest.mark.slow
 def test_apply_exports_a_folder_that_loads_again(here, plan, capsys):
     assert cli.main(["apply", "plan.json", "cli_test_nets.py:made", "chosen"]) == 0
     out, err = capsys.readouterr()

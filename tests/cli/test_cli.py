@@ -46,5 +46,6 @@ def test_help_has_a_purpose_and_examples(capsys, command):
     assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.slow
 def test_version_and_help_from_a_shell(shell):
     assert shell("--version").stdout == f"gdws-explorer {gx.__version__}\n"

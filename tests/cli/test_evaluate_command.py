@@ -52,6 +52,7 @@ def test_evaluate_without_attack_with_fgsm_and_through_the_layers(here, plan, ca
     assert found["through"] == "layers"
 
 
+@pytest.mark.slow
 def test_weights_from_safetensors_and_from_an_unexecuted_pickle(here, plan, capsys, one_sentence):
     import cli_test_nets
 
@@ -150,6 +151,7 @@ def test_a_network_of_the_zoo_and_a_folder_of_images(here, capsys):
     assert found["fingerprint"] == expected.fingerprint
 
 
+@pytest.mark.slow
 def test_evaluate_digits_in_a_process_of_its_own(here, shell):
     done = shell("evaluate", "--n", "20", "--steps", "1", "--json")
     assert done.returncode == 0, done.stderr

@@ -64,6 +64,7 @@ def told(capsys, *words: str):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_sweep_is_kept_and_not_measured_again(here, capsys):
     words = ("sweep", MODEL, *FAST, "--beta", "5", "--macs", "0.5,0.7", "--families", "svd,any")
     first = told(capsys, *words)

@@ -12,6 +12,7 @@ from gdws_explorer.study import layerwise
 from gdws_explorer.study.measurements import Measurements
 
 
+@pytest.mark.slow
 def test_the_chosen_layer_is_in_colour_with_intervals_and_the_others_grey(curves):
     data = lines.info(curves)
     grey, clean, robust, grey_error, error = lines.figure(data, "fc").data

@@ -503,6 +503,7 @@ def test_functional_operations_are_counted_in_inference_mode_too(images, flops):
         assert Network(model, images).macs == flops(model, images)
 
 
+@pytest.mark.slow
 def test_tracing_does_not_load_torch_s_compiler():
     """FlopCounterMode would: two seconds before the first slider."""
     code = """

@@ -147,6 +147,7 @@ def test_nonsense_is_refused(make):
         make()
 
 
+@pytest.mark.slow
 def test_specs_need_no_torchattacks(root):
     code = (
         "import sys; from gdws_explorer.robust.attacks import PGD, AutoAttack;"

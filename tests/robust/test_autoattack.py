@@ -92,6 +92,7 @@ def test_attacked_images_keep_the_budget_and_fool(trained, data, attack):
     assert (lengths[~clean | stands] == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", EVERY, ids=_name)
 def test_evaluate_takes_every_attack(digits, attack, trace, same, capsys):
     before = trace(digits.model)
@@ -162,6 +163,7 @@ def test_restarts_keep_what_the_first_try_fooled(trained, data, attack):
     assert 0 < masks[0].sum() < masks[1].sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_apgd_t_is_torchattacks_where_that_is_right(trained, data, norm, monkeypatch):
     """One target and one image, as torchattacks gives a whole ℓ2 batch the first one's step."""

@@ -55,6 +55,7 @@ def warned(found):
     return {check.name for check in found.warnings}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits", "digits-plain"])
 def test_honest_networks_pass(name):
     bench = gx.load(name)
@@ -65,6 +66,7 @@ def test_honest_networks_pass(name):
     assert str(found).startswith("none of 7 signs of masked gradients: PGD-10 ℓ∞ ε 0.15, n 40")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mask", "signs"),
     [
@@ -101,6 +103,7 @@ def test_networks_that_mask_are_found_out(plain, mask, signs):
     assert "WARNING" in str(found)
 
 
+@pytest.mark.slow
 def test_the_same_images_and_the_attack_that_was_given(plain):
     staged = gx.Staged([gx.FGSM(0.1), gx.PGD(0.1, steps=4, restarts=3)])
     found = gx.check_masking(plain.model, plain.data, staged, n=20, seed=4, queries=10)

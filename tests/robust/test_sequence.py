@@ -58,6 +58,7 @@ def test_the_verdicts_are_those_of_torchattacks(bench, data, attack, strike):
     assert 0 < report.robust_correct < report.clean_correct
 
 
+@pytest.mark.slow
 def test_stages_only_meet_what_still_stands(bench, data):
     stages = FGSM(0.15), PGD(0.15, steps=10), APGD(0.15, steps=10)
     met = {}
@@ -122,6 +123,7 @@ def test_a_staged_attack_goes_through_json_and_reports(bench, data):
 STAGES = (PGD(0.15, steps=4), Square(0.15, queries=20))
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_goes_on_and_ends_the_same(bench, data, tmp_path):
     whole = evaluate(bench.model, data, STAGES, batch_size=30, n=80)
     file, stop = tmp_path / "run.json", threading.Event()
@@ -220,6 +222,7 @@ def test_out_of_memory_on_other_devices(bench, data, words):
         evaluate(Broken(), data)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_verdicts_whatever_the_threads(bench, data):
     """In one batch of many values: small ones are computed by one thread anyway."""
     before = torch.get_num_threads()

@@ -32,6 +32,7 @@ def twins(bench):
     return make_adversarial_examples(bench.model, bench.data, PGD, n=120, seed=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "attack",
     [PGD, gx.PGD(1.5, steps=5, norm="l2", restarts=3), gx.FGSM(0.15), STAGED],

@@ -48,6 +48,7 @@ def test_an_estimate_is_that_of_the_built_network(estimates, net, bench, told):
     assert estimates.latest(plan, *HOW) is None
 
 
+@pytest.mark.slow
 def test_it_bounds_the_attack_from_above(estimates, net, bench, told):
     """On average: twins of another network fool less than the network's own."""
     attack = gx.PGD(0.15, 10)

@@ -260,6 +260,7 @@ def test_the_state_of_another_network_is_refused(session):
         states.restore(session, raw)
 
 
+@pytest.mark.slow
 def test_export_writes_what_was_measured(session, tmp_path):
     session.show(session.measurements.records()[3].plan)
     folder = session.export(tmp_path / "chosen")
@@ -402,6 +403,7 @@ def test_reading_can_be_cancelled(informed):
     assert informed.message == ""
 
 
+@pytest.mark.slow
 def test_a_state_from_data_comes_back(informed, network, bench):
     _settled(_on(informed)).controls.move_budget("macs", 0.35)
     raw = states.decode(states.encode(informed))
@@ -415,6 +417,7 @@ def test_a_state_from_data_comes_back(informed, network, bench):
     again.close()
 
 
+@pytest.mark.slow
 def test_alpha_is_one_click_and_uniform_is_another(informed, network):
     informed.set_budget_meaning("beta")
     informed.controls.move_budget("beta", 0.3)
@@ -506,6 +509,7 @@ def test_a_state_with_alpha_comes_back_with_it(informed, network, bench):
     again.close()
 
 
+@pytest.mark.slow
 def test_a_state_knows_under_which_attack_its_images_were_read(informed, network, bench):
     _settled(_on(informed))
     informed.measure_with(gx.FGSM(0.1), 20)
@@ -526,6 +530,7 @@ def test_locked_layers_that_cannot_stay_are_named(informed):
     assert "conv3 could not stay as locked" in informed.message
 
 
+@pytest.mark.slow
 def test_a_record_made_from_data_is_read_first_then_put(informed, network, bench):
     _settled(_on(informed)).controls.move_budget("macs", 0.3)
     wanted = informed.plan

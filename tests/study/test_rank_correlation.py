@@ -35,6 +35,7 @@ def test_the_interval_holds_rho_and_is_the_same_every_time():
     assert wider[1] - wider[0] > high - low
 
 
+@pytest.mark.slow
 def test_it_covers_the_truth_about_as_often_as_it_says():
     """Of layers that are drawn from many, the interval holds the many's own ρ."""
     errors, losses = _layers(300, 5, 0.3, seed=1)

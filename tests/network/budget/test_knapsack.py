@@ -98,6 +98,7 @@ numbers = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(numbers, st.integers(0, 40), st.floats(0, 3))
 def test_improve_finds_the_best(layers, limit, multiplier):

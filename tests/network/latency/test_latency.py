@@ -130,6 +130,7 @@ def test_more_ranks_are_never_faster_and_arrays_equal_numbers(net, monkeypatch):
                 assert whole[tuple(place)] == one_by_one
 
 
+@pytest.mark.slow
 def test_equal_layers_are_measured_once_and_calls_count(net, runs):
     found = measured(net)
     many = len(runs)
@@ -340,6 +341,7 @@ def test_with_the_real_clock(resnet, images):
 # -- budgets in milliseconds ------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_with_a_clock_of_macs_a_budget_of_ms_is_one_of_macs(net, runs):
     lat = benchmark.measure_layers(net.model, net.example, net.layers, net.fingerprint, step=1)
     net.use_latencies(lat)

@@ -41,7 +41,8 @@ def write_at_once(place, record, count):
     return [writer.communicate(timeout=120)[0] for writer in writers]
 
 
-@pytest.mark.parametrize("where", [pytest.param("server", marks=pytest.mark.slow), "file"])
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["server", "file"])
 def test_two_programs_write_at_once(where, record, tmp_path, request):
     place = tmp_path / "study.db"
     if where == "server":

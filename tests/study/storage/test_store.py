@@ -52,6 +52,7 @@ def test_settings_are_never_mixed(record):
     assert store.records(fingerprint="e" * 64) == (other,)
 
 
+@pytest.mark.slow
 def test_a_file_survives_in_a_fresh_process(record, tmp_path):
     path = tmp_path / "study.db"
     store = Store(path)
@@ -214,6 +215,7 @@ def test_a_study_that_somebody_deleted_is_made_again(record, tmp_path):
     assert store.records() == (record(3),)
 
 
+@pytest.mark.slow
 def test_a_renamed_copy_of_a_study_is_passed_over(record, tmp_path):
     path, name = tmp_path / "study.db", record().setting.key
     store = Store(path)

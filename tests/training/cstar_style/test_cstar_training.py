@@ -73,6 +73,7 @@ def test_the_result_is_a_smaller_network_within_its_budget(parent, data, family,
     assert not small.model.training
 
 
+@pytest.mark.slow
 def test_training_brings_the_kernels_to_exact_ranks(parent, data):
     recipe = replace(RECIPE, epochs=30, batch_size=8, momentum=0.5)
     small = cstar(parent, data, recipe, ratio=3, rho=(1.0, 8.0), tuning=replace(RECIPE, epochs=1))
@@ -139,6 +140,7 @@ def test_the_network_and_torchs_randomness_stay_as_they_are(parent, data):
     assert equal(weights(small.model), weights(twin.model))
 
 
+@pytest.mark.slow
 def test_rules_and_losses_are_a_choice(parent, data):
     plans = {
         cstar(parent, data, recipe, ratio=3, rule=rule).plan.hash

@@ -36,6 +36,7 @@ def kernels_of(net):
     return {name: net.model.get_submodule(name).weight for name in net.names}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     channels=st.lists(st.integers(1, 9), min_size=3, max_size=5),

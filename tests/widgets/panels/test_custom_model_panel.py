@@ -80,6 +80,7 @@ def test_files(panel, bench, tmp_path, explorer):
     assert "Careful" not in panel._said.value
 
 
+@pytest.mark.slow
 def test_errors_are_said_where_they_are_seen(panel):
     panel._look.click()
     assert "name the network" in panel._said.value

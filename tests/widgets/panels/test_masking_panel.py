@@ -1,5 +1,6 @@
 """The panel "Can I trust it?", without a browser."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -31,6 +32,7 @@ def _checked(panel):
     return panel._said.value
 
 
+@pytest.mark.slow
 def test_an_honest_network_shows_no_sign():
     explorer = gx.explore("digits")
     panel = _panel(explorer)
@@ -45,6 +47,7 @@ def test_an_honest_network_shows_no_sign():
     explorer.close()
 
 
+@pytest.mark.slow
 def test_a_network_that_rounds_is_found_out(bench):
     explorer = gx.explore(Rounded(bench.model).eval(), data=bench.data, eps=0.15)
     said = _checked(_panel(explorer))

@@ -67,6 +67,7 @@ def test_before_it_starts_it_says_how_much_there_is_to_do(panel):
     assert f"{count + 1} evaluations" not in panel._text.value
 
 
+@pytest.mark.slow
 def test_measuring_draws_every_point_and_says_rho(panel):
     _measured(panel)
     count = len(layerwise.steps(panel._session.network, ["conv5"], ["tucker2"]))
@@ -80,6 +81,7 @@ def test_measuring_draws_every_point_and_says_rho(panel):
     assert state["_widget_data"][2]["y"][1] is not None, "a reload shows it too"
 
 
+@pytest.mark.slow
 def test_measuring_again_measures_only_what_is_missing(panel, monkeypatch):
     _measured(panel)
     before = {r.plan: r.created for r in panel._session.measurements.records()}
@@ -92,6 +94,7 @@ def test_measuring_again_measures_only_what_is_missing(panel, monkeypatch):
     assert all(after[plan] == created for plan, created in before.items())
 
 
+@pytest.mark.slow
 def test_cancel_keeps_what_was_measured_and_measure_goes_on(panel, monkeypatch):
     session = panel._session
     reached, go_on = threading.Event(), threading.Event()
@@ -173,6 +176,7 @@ def test_a_layer_without_the_family_is_said(panel):
     assert list(panel._curves.data[2].y) == []
 
 
+@pytest.mark.slow
 def test_another_attack_is_another_measurement(panel):
     _measured(panel)
     panel._session.measure_with(None, 41)
@@ -183,6 +187,7 @@ def test_another_attack_is_another_measurement(panel):
     assert panel._scatter.layout.yaxis.title.text == "clean accuracy lost (points)"
 
 
+@pytest.mark.slow
 def test_plans_from_images_have_errors_of_outputs(panel):
     panel._session.choose_source("data")
     panel._session.jobs.wait(120)

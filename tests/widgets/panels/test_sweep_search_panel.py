@@ -178,6 +178,7 @@ def test_plans_from_images(panel):
     assert [record.plan.refitted for record in records] == [True, True]
 
 
+@pytest.mark.slow
 def test_the_brush_keeps_excludes_and_is_taken_back(explorer, panel):
     panel._start.click()
     records = _finished(panel)
