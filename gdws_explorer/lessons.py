@@ -1,7 +1,7 @@
-"""The answers to the lessons' questions, checked against what is on the faders.
+"""Checks of the answers to the lessons' questions.
 
-Each check takes what the explorer holds, never raises over a wrong answer, and says what is
-right or what to try next.
+Each check takes the state of the explorer. It never raises an error for a wrong answer; its text
+confirms the answer or says what to try next.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from gdws_explorer.robust.attack_base import Attack
 from gdws_explorer.robust.sequence import any_attack_from_dict as attack_from_dict
 from gdws_explorer.study.records import Record
 
-ENOUGH = 0.9  # of the best possible saving counts as found
-NEAR = 0.97  # of the dense MACs counts as just below them
+ENOUGH = 0.9  # this fraction of the largest possible saving is accepted
+NEAR = 0.97  # from this fraction of the dense MACs on, a layer is just below break-even
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an answer is right, and one or two sentences about it; true when it is right."""
+    """The result of a check, true for a right answer.
+
+    right : whether the answer is right. text : one or two sentences about it.
+    """
 
     right: bool
     text: str
@@ -40,9 +43,9 @@ class Verdict:
 
 
 def saves_most(network: Network, plan: Plan, within: float = 0.1) -> Verdict:
-    """Whether exactly one layer is changed: the one that saves the most MACs within an error.
+    """Checks that only one layer is changed, the one that saves the most MACs within an error.
 
-    within : squared error allowed, as a fraction of the layer's ‖W‖².
+    within : the largest squared error, as a fraction of the layer's ‖W‖².
     """
     changed = [name for name, choice in plan if choice != Dense()]
     if not changed:
@@ -53,7 +56,7 @@ def saves_most(network: Network, plan: Plan, within: float = 0.1) -> Verdict:
     if len(changed) > 1:
         return _no(
             f"{len(changed)} layers are changed ({', '.join(changed)}). Press Reset, then change "
-            "only the layer you believe in."
+            "only the layer of your answer."
         )
     (name,) = changed
     layer = network.summary(plan).layers[name]
@@ -75,13 +78,13 @@ def saves_most(network: Network, plan: Plan, within: float = 0.1) -> Verdict:
         )
     if saved < ENOUGH * top:
         return _no(
-            f"{name} is the right layer, and at {error:.1%} there is room left: it saves {saved:,} "
+            f"{name} is the right layer, and its error is only {error:.1%}: it saves {saved:,} "
             f"MACs now and can save more within {within:.0%}. Pull it further down."
         )
     return Verdict(
         True,
         f"{name} saves {saved:,} MACs, {saved / layer.dense_macs:.0%} of its own, and loses only "
-        f"{error:.1%} of ‖W‖². Its energy sits in few directions, so most of it survives.",
+        f"{error:.1%} of ‖W‖². Its energy is in few directions: most of it is kept.",
     )
 
 
@@ -94,10 +97,11 @@ def small_and_robust(
     robust: float = 0.75,
     n: int = 360,
 ) -> Verdict:
-    """Whether the plan is within a share of the MACs, and measured to be robust enough.
+    """Checks that the plan is within a fraction of the MACs, and robust enough when measured.
 
-    measured : the record of the plan on the faders, None while there is none. attack, n : how
-    it has to be measured.
+    measured : the record of the plan on the faders; None without one. macs : the largest fraction
+    of the dense MACs. robust : the least robust accuracy. attack, n : the attack and the number of
+    images that it has to be measured with.
     """
     share = summary.macs / summary.dense_macs
     if share > macs:
@@ -115,24 +119,25 @@ def small_and_robust(
         label = "no attack" if used is None else used.label
         return _no(
             f"this plan was measured with {label} on {measured.n} images. Set {attack.label} and "
-            f"n {n} beside Evaluate, and measure it again."
+            f"n {n} next to Evaluate, and measure it again."
         )
     if measured.robust < robust:
         return _no(
             f"{share:.1%} of the MACs, but {measured.robust:.1%} robust, below {robust:.0%}. Let "
-            "the network's fader use another family, or give MACs back where it hurts."
+            "the network's fader use another family, or give MACs back to the layers that need "
+            "them."
         )
     low, high = measured.robust_interval or (measured.robust, measured.robust)
     return Verdict(
         True,
         f"{share:.1%} of the MACs and {measured.robust:.1%} robust ({measured.clean:.1%} clean). "
-        f"On {measured.n} images that means between {low:.0%} and {high:.0%}, so do not "
-        "take a difference of one point for more than luck.",
+        f"On {measured.n} images the 95 % interval is between {low:.0%} and {high:.0%}: a "
+        "difference of one point may be chance.",
     )
 
 
 def just_below_break_even(network: Network, plan: Plan) -> Verdict:
-    """Whether a layer is GDWS with almost, and not quite, the MACs of the dense layer."""
+    """Checks that a GDWS layer has slightly fewer MACs than the dense layer."""
     kernels = {name: choice.G for name, choice in plan if isinstance(choice, GDWS)}
     if not kernels:
         return _no(
@@ -145,8 +150,8 @@ def just_below_break_even(network: Network, plan: Plan) -> Verdict:
     share, G = shares[name], kernels[name]
     if share >= 1:
         return _no(
-            f"{name} with G = {G} needs {share:.1%} of its dense MACs: it is dearer than "
-            "before. Pull it down, past the mark."
+            f"{name} with G = {G} needs {share:.1%} of its dense MACs: it is more "
+            "expensive than before. Pull it down, below the mark."
         )
     if share < NEAR:
         return _no(
@@ -159,13 +164,13 @@ def just_below_break_even(network: Network, plan: Plan) -> Verdict:
         True,
         f"{name} with G = {G} makes {G} × ({area} + {out}) = "
         f"{G * (area + out):,} products per position, the dense layer {channels} × {out} × "
-        f"{area} = {channels * out * area:,}. The last G that pays is {limit}, of "
+        f"{area} = {channels * out * area:,}. The largest G that is cheaper is {limit}, of "
         f"{network.gdws(name).full} kernels in all.",
     )
 
 
 def _most_saved(network: Network, name: str, within: float) -> int:
-    """The MACs that the best choice of any family saves in one layer within an error."""
+    """The largest number of MACs that a choice of any family saves within an error."""
     layer = network.layer(name)
     bound = within * network.energy(name)
     cheapest = [layer.macs]

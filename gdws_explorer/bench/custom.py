@@ -20,6 +20,7 @@ from gdws_explorer.network.network import Network
 from gdws_explorer.robust.evaluation import evaluate
 from gdws_explorer.robust.interval import AccuracyCounts
 from gdws_explorer.robust.normalized import Normalized
+from gdws_explorer.robust.report import PartialReport
 from gdws_explorer.typing import Cancel, Progress, ProgressFn
 from gdws_explorer.utils.checks import checked_whole
 from gdws_explorer.utils.modules import own_copy
@@ -140,10 +141,12 @@ def load_custom(
     )  # fmt: skip
     first = min(CHECKED, len(y))
     evaluating = progress_between(progress, LOADED, EVALUATED)
-    report = evaluate(
-        bench_model, (x[:first], y[:first]), cancel=cancel,
-        progress=None if evaluating is None else lambda done, _: evaluating(Progress(done)),
-    )  # fmt: skip
+
+    def evaluated(done: float, _partial: PartialReport) -> None:
+        if evaluating is not None:
+            evaluating(Progress(done))
+
+    report = evaluate(bench_model, (x[:first], y[:first]), cancel=cancel, progress=evaluated)
     network = Network(bench_model, x[:1])
     with torch.inference_mode():
         logits = network.model(network.example)

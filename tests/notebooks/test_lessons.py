@@ -136,9 +136,9 @@ def test_the_last_kernel_that_pays_is_accepted_and_the_next_refused(network, pla
     right = lessons.just_below_break_even(network, plan(**{name: gx.GDWS(limit)}))
     wrong = lessons.just_below_break_even(network, plan(**{name: gx.GDWS(limit + 1)}))
     assert right
-    assert f"The last G that pays is {limit}" in right.text
+    assert f"The largest G that is cheaper is {limit}" in right.text
     assert not wrong
-    assert "dearer than before" in wrong.text
+    assert "more expensive than before" in wrong.text
 
 
 @pytest.mark.parametrize(

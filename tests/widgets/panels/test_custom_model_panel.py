@@ -76,7 +76,7 @@ def test_files(panel, bench, tmp_path, explorer):
     panel._images._file._apply_selection()
     panel._images._n.value = 60
     _looked(panel)
-    assert "of the first 100 images right" in panel._said.value
+    assert "of the first 100 images correct" in panel._said.value
     assert "Careful" not in panel._said.value
 
 
