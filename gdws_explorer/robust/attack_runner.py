@@ -1,4 +1,4 @@
-"""The attacks of an evaluation at work on one batch after the other."""
+"""The loop over the attacks of an evaluation, for one batch of images after the other."""
 
 from __future__ import annotations
 
@@ -19,95 +19,108 @@ from gdws_explorer.utils.rng import exclusive_rng
 
 
 class AttackRunner:
-    """Attacks bound to a model.
+    """Several attacks bound to one model, run on batches of images.
 
-    model : in eval mode, its parameters without gradients. most : images at once; halved where
-    memory runs out, which `note` says.
+    model : in eval mode, its parameters without gradients. stages : the attacks in their order.
+    batch_size : images in one forward pass; halved where memory runs out.
+    note : what the user needs to know about the batch size, or None.
     """
 
-    def __init__(self, model: nn.Module, stages: tuple[Attack, ...], most: int) -> None:
+    def __init__(self, model: nn.Module, stages: tuple[Attack, ...], batch_size: int) -> None:
         self.note: str | None = None
         self._model = model
-        self._most = self._first = most
+        self._batch_size = self._first_batch_size = batch_size
         self._stages = stages
-        self._strikes: list[AttackFn | None] = [
+        # PGD has a loop of its own, which drops fooled images early.
+        self._attack_fns: list[AttackFn | None] = [
             None if isinstance(stage, PGD) else stage.bind(model) for stage in stages
         ]
 
-    def verdicts(
-        self, x: Tensor, y: Tensor, seed: int, start: int, twins: Tensor | None = None
+    def run(
+        self, x: Tensor, y: Tensor, seed: int, start: int, examples: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Right as they are, bool `(B,)`; and still after each attack, bool `(stages, B)`.
+        """Returns which images are correct without attack, and which after each attack.
 
-        seed, start : they and the number of the attack seed its noise, for every plan alike.
-        twins : a copy of x, in which every image becomes what fooled the network, or where nothing
-        did what the last attack made of it. PGD makes one of images that are wrong as they are
-        too: another network may be right on them.
+        Parameters
+        ----------
+        x, y : one batch, images `(B, C, H, W)` and labels `(B,)`.
+        seed, start : with the number of the attack they seed its noise, equally for every plan.
+        examples : a copy of x. Every image becomes its adversarial example: the one that fooled
+            the network, or else the result of the last attack. PGD also attacks images that are
+            wrong without attack, because another network may be right on them.
+
+        Returns
+        -------
+        clean : bool `(B,)`. robust : bool `(stages, B)`.
         """
-        clean = self._affordable(lambda: self._right(x, y))
-        alive, after = clean if twins is None else torch.ones_like(clean), []
+        clean = self._within_memory(lambda: self._correct(x, y))
+        remaining = clean if examples is None else torch.ones_like(clean)
+        robust = []
         for k in range(len(self._stages)):
-            work = partial(self._after, k, _seed(seed, start, k), x, y, alive, clean, twins)
-            alive = self._affordable(work)
-            after.append(alive & clean)
-        standing = torch.stack(after) if after else clean.new_zeros(0, len(clean))
-        return clean.cpu(), standing.cpu()
+            noise_seed = _noise_seed(seed, start, k)
+            work = partial(self._run_stage, k, noise_seed, x, y, remaining, clean, examples)
+            remaining = self._within_memory(work)
+            robust.append(remaining & clean)
+        stacked = torch.stack(robust) if robust else clean.new_zeros(0, len(clean))
+        return clean.cpu(), stacked.cpu()
 
-    def _after(
+    def _run_stage(
         self,
         k: int,
         seed: int,
         x: Tensor,
         y: Tensor,
-        alive: Tensor,
+        remaining: Tensor,
         clean: Tensor,
-        twins: Tensor | None,
+        examples: Tensor | None,
     ) -> Tensor:
-        """Which of the images `alive` stand after the k-th attack."""
+        """Returns which of the `remaining` images are correct after the k-th attack."""
+        stage, attack_fn = self._stages[k], self._attack_fns[k]
         with exclusive_rng(x.device):
             torch.manual_seed(seed)
-            return self._struck(k, x, y, alive, clean, twins)
+            if attack_fn is None:
+                assert isinstance(stage, PGD)
+                return pgd.still_correct(
+                    self._model, stage, x, y, remaining, self._batch_size, is_correct, examples
+                )
+            remaining = remaining.clone()
+            for chunk in pgd.chunks(remaining & clean, self._batch_size):
+                attacked = attack_fn(x[chunk], y[chunk])
+                remaining[chunk] &= self._correct(attacked, y[chunk])
+                if examples is not None:  # an image that was not fooled may come back unchanged
+                    changed = (attacked != x[chunk]).flatten(1).any(1)
+                    examples[chunk[changed]] = attacked[changed].to(examples)
+            return remaining
 
-    def _struck(
-        self, k: int, x: Tensor, y: Tensor, alive: Tensor, clean: Tensor, twins: Tensor | None
-    ) -> Tensor:
-        stage, strike = self._stages[k], self._strikes[k]
-        if strike is None:
-            assert isinstance(stage, PGD)
-            return pgd.still_correct(self._model, stage, x, y, alive, self._most, is_correct, twins)
-        alive = alive.clone()
-        for piece in pgd.chunks(alive & clean, self._most):
-            found = strike(x[piece], y[piece])
-            alive[piece] &= self._right(found, y[piece])
-            if twins is not None:  # one that could not be fooled may come back as it was
-                moved = (found != x[piece]).flatten(1).any(1)
-                twins[piece[moved]] = found[moved].to(twins)
-        return alive
-
-    def _right(self, x: Tensor, y: Tensor) -> Tensor:
+    def _correct(self, x: Tensor, y: Tensor) -> Tensor:
+        """Returns which images the model classifies correctly, bool `(B,)`."""
+        size = self._batch_size
         with torch.no_grad():
-            parts = zip(torch.split(x, self._most), torch.split(y, self._most), strict=True)
+            parts = zip(torch.split(x, size), torch.split(y, size), strict=True)
             return torch.cat([is_correct(self._model(images), labels) for images, labels in parts])
 
-    def _affordable(self, work: Callable[[], Tensor]) -> Tensor:
-        """What `work` gives, with as many images at a time as there is memory for."""
+    def _within_memory(self, work: Callable[[], Tensor]) -> Tensor:
+        """Returns the result of `work`, repeated with half the batch size while memory runs out."""
         while True:
             try:
                 return work()
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-                if self._most == 1:
+                if self._batch_size == 1:
                     raise ModelError(
                         "there is not enough memory for a single image; use a smaller image or "
                         "another device."
                     ) from None
-                self._most = (self._most + 1) // 2
-                self.note = f"out of memory: {self._most} images at a time instead of {self._first}"
+                self._batch_size = (self._batch_size + 1) // 2
+                self.note = (
+                    f"out of memory: {self._batch_size} images at a time instead of "
+                    f"{self._first_batch_size}"
+                )
                 free_memory()
 
 
-def _seed(seed: int, start: int, stage: int) -> int:
-    """Different for every batch and attack; equal for every plan."""
+def _noise_seed(seed: int, start: int, stage: int) -> int:
+    """Returns a seed that differs for every batch and attack, and is equal for every plan."""
     words = [seed, start] if stage == 0 else [seed, start, stage]
     return int(np.random.SeedSequence(words).generate_state(1)[0])

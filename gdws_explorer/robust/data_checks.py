@@ -1,4 +1,4 @@
-"""Images and labels as the attacks need them, and which of them are measured."""
+"""Checks of images, labels and class scores, and the sample of images that is measured."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from gdws_explorer.utils.checks import checked_whole
 
 
 def check_data(data: Any) -> tuple[Tensor, Tensor]:
-    """Images `(N, C, H, W)` as float and labels `(N,)` as int64, or what is wrong with them.
+    """Returns images `(N, C, H, W)` as float and labels `(N,)` as int64.
 
-    Attacks take images outside [0, 1] without a word and answer nonsense, so they are refused.
-
-    Raises DataError.
+    Raises DataError, which says what is wrong. Images outside [0, 1] are refused, because attacks
+    accept them without an error and return nonsense.
     """
     try:
         x, y = data
@@ -60,17 +59,16 @@ def check_data(data: Any) -> tuple[Tensor, Tensor]:
 
 
 def check_logits(logits: Any, labels: Tensor) -> Tensor:
-    """The model's answer to a batch, if it is one row of class scores per image.
+    """Returns the model's output for a batch if it has one row of class scores per image.
 
-    Raises DataError for labels that the model has no score for, and for an answer that is not
-    such a table.
+    Raises DataError for other outputs, and for labels without a score.
     """
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(labels):
-        what = (
+        found = (
             f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
         )
         raise DataError(
-            f"the model answers {len(labels)} images with {what}; expected class scores of shape "
+            f"the model answers {len(labels)} images with {found}; expected class scores of shape "
             f"({len(labels)}, classes)."
         )
     if int(labels.max()) >= logits.shape[1]:
@@ -92,10 +90,10 @@ def is_correct(scores: Any, labels: Tensor) -> Tensor:
 
 
 def balanced_sample(labels: Tensor, n: int | None, seed: int) -> Tensor:
-    """Indices `(n,)` of a seeded sample with the classes as equal as they can be.
+    """Returns the indices `(n,)` of a seeded sample with class counts as equal as possible.
 
-    The classes take turns, so a sample of 100 is the beginning of the sample of 200. n None
-    takes all images, in the same order. Raises DataError where n is not in 1..N.
+    The classes take turns, so that a sample of 100 is the beginning of the sample of 200. n None
+    takes all images, in the same order. Raises DataError if n is not in 1..N.
     """
     total = len(labels)
     if n is None:
@@ -108,13 +106,13 @@ def balanced_sample(labels: Tensor, n: int | None, seed: int) -> Tensor:
     shuffled = labels.cpu().numpy()[order]
     turn = np.empty(total, dtype=np.int64)
     for label in np.unique(shuffled):
-        mine = np.flatnonzero(shuffled == label)
-        turn[mine] = np.arange(len(mine))
+        places = np.flatnonzero(shuffled == label)
+        turn[places] = np.arange(len(places))
     return torch.from_numpy(order[np.argsort(turn, kind="stable")][:n].copy())
 
 
 def data_fingerprint(x: npt.ArrayLike, y: npt.ArrayLike) -> str:
-    """SHA-256 (16 hex digits) of images `(N, C, H, W)` and labels `(N,)`, tensors or arrays."""
+    """Returns a SHA-256 (16 hexadecimal digits) of images `(N, C, H, W)` and labels `(N,)`."""
     digest = hashlib.sha256()
     for part, dtype in ((x, np.float32), (y, np.int64)):
         array = np.ascontiguousarray(part, dtype=dtype)
@@ -122,14 +120,14 @@ def data_fingerprint(x: npt.ArrayLike, y: npt.ArrayLike) -> str:
     return digest.hexdigest()[:16]
 
 
-def _tensor(value: Any, what: str) -> Tensor:
+def _tensor(value: Any, name: str) -> Tensor:
     if isinstance(value, Tensor):
         return value.detach()
     try:
         return torch.from_numpy(np.array(value))
     except (TypeError, ValueError):
         raise DataError(
-            f"{what} are {type(value).__name__}; expected a tensor or an array of numbers."
+            f"{name} are {type(value).__name__}; expected a tensor or an array of numbers."
         ) from None
 
 

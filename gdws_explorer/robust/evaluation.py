@@ -1,10 +1,10 @@
-"""How often a network is right, and how often it still is when the images are attacked."""
+"""Clean and robust accuracy of a network, measured on images."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -18,11 +18,12 @@ from gdws_explorer.robust.data_checks import balanced_sample, check_data, data_f
 from gdws_explorer.robust.evaluation_checkpoint import EvaluationCheckpoint, model_digest
 from gdws_explorer.robust.report import PartialReport, Report
 from gdws_explorer.robust.sequence import AttackSequence, checked_attack, stages_of
-from gdws_explorer.typing import Cancel
+from gdws_explorer.typing import AnyProgressFn, Cancel, Progress
 from gdws_explorer.utils.cancel import CancellableModel, stop_if
 from gdws_explorer.utils.checks import checked_whole
 from gdws_explorer.utils.devices import dtype_of, resolve_device
 from gdws_explorer.utils.modules import no_parameter_grads, own_copy
+from gdws_explorer.utils.progress import progress_fn
 from gdws_explorer.utils.threads import threads_for, torch_threads
 
 BATCH = 60
@@ -39,33 +40,63 @@ def evaluate(
     through: Literal["dense", "layers"] = "dense",
     device: str | torch.device | None = None,
     resume: str | os.PathLike[str] | None = None,
-    progress: Callable[[float, PartialReport], None] | None = None,
+    progress: AnyProgressFn | None = None,
     cancel: Cancel = None,
 ) -> Report:
-    """Measure a network; its weights, buffers, modes and torch's random numbers stay as they are.
+    """Measures the clean accuracy of a network, and its robust accuracy under an attack.
+
+    The model's weights, buffers and modes and torch's random state stay as they are.
 
     Parameters
     ----------
-    model : images `(B, C, H, W)` in [0, 1] to class scores `(B, classes)`; measured in eval mode.
-    data : images `(N, C, H, W)` and labels `(N,)`, tensors or arrays.
-    attack : an attack, several in the order of their strength (an image that one of them fools
-        meets no later one), or None for clean accuracy only. Images that the network gets wrong
-        leave at once; PGD lets an image go at the first step that fools it.
-    n : how many images, the beginning of a seeded class-balanced sample; None for all.
-    seed : chooses sample and noise. The noise is seeded per batch, so every plan meets the same
+    model : torch.nn.Module
+        Images `(B, C, H, W)` in [0, 1] to class scores `(B, classes)`; measured in eval mode.
+    data : pair
+        Images `(N, C, H, W)` and labels `(N,)`, tensors or arrays.
+    attack : Attack, sequence of attacks or None
+        One attack, or several in the order of their strength: an image that one of them fools is
+        not attacked by the later ones. None measures the clean accuracy only. Images that are wrong
+        without attack are not attacked; PGD stops at the first step that fools an image.
+    n : int, optional
+        Number of images, the beginning of a seeded class-balanced sample; None for all.
+    seed : int
+        Seeds sample and noise. The noise is seeded per batch, so that every plan gets the same
         noise on the same image (at equal `batch_size`).
-    through : "dense" attacks GDWS and Tucker-2 layers through their rebuilt kernel (equal up to
+    batch_size : int
+        Images in one forward pass.
+    through : {"dense", "layers"}
+        "dense" attacks GDWS and Tucker-2 layers through their rebuilt dense kernels (equal up to
         rounding, faster), "layers" the layers themselves.
-    device : where to compute; the model's device unless given. Out of memory, half as many images
+    device : str, torch.device or None
+        Where to compute; None for the model's device. Where memory runs out, half as many images
         are taken at a time, and the report's note says so.
-    resume : a file that keeps the verdicts batch by batch; where it holds those of this very
-        evaluation, they are not computed again.
-    progress : called before every forward pass with the fraction done and what is known so far.
-    cancel : an Event or a function; looked at before every forward pass.
+    resume : path, optional
+        A file to which the results are written batch by batch. Results of the same evaluation in
+        this file are not computed again.
+    progress : callable, optional
+        Called before every forward pass with a `Progress` whose detail is a `PartialReport`.
+    cancel : threading.Event or callable, optional
+        A request to stop, checked before every forward pass.
+
+    Returns
+    -------
+    Report
+        Accuracies with counts, intervals and the results image by image.
 
     Raises
     ------
-    ModelError, DataError : what was given cannot be measured. Cancelled : `cancel` said so.
+    ModelError, DataError
+        The model, the data or a setting cannot be used.
+    Cancelled
+        `cancel` requested a stop.
+
+    Examples
+    --------
+    >>> import gdws_explorer as gx
+    >>> bench = gx.load("digits")
+    >>> report = gx.evaluate(bench.model, bench.data, gx.PGD(0.15, steps=5), n=20)
+    >>> report.n, report.attack.label
+    (20, 'PGD-5 ℓ∞ ε 0.15')
     """
     return run_evaluation(
         model,
@@ -83,14 +114,14 @@ def evaluate(
 
 
 class EvaluationRun(NamedTuple):
-    """What a network met in a measurement, on its device and in the order of the data.
+    """The images of an evaluation, on its device and in the order of the data.
 
-    x : images `(n, C, H, W)`. y : labels `(n,)`. twins : like x, the attacked ones.
+    x : images `(n, C, H, W)`. y : labels `(n,)`. examples : like x, the adversarial examples.
     """
 
     x: Tensor
     y: Tensor
-    twins: Tensor
+    examples: Tensor
 
 
 def run_evaluation(
@@ -104,117 +135,119 @@ def run_evaluation(
     through: str = "dense",
     device: str | torch.device | None = None,
     resume: str | os.PathLike[str] | None = None,
-    progress: Callable[[float, PartialReport], None] | None = None,
+    progress: AnyProgressFn | None = None,
     cancel: Cancel = None,
-    keep: bool = False,
+    with_examples: bool = False,
 ) -> tuple[Report, EvaluationRun | None]:
-    """As `evaluate`, which explains the settings; with `keep` also what was met, else None.
+    """Returns the report of `evaluate`, and with `with_examples` also the adversarial examples.
 
-    keep : the verdicts stay the same, but PGD lets no image go. Not with `resume`.
+    The settings are those of `evaluate`. with_examples : the accuracies stay the same, but PGD
+    takes all steps with all images; cannot be combined with `resume`.
     """
     started = time.perf_counter()
     attack = checked_attack(attack)
-    _check_options(through, batch_size, seed)
+    if through not in ("dense", "layers"):
+        raise DataError(f"through is {through!r}; expected 'dense' or 'layers'.")
+    batch_size = checked_whole("batch_size", batch_size)
+    seed = checked_whole("seed", seed, 0)
     stages = stages_of(attack)
     # A caller's no_grad or inference mode must not reach the attack's gradients.
     with torch.inference_mode(False), torch.enable_grad():
         mine = own_copy(model, trainable=True)
         mine = densify(mine) if through == "dense" else mine
         images, labels = check_data(data)
-        chosen = balanced_sample(labels, n, seed)
+        sample = balanced_sample(labels, n, seed)
         where = resolve_device(device, mine)
-        saved = None
+        checkpoint = None
         if resume is not None:
-            told = None if attack is None else attack.to_dict()
             settings = {
                 "model": model_digest(mine), "data": data_fingerprint(images, labels),
-                "attack": told, "n": len(chosen), "seed": seed, "batch_size": batch_size,
-                "through": through,
+                "attack": None if attack is None else attack.to_dict(), "n": len(sample),
+                "seed": seed, "batch_size": batch_size, "through": through,
             }  # fmt: skip
-            saved = EvaluationCheckpoint(resume, settings, len(chosen), len(stages))
+            checkpoint = EvaluationCheckpoint(resume, settings, len(sample), len(stages))
         mine = mine.to(where).eval()
-        x = images[chosen.to(images.device)].to(where, dtype_of(mine))
-        y = labels[chosen.to(labels.device)].to(where)
-        twins = x.clone() if keep else None
-        tally = _Counter(len(y), batch_size, stages, progress, saved)
-        watched = CancellableModel(mine, cancel, tally.tick).eval()
+        x = images[sample.to(images.device)].to(where, dtype_of(mine))
+        y = labels[sample.to(labels.device)].to(where)
+        examples = x.clone() if with_examples else None
+        counter = _Counter(len(y), batch_size, stages, progress, checkpoint)
+        cancellable = CancellableModel(mine, cancel, counter.on_forward).eval()
         threads = threads_for(x[0].numel() * batch_size)
-        with no_parameter_grads(watched), torch_threads(threads):
-            team = AttackRunner(watched, stages, batch_size)
-            for start in range(tally.done, len(y), batch_size):
+        with no_parameter_grads(cancellable), torch_threads(threads):
+            runner = AttackRunner(cancellable, stages, batch_size)
+            for start in range(counter.done, len(y), batch_size):
                 part = slice(start, start + batch_size)
-                clean, standing = team.verdicts(
-                    x[part], y[part], seed, start, None if twins is None else twins[part]
+                clean, robust = runner.run(
+                    x[part], y[part], seed, start, None if examples is None else examples[part]
                 )
-                tally.add(part, clean, standing)
-                if saved is not None:
-                    spent = saved.seconds + time.perf_counter() - started
-                    saved.write(tally.clean, tally.standing, tally.done, spent)
+                counter.add(part, clean, robust)
+                if checkpoint is not None:
+                    spent = checkpoint.seconds + time.perf_counter() - started
+                    checkpoint.write(counter.clean, counter.robust, counter.done, spent)
         stop_if(cancel)
-        tally.report()
-    back = torch.argsort(chosen)
-    clean = tally.clean.numpy()[back]
-    robust = tally.standing[-1].numpy()[back] if stages else None
+        counter.report()
+    order = torch.argsort(sample)  # back into the order of the data
+    clean_mask = counter.clean.numpy()[order]
+    robust_mask = counter.robust[-1].numpy()[order] if stages else None
     report = Report(
-        clean_correct=int(clean.sum()),
-        robust_correct=None if robust is None else int(robust.sum()),
+        clean_correct=int(clean_mask.sum()),
+        robust_correct=None if robust_mask is None else int(robust_mask.sum()),
         n=len(y),
         attack=attack,
         seed=seed,
-        seconds=time.perf_counter() - started + (saved.seconds if saved is not None else 0.0),
+        seconds=time.perf_counter() - started + (0.0 if checkpoint is None else checkpoint.seconds),
         through=through,
-        stages=tuple(int(stage.sum()) for stage in tally.standing),
-        note=team.note,
-        clean_mask=clean,
-        robust_mask=robust,
+        stages=tuple(int(stage.sum()) for stage in counter.robust),
+        note=runner.note,
+        clean_mask=clean_mask,
+        robust_mask=robust_mask,
     )
-    if twins is None:
+    if examples is None:
         return report, None
-    there = back.to(where)
-    return report, EvaluationRun(x[there], y[there], twins[there])
+    order = order.to(where)
+    return report, EvaluationRun(x[order], y[order], examples[order])
 
 
 class _Counter:
-    """Verdicts as they come in, and what the progress bar is told of them."""
+    """Counts of correct images and forward passes, and their reports to `progress`."""
 
     def __init__(
         self,
         n: int,
         batch_size: int,
         stages: tuple[Attack, ...],
-        progress: Callable[[float, PartialReport], None] | None,
-        saved: EvaluationCheckpoint | None,
+        progress: AnyProgressFn | None,
+        checkpoint: EvaluationCheckpoint | None,
     ) -> None:
-        self.clean = torch.zeros(n, dtype=torch.bool) if saved is None else saved.clean
-        empty = torch.zeros(len(stages), n, dtype=torch.bool)
-        self.standing = empty if saved is None else saved.standing
-        self.done = 0 if saved is None else saved.done
-        self._progress = progress
+        self.clean = torch.zeros(n, dtype=torch.bool)
+        self.robust = torch.zeros(len(stages), n, dtype=torch.bool)
+        self.done = 0
+        if checkpoint is not None:
+            self.clean, self.robust, self.done = (
+                checkpoint.clean, checkpoint.robust, checkpoint.done,
+            )  # fmt: skip
+        self._progress = progress_fn(progress)
         self._batch = batch_size
         self._per_batch = 1 + sum(stage.forwards + 1 for stage in stages)
         self._passes = self._per_batch * -(-self.done // batch_size)
         self._total = self._per_batch * -(-n // batch_size)
 
-    def add(self, part: slice, clean: Tensor, standing: Tensor) -> None:
-        self.clean[part], self.standing[:, part] = clean, standing
+    def add(self, part: slice, clean: Tensor, robust: Tensor) -> None:
+        """Adds the results of one batch."""
+        self.clean[part], self.robust[:, part] = clean, robust
         self.done += len(clean)
-        # Fooled images leave early, and whole batches with them: passes that nobody needs.
+        # Fooled images leave early, and with them passes that are no longer needed.
         self._passes = self._per_batch * -(-self.done // self._batch)
 
-    def tick(self) -> None:
+    def on_forward(self) -> None:
+        """Counts one forward pass."""
         self.report()
         self._passes += 1
 
     def report(self) -> None:
-        if self._progress is not None:
-            n = len(self.clean)
-            robust = int(self.standing[-1].sum()) if len(self.standing) else None
-            partial = PartialReport(self.done, n, int(self.clean.sum()), robust)
-            self._progress(min(1.0, self._passes / self._total), partial)
-
-
-def _check_options(through: object, batch_size: object, seed: object) -> None:
-    if through not in ("dense", "layers"):
-        raise DataError(f"through is {through!r}; expected 'dense' or 'layers'.")
-    checked_whole("batch_size", batch_size)
-    checked_whole("seed", seed, 0)
+        """Reports the finished fraction and the counts so far."""
+        if self._progress is None:
+            return
+        robust = int(self.robust[-1].sum()) if len(self.robust) else None
+        partial = PartialReport(self.done, len(self.clean), int(self.clean.sum()), robust)
+        self._progress(Progress(min(1.0, self._passes / self._total), partial))

@@ -1,11 +1,11 @@
-"""Looks for signs that a network hides its gradients from the attacks that follow them.
+"""Diagnosis of gradient masking: several attacks on the same images.
 
-Several attacks are run on the same images; what their verdicts mean is said in `signs`.
+A network that masks its gradients looks robust to attacks that follow the gradient. The meaning of
+the attacks' results is in `masking_signs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,26 +20,29 @@ from gdws_explorer.robust.attack_base import Attack
 from gdws_explorer.robust.attacks import FGSM, PGD, Square
 from gdws_explorer.robust.data_checks import balanced_sample, check_data, is_correct
 from gdws_explorer.robust.evaluation import BATCH, evaluate
-from gdws_explorer.robust.masking_signs import Mask, MaskingSign
+from gdws_explorer.robust.masking_signs import MaskingSign, Result
 from gdws_explorer.robust.report import Report
 from gdws_explorer.robust.sequence import AttackSequence, checked_attack, stages_of
-from gdws_explorer.typing import Cancel
+from gdws_explorer.typing import AnyProgressFn, BoolArray, Cancel, Progress, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import dtype_of, resolve_device
 from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.progress import progress_between, progress_fn
 
-MORE = 5  # times the steps
-TRIES = 20  # random points of the ball
-ONE = "Many steps contain the one: where it wins, the loss is too rugged for them."
-SEARCH = "A search that sees only scores should lose to one that sees the gradient."
-NOISE = "Points that nobody chose should fool less than those that the gradient points at."
+STEP_FACTOR = 5  # times the steps
+RANDOM_POINTS = 20  # of the ball
+ATTACK_SHARE = 0.95  # of the time, for the progress
+ONE_STEP = "Many steps contain the one: where it wins, the loss is too rugged for them."
+SEARCH = "A search that uses only scores should lose to an attack that uses the gradient."
+RANDOM = "Random points should fool fewer images than the points that the gradient leads to."
 
 
 @dataclass(frozen=True)
 class MaskingReport:
-    """What `check_masking` found.
+    """The result of `check_masking`.
 
-    attack, n, seed : what was checked, on which images. note : as a Report's.
+    checks : one result for each sign. attack, n, seed : the attack that was checked, the number of
+    images, and the seed of their sample. note : as in a Report.
     """
 
     checks: tuple[MaskingSign, ...]
@@ -50,7 +53,7 @@ class MaskingReport:
 
     @property
     def warnings(self) -> tuple[MaskingSign, ...]:
-        """The signs that were found. None is what one hopes for, and no proof of robustness."""
+        """The signs that were found. An empty tuple does not prove robustness."""
         return tuple(check for check in self.checks if check.warns)
 
     def __str__(self) -> str:
@@ -69,64 +72,85 @@ def check_masking(
     queries: int = 200,
     batch_size: int = BATCH,
     device: str | torch.device | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: AnyProgressFn | None = None,
     cancel: Cancel = None,
 ) -> MaskingReport:
-    """Look for signs that a network's gradients mislead the attacks that follow them.
+    """Looks for signs that a network's gradients mislead the attacks that follow them.
 
     Parameters
     ----------
-    model, data, seed, batch_size, device : as in `evaluate`.
-    attack : the PGD to be checked; of a staged attack its first PGD, of anything else PGD-20 in
-        the same ball.
-    n : images, the same for every attack; None for all. At 100 the check takes as long as about
-        twenty evaluations of PGD-20, mostly for the search.
-    queries : of the search without gradients (Square); more find more, and take longer.
-    progress : called with the fraction done. cancel : looked at before every forward pass.
+    model, data, seed, batch_size, device
+        As in `evaluate`.
+    attack : Attack or AttackSequence
+        The PGD to be checked; of a sequence its first PGD, of any other attack PGD-20 in the same
+        ball.
+    n : int, optional
+        Number of images, the same for every attack; None for all. At 100 the check takes as long
+        as about twenty evaluations of PGD-20, mostly for the search.
+    queries : int
+        Of the search without gradients (Square); more queries find more and take longer.
+    progress : callable, optional
+        Called with a `Progress`, whose detail is the name of the attack under way.
+    cancel : threading.Event or callable, optional
+        A request to stop, checked before every forward pass.
+
+    Returns
+    -------
+    MaskingReport
+        The checks, and as `warnings` the signs that were found.
 
     Raises
     ------
-    ModelError, DataError : what was given cannot be attacked. Cancelled : `cancel` said so.
+    ModelError, DataError
+        The model, the data or a setting cannot be used.
+    Cancelled
+        `cancel` requested a stop.
     """
-    white = _white(attack)
+    gradient = _gradient_attack(attack)
+    report = progress_fn(progress)
     x, y = check_data(data)
-    kept = balanced_sample(y, n, seed).sort().values
+    sample = balanced_sample(y, n, seed).sort().values
     mine = densify(own_copy(model, trainable=True)).requires_grad_(False).eval()
     where = resolve_device(device, mine)
     mine = mine.to(where)
-    images, labels = x[kept.to(x.device)].to(where, dtype_of(mine)), y[kept.to(y.device)].to(where)
-    reports = _reports(
-        mine, (x, y), _attacks(white, queries, images), n, seed, batch_size, progress, cancel
+    images = x[sample.to(x.device)].to(where, dtype_of(mine))
+    labels = y[sample.to(y.device)].to(where)
+    attacks = _attacks(gradient, queries, images)
+    reports = _reports(mine, (x, y), attacks, n, seed, batch_size, report, cancel)
+    results = {name: _result(each) for name, each in reports.items()}
+    noise = (
+        f"the worst of {RANDOM_POINTS} random points",
+        _random_points(mine, images, labels, gradient, seed, batch_size, cancel),
     )
-    stood = {name: _stood(report) for name, report in reports.items()}
-    survives = _noise(mine, images, labels, white, seed, batch_size, cancel)
-    noise = f"the worst of {TRIES} random points", survives
-    rivals = [stood[name] for name in ("one", "square") if name in stood] + [noise]
+    rivals = [results[name] for name in ("one step", "search") if name in results] + [noise]
+    grey_is_wrong = (labels != _answer_to_grey(mine, images)).cpu().numpy()
     checks = [
-        masking_signs.vanishing(*_flat(mine, images, labels, batch_size, cancel)),
-        masking_signs.weaker_attack_wins("one step beats many", stood["one"], stood["white"], ONE),
+        masking_signs.vanishing_gradient(
+            *_vanishing_gradients(mine, images, labels, batch_size, cancel)
+        ),
         masking_signs.weaker_attack_wins(
-            "random points beat the gradient", noise, stood["white"], NOISE
+            "one step beats many", results["one step"], results["gradient"], ONE_STEP
         ),
-        masking_signs.more_steps(stood["white"], stood["more"], dict(rivals)),
-        masking_signs.larger(stood["white"], stood["twice"]),
-        masking_signs.unbounded(
-            stood["wide"], (labels != _answer_to_grey(mine, images)).cpu().numpy()
+        masking_signs.weaker_attack_wins(
+            "random points beat the gradient", noise, results["gradient"], RANDOM
         ),
+        masking_signs.more_steps(results["gradient"], results["more steps"], dict(rivals)),
+        masking_signs.larger_ball(results["gradient"], results["twice ε"]),
+        masking_signs.unbounded_attack(results["unbounded"], grey_is_wrong),
     ]
-    if "square" in stood:
+    if "search" in results:
         check = masking_signs.weaker_attack_wins(
-            "search beats the gradient", stood["square"], stood["white"], SEARCH
+            "search beats the gradient", results["search"], results["gradient"], SEARCH
         )
         checks.insert(2, check)
-    if progress is not None:
-        progress(1.0)
-    notes = sorted({report.note for report in reports.values() if report.note is not None})
-    return MaskingReport(tuple(checks), white, len(labels), seed, "; ".join(notes) or None)
+    if report is not None:
+        report(Progress(1.0))
+    notes = sorted({each.note for each in reports.values() if each.note is not None})
+    return MaskingReport(tuple(checks), gradient, len(labels), seed, "; ".join(notes) or None)
 
 
-def _white(attack: object) -> PGD:
-    """The PGD that is checked."""
+def _gradient_attack(attack: object) -> PGD:
+    """Returns the PGD that is checked."""
     stages = stages_of(checked_attack(attack))
     if not stages:
         raise DataError("there is no attack to check; give one, such as gx.PGD(8/255).")
@@ -136,20 +160,24 @@ def _white(attack: object) -> PGD:
     return replace(first, restarts=1)
 
 
-def _attacks(white: PGD, queries: int, images: Tensor) -> dict[str, Attack]:
-    """What is run, by a short name; all in balls of the same norm."""
-    assert white.step_size is not None
-    # In this ball lies the image that is grey all over, whatever the image in its middle.
-    wide = 0.5 if white.norm == "linf" else 0.5 * images[0].numel() ** 0.5
-    corner = PGD(white.eps, 1, white.eps, random_start=False, norm=white.norm)
-    twice = 2 * white.eps if white.norm == "l2" else min(1.0, 2 * white.eps)
+def _attacks(gradient: PGD, queries: int, images: Tensor) -> dict[str, Attack]:
+    """Returns the attacks to run, by a short name; all in balls of the same norm."""
+    assert gradient.step_size is not None
+    # This ball contains the image that is grey all over, whatever the image at its centre.
+    wide = 0.5 if gradient.norm == "linf" else 0.5 * images[0].numel() ** 0.5
+    corner = PGD(gradient.eps, 1, gradient.eps, random_start=False, norm=gradient.norm)
+    twice = 2 * gradient.eps if gradient.norm == "l2" else min(1.0, 2 * gradient.eps)
     return {
-        "white": white,
-        "one": FGSM(white.eps) if white.norm == "linf" else corner,
-        "more": replace(white, steps=MORE * white.steps, step_size=white.step_size / MORE),
-        "twice": replace(white, eps=twice, step_size=2 * white.step_size),
-        "wide": PGD(wide, max(20, white.steps), norm=white.norm),
-        "square": Square(white.eps, queries, norm=white.norm),
+        "gradient": gradient,
+        "one step": FGSM(gradient.eps) if gradient.norm == "linf" else corner,
+        "more steps": replace(
+            gradient,
+            steps=STEP_FACTOR * gradient.steps,
+            step_size=gradient.step_size / STEP_FACTOR,
+        ),
+        "twice ε": replace(gradient, eps=twice, step_size=2 * gradient.step_size),
+        "unbounded": PGD(wide, max(20, gradient.steps), norm=gradient.norm),
+        "search": Square(gradient.eps, queries, norm=gradient.norm),
     }
 
 
@@ -160,83 +188,89 @@ def _reports(
     n: int | None,
     seed: int,
     batch_size: int,
-    progress: Callable[[float], None] | None,
+    progress: ProgressFn | None,
     cancel: Cancel,
 ) -> dict[str, Report]:
-    """What every attack leaves of the same images."""
-    whole = sum(each.forwards for each in attacks.values())
+    """Returns the report of every attack on the same images."""
+    total = sum(attack.forwards for attack in attacks.values())
     found: dict[str, Report] = {}
     done = 0
-    for name, each in attacks.items():
-
-        def told(share: float, _partial: object, at: int = done, of: int = each.forwards) -> None:
-            if progress is not None:
-                progress(0.95 * (at + share * of) / whole)
-
+    for name, attack in attacks.items():
+        start = ATTACK_SHARE * done / total
+        done += attack.forwards
+        part = _named(progress_between(progress, start, ATTACK_SHARE * done / total), name)
         try:
             found[name] = evaluate(
-                model, data, each, n=n, seed=seed, batch_size=batch_size, progress=told,
+                model, data, attack, n=n, seed=seed, batch_size=batch_size, progress=part,
                 cancel=cancel,
             )  # fmt: skip
         except DataError:
-            if name != "square" or each.norm != "l2":  # some sizes have no patterns in ℓ2
+            if name != "search" or attack.norm != "l2":  # some sizes have no patterns in ℓ2
                 raise
-        done += each.forwards
     return found
 
 
-def _stood(report: Report) -> tuple[str, Mask]:
+def _named(progress: ProgressFn | None, name: str) -> ProgressFn | None:
+    """Returns `progress` with the name of an attack as its detail."""
+    return None if progress is None else lambda part: progress(Progress(part, name))
+
+
+def _result(report: Report) -> Result:
     assert report.attack is not None
     assert report.robust_mask is not None
     return report.attack.label, report.robust_mask
 
 
 @torch.no_grad()
-def _noise(
+def _random_points(
     model: nn.Module,
     x: Tensor,
     y: Tensor,
-    white: PGD,
+    attack: PGD,
     seed: int,
     batch_size: int,
     cancel: Cancel,
-) -> Mask:
-    """Which images survive every one of some random points on the edge of the ball."""
+) -> BoolArray:
+    """Returns which images are correct at every one of some random points on the ball's edge."""
     generator = torch.Generator().manual_seed(seed)  # the CPU's: the same on every device
     found = []
-    for images, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
+    batches = zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)
+    for images, labels in batches:
         stop_if(cancel)
-        stands = is_correct(model(images), labels)
-        for _ in range(TRIES):
+        correct = is_correct(model(images), labels)
+        for _ in range(RANDOM_POINTS):
             stop_if(cancel)
             noise = torch.randn(images.shape, generator=generator).to(images)
-            if white.norm == "linf":
+            if attack.norm == "linf":
                 noise = noise.sign()
             else:
                 noise = noise / noise.flatten(1).norm(dim=1)[:, None, None, None]
-            stands = stands & is_correct(model((images + white.eps * noise).clamp(0, 1)), labels)
-        found.append(stands.cpu())
-    return torch.cat(found).numpy()
+            moved = (images + attack.eps * noise).clamp(0, 1)
+            correct = correct & is_correct(model(moved), labels)
+        found.append(correct.cpu())
+    mask: BoolArray = torch.cat(found).numpy()
+    return mask
 
 
-def _flat(
+def _vanishing_gradients(
     model: nn.Module, x: Tensor, y: Tensor, batch_size: int, cancel: Cancel
 ) -> tuple[int, int]:
-    """On how many images the loss has no slope, of how many that the network is right on."""
-    flat = right = 0
-    for images, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
+    """Returns how many correct images have no usable loss gradient, and how many are correct."""
+    vanishing = total = 0
+    batches = zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)
+    for images, labels in batches:
         stop_if(cancel)
         with torch.inference_mode(False), torch.enable_grad():
             at = images.clone().requires_grad_()
             scores = model(at)
             loss = F.cross_entropy(scores, labels, reduction="sum")
             (slope,) = torch.autograd.grad(loss, at, allow_unused=True, materialize_grads=True)
-        known = is_correct(scores.detach(), labels)
-        steep = torch.isfinite(slope).flatten(1).all(1)
-        steep &= (slope != 0).flatten(1).any(1)
-        flat += int((known & ~steep).sum())
-        right += int(known.sum())
-    return flat, right
+        correct = is_correct(scores.detach(), labels)
+        usable = torch.isfinite(slope).flatten(1).all(1)
+        usable &= (slope != 0).flatten(1).any(1)
+        vanishing += int((correct & ~usable).sum())
+        total += int(correct.sum())
+    return vanishing, total
 
 
 @torch.no_grad()

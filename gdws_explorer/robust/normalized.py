@@ -1,4 +1,4 @@
-"""A normalisation that lives inside the model, so that attacks work on images in [0, 1]."""
+"""Normalisation inside the model, so that attacks work on images in [0, 1]."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ from gdws_explorer.errors import DataError, ModelError
 
 
 class Normalized(nn.Module):
-    """`model` on (x − mean) / std, for images `(N, C, H, W)` in [0, 1].
+    """A model that is applied to (x − mean) / std, for images `(N, C, H, W)` in [0, 1].
 
     Mean and std are buffers: they move with the model, are saved with it, and belong to its
-    fingerprint. The layers keep their names behind `model.`; MACs stay as they are.
+    fingerprint. The layers' names begin with `model.`; MACs stay as they are.
 
     Parameters
     ----------
-    model : what was trained on normalised images.
-    mean, std : one number per channel, or one for all, in units of images in [0, 1]; CIFAR-10's
-        are (0.4914, 0.4822, 0.4465) and (0.2471, 0.2435, 0.2616), ImageNet's
+    model : torch.nn.Module
+        A model that was trained on normalised images.
+    mean, std : float or sequence of float
+        One number per channel, or one for all, in units of images in [0, 1]; CIFAR-10's are
+        (0.4914, 0.4822, 0.4465) and (0.2471, 0.2435, 0.2616), ImageNet's
         (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225).
 
-    Raises ModelError where they are no such numbers.
+    Raises
+    ------
+    ModelError
+        Mean or std cannot be used.
     """
 
     mean: Tensor
@@ -51,14 +56,14 @@ class Normalized(nn.Module):
                 f"a mean is {max(means, key=abs):g}; expected means of images in [0, 1]: divide "
                 "those of 8-bit images by 255, and the std as well."
             )
-        place = next(model.parameters(), torch.zeros(()))
+        first = next(model.parameters(), torch.zeros(()))
         for name, values in (("mean", means), ("std", stds)):
-            buffer = torch.tensor(values, device=place.device, dtype=place.dtype)
+            buffer = torch.tensor(values, device=first.device, dtype=first.dtype)
             self.register_buffer(name, buffer.view(1, -1, 1, 1))
         self.train(model.training)
 
     def forward(self, x: Tensor) -> Any:
-        """What the model answers to the normalised images."""
+        """Returns the model's output for the normalised images."""
         channels = self.mean.shape[1]
         if channels != 1 and x.shape[1] != channels:
             raise DataError(
@@ -68,11 +73,11 @@ class Normalized(nn.Module):
         return self.model((x - self.mean) / self.std)
 
 
-def _numbers(given: Any, what: str) -> list[float]:
+def _numbers(given: Any, name: str) -> list[float]:
     try:
         numbers = torch.as_tensor(given, dtype=torch.float64).flatten().tolist()
     except (TypeError, ValueError, RuntimeError):
         numbers = []
     if not numbers or not all(map(math.isfinite, numbers)):
-        raise ModelError(f"{what} is {given!r}; expected one finite number per channel.")
+        raise ModelError(f"{name} is {given!r}; expected one finite number per channel.")
     return numbers

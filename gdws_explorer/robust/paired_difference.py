@@ -1,4 +1,4 @@
-"""Two measurements of the same images, image by image."""
+"""Comparison of two evaluations on the same images, image by image."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import numpy as np
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust.interval import Z
 from gdws_explorer.robust.report import Report
+from gdws_explorer.typing import BoolArray
 
 
 class PairedDifference(NamedTuple):
-    """What one network gets right and another does not.
+    """The difference of two accuracies that were measured on the same images.
 
-    only_first, only_second : images that only one of them is right on. n : images.
+    only_first, only_second : images on which only that network is correct. n : number of images.
     """
 
     only_first: int
@@ -25,12 +26,12 @@ class PairedDifference(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """Accuracy of the second less that of the first, a fraction."""
+        """The accuracy of the second network minus that of the first, a fraction."""
         return (self.only_second - self.only_first) / self.n
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of the difference, 95 % (Agresti & Min, Statistics in Medicine, 2005)."""
+        """The 95 % interval of the difference (Agresti & Min, Statistics in Medicine, 2005)."""
         more, either = self.only_second - self.only_first, self.only_second + self.only_first
         n = self.n + 2  # half an image more in each cell of the table of pairs
         share, spread = more / n, sqrt(max(0.0, either + 1 - more**2 / n)) / n
@@ -38,7 +39,7 @@ class PairedDifference(NamedTuple):
 
     @property
     def p(self) -> float:
-        """Of McNemar's exact test that both are equally good: a fair coin, from both sides."""
+        """The two-sided p-value of McNemar's exact test: both networks are equally accurate."""
         either, least = self.only_first + self.only_second, min(self.only_first, self.only_second)
         ways, tail = 1, 0
         for k in range(least + 1):
@@ -55,7 +56,7 @@ class PairedDifference(NamedTuple):
 
 
 class RecordedReport(Protocol):
-    """A record: its report, and the fingerprint of the images."""
+    """Protocol of a record: a report and the fingerprint of its images."""
 
     @property
     def report(self) -> Report: ...  # noqa: D102
@@ -67,38 +68,53 @@ class RecordedReport(Protocol):
 def compare(
     first: Report | RecordedReport, second: Report | RecordedReport, metric: str = "robust"
 ) -> PairedDifference:
-    """Compare two reports, or records, of the same images, attack and seed.
+    """Compares two reports, or records, of the same images, attack and seed.
 
-    metric : "robust" or "clean". Raises DataError where they are not of the same images or do not
-    hold the verdicts image by image, as early records do not.
+    Parameters
+    ----------
+    first, second : Report or record
+        The results of two networks.
+    metric : {"robust", "clean"}
+        The accuracy to compare.
+
+    Returns
+    -------
+    PairedDifference
+        The difference second minus first, with interval and p-value.
+
+    Raises
+    ------
+    DataError
+        The images, the attacks or the seeds differ, or a report has no results image by image, as
+        early records have none.
     """
     if metric not in ("robust", "clean"):
         raise DataError(f"metric is {metric!r}; expected 'robust' or 'clean'.")
-    images = {one.data for one in (first, second) if not isinstance(one, Report)}
+    images = {each.data for each in (first, second) if not isinstance(each, Report)}
     if len(images) > 1:
         raise DataError(
             f"the records are of the images {' and '.join(sorted(images))}; expected the same."
         )
     first, second = _report(first), _report(second)
     name = f"{metric}_mask"
-    one, other = getattr(first, name), getattr(second, name)
-    if one is None or other is None:
+    first_mask, second_mask = getattr(first, name), getattr(second, name)
+    if first_mask is None or second_mask is None:
         raise DataError(
-            f"a report holds no {metric} verdicts image by image; measure both networks again."
+            f"a report has no {metric} results image by image; measure both networks again."
         )
-    alike = (first.n, first.seed) == (second.n, second.seed)
-    if not alike or (metric == "robust" and first.attack != second.attack):
+    same = (first.n, first.seed) == (second.n, second.seed)
+    if not same or (metric == "robust" and first.attack != second.attack):
         raise DataError(
             f"the reports are of n {first.n} and {second.n}, seeds {first.seed} and {second.seed}, "
             f"{_label(first)} and {_label(second)}; expected the same."
         )
-    return paired_difference(one, other)
+    return paired_difference(first_mask, second_mask)
 
 
-def paired_difference(first: np.ndarray, second: np.ndarray) -> PairedDifference:
-    """Compare two verdicts on the same images, bool `(n,)` each."""
-    gone, came = np.count_nonzero(first & ~second), np.count_nonzero(~first & second)
-    return PairedDifference(int(gone), int(came), len(first))
+def paired_difference(first: BoolArray, second: BoolArray) -> PairedDifference:
+    """Returns the difference of two masks of correct images, bool `(n,)` each."""
+    lost, gained = np.count_nonzero(first & ~second), np.count_nonzero(~first & second)
+    return PairedDifference(int(lost), int(gained), len(first))
 
 
 def _report(given: Report | RecordedReport) -> Report:

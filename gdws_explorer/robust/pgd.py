@@ -1,8 +1,8 @@
-"""Projected gradient ascent that lets go of an image as soon as the network is wrong on it.
+"""PGD that stops attacking an image as soon as the network classifies it wrongly.
 
 The steps are those of torchattacks' PGD and PGDL2 (Madry et al., ICLR 2018), in the same order of
-operations; what differs is that fooled images leave the batch, and that an image counts as fooled
-at the first iterate that fools it instead of at the last one.
+operations. Two things differ: fooled images leave the batch, and an image counts as fooled at the
+first iterate that fools it instead of at the last one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from gdws_explorer.robust.attacks import PGD
 
 TINY = 1e-10  # as torchattacks divides by a gradient's norm
-Right = Callable[[Tensor, Tensor], Tensor]
+CorrectFn = Callable[[Tensor, Tensor], Tensor]
+"""Class scores `(B, classes)` and labels `(B,)` to the correct answers, bool `(B,)`."""
 
 
 def still_correct(
@@ -24,66 +25,79 @@ def still_correct(
     attack: PGD,
     x: Tensor,
     y: Tensor,
-    alive: Tensor,
-    most: int,
-    right: Right,
-    twins: Tensor | None = None,
+    remaining: Tensor,
+    batch_size: int,
+    correct_fn: CorrectFn,
+    examples: Tensor | None = None,
 ) -> Tensor:
-    """Which of the images `alive` the network is still right on, bool `(B,)`.
+    """Returns which of the `remaining` images are still correct under attack, bool `(B,)`.
 
+    Parameters
+    ----------
     model : images `(B, C, H, W)` to scores `(B, classes)`, its parameters without gradients.
-    x, y : a whole batch. The noise is drawn for all of it, so that every image meets its own
-    whoever stands beside it. alive : bool `(B,)`. most : images at once. right : scores and labels
-    to a verdict, bool `(B,)`. twins : like x; takes the attacked twin of every image `alive`: the
-    last iterate that fooled the network, the last one where none did. Then fooled images stay to
-    the end, for the verdict would be known but twins just past the boundary fool no other network.
+    x, y : a whole batch. The noise is drawn for all of it, so that the noise of an image does not
+        depend on which other images remain.
+    remaining : the images to attack, bool `(B,)`.
+    batch_size : the largest number of images in one forward pass.
+    correct_fn : the decision on scores.
+    examples : like x; receives the adversarial example of every remaining image: the last iterate
+        that fooled the network, or the last iterate if none did. With it, all images take all
+        steps: an example just past the decision boundary fools no other network.
     """
-    alive = alive.clone()
-    stay = twins is not None
+    remaining = remaining.clone()
+    all_steps = examples is not None
     for _ in range(attack.restarts):
         start = _start(attack, x)
-        for piece in chunks(alive, most):
-            good, found = _climb(model, attack, x[piece], y[piece], start[piece], right, stay)
-            alive[piece] = good
-            if twins is not None:
-                twins[piece] = found
-    return alive
+        for chunk in chunks(remaining, batch_size):
+            correct, found = _ascend(
+                model, attack, x[chunk], y[chunk], start[chunk], correct_fn, all_steps
+            )
+            remaining[chunk] = correct
+            if examples is not None:
+                examples[chunk] = found
+    return remaining
 
 
-def chunks(alive: Tensor, most: int) -> tuple[Tensor, ...]:
-    """Where `alive` holds, at most so many places at a time; none where it never does."""
-    places = alive.nonzero()[:, 0]
-    return torch.split(places, most) if len(places) else ()
+def chunks(mask: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Returns the indices where `mask` is True, `size` at a time; nothing if there are none."""
+    indices = mask.nonzero()[:, 0]
+    return torch.split(indices, size) if len(indices) else ()
 
 
-def _climb(
-    model: nn.Module, attack: PGD, x: Tensor, y: Tensor, at: Tensor, right: Right, stay: bool
+def _ascend(
+    model: nn.Module,
+    attack: PGD,
+    x: Tensor,
+    y: Tensor,
+    at: Tensor,
+    correct_fn: CorrectFn,
+    all_steps: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The verdict on every image of one piece after all steps, and its twin.
+    """Returns which images are correct after every step, and their adversarial examples.
 
-    stay : take all steps with fooled images too.
+    all_steps : whether fooled images take the remaining steps too.
     """
-    verdict = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    twins = at.clone()
+    correct = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    examples = at.clone()
     here = torch.arange(len(x), device=x.device)
     for step in range(attack.steps + 1):
         at = at.detach().requires_grad_(True)
         scores = model(at)
-        good = right(scores.detach(), y).to(x.device)
-        verdict[here[~good]] = False
-        taken = ~good | verdict[here]
-        twins[here[taken]] = at.detach()[taken]
-        on = torch.ones_like(good) if stay else good
-        if step == attack.steps or not on.any():
+        now = correct_fn(scores.detach(), y).to(x.device)
+        correct[here[~now]] = False
+        update = ~now | correct[here]
+        examples[here[update]] = at.detach()[update]
+        going = torch.ones_like(now) if all_steps else now
+        if step == attack.steps or not going.any():
             break
         (slope,) = torch.autograd.grad(F.cross_entropy(scores, y, reduction="sum"), at)
-        here, x, y = here[on], x[on], y[on]
-        at = _step(attack, x, at.detach()[on], slope[on])
-    return verdict, twins
+        here, x, y = here[going], x[going], y[going]
+        at = _step(attack, x, at.detach()[going], slope[going])
+    return correct, examples
 
 
 def _start(attack: PGD, x: Tensor) -> Tensor:
-    """Where the attack on every image begins, drawn as torchattacks draws it."""
+    """Returns the starting point of every image, drawn as torchattacks draws it."""
     if not attack.random_start:
         return x
     if attack.norm == "linf":
@@ -95,12 +109,12 @@ def _start(attack: PGD, x: Tensor) -> Tensor:
 
 
 def _step(attack: PGD, x: Tensor, at: Tensor, slope: Tensor) -> Tensor:
-    """One step uphill, and back into the ball and into [0, 1]."""
+    """Returns the images after one ascent step, projected into the ball and into [0, 1]."""
     assert attack.step_size is not None
     if attack.norm == "linf":
         at = at + attack.step_size * slope.sign()
         return (x + (at - x).clamp(-attack.eps, attack.eps)).clamp(0, 1)
     norms = slope.flatten(1).norm(dim=1) + TINY
-    delta = at + attack.step_size * (slope / norms[:, None, None, None]) - x
-    within = (attack.eps / delta.flatten(1).norm(dim=1)).clamp(max=1)
-    return (x + delta * within[:, None, None, None]).clamp(0, 1)
+    delta: Tensor = at + attack.step_size * (slope / norms[:, None, None, None]) - x
+    shrink: Tensor = (attack.eps / delta.flatten(1).norm(dim=1)).clamp(max=1)
+    return (x + delta * shrink[:, None, None, None]).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""What a measurement says."""
+"""Results of an evaluation, final and partial."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from gdws_explorer.errors import DataError
 from gdws_explorer.robust.attack_base import Attack
 from gdws_explorer.robust.interval import AccuracyCounts
 from gdws_explorer.robust.sequence import AttackSequence, any_attack_from_dict
+from gdws_explorer.typing import BoolArray
+from gdws_explorer.utils.format import with_interval
 
 
 @dataclass(frozen=True)
 class PartialReport:
-    """What is known so far: of the first `done` of n images, how many were right."""
+    """The counts of an unfinished evaluation: correct images among the first `done` of n."""
 
     done: int
     n: int
@@ -26,17 +28,17 @@ class PartialReport:
 
 @dataclass(frozen=True)
 class Report(AccuracyCounts):
-    """A finished measurement.
+    """The result of an evaluation.
 
     clean, robust : fractions of n; robust is None without an attack. An image counts as robust
-        if the network is right on it and on its attacked twin.
+        if the network is correct on it and on its adversarial example.
     clean_correct, robust_correct : the same as numbers of images.
-    attack : what attacked, or None. seed : which images and which noise.
-    stages : images left standing after each attack of a staged one; of a single one, its own.
-    note : what the user should know of how it was measured, or None.
+    attack : the attack, or None. seed : of the sample of images and of the noise.
+    stages : correct images after each attack of a sequence; one number for a single attack.
+    note : what the user needs to know about the measurement, or None.
     seconds : wall-clock time. through : "dense" or "layers", see `evaluate`.
-    clean_mask, robust_mask : bool arrays `(n,)`, the verdict on each measured image in the
-        order of the data, for comparing two plans image by image.
+    clean_mask, robust_mask : bool arrays `(n,)`, True where the network is correct, in the order
+        of the data; two plans are compared image by image with them.
     """
 
     clean_correct: int
@@ -48,29 +50,27 @@ class Report(AccuracyCounts):
     through: str = "dense"
     stages: tuple[int, ...] = ()
     note: str | None = None
-    clean_mask: np.ndarray | None = field(default=None, compare=False, repr=False)
-    robust_mask: np.ndarray | None = field(default=None, compare=False, repr=False)
+    clean_mask: BoolArray | None = field(default=None, compare=False, repr=False)
+    robust_mask: BoolArray | None = field(default=None, compare=False, repr=False)
 
     @property
     def clean(self) -> float:
-        """Fraction right on the images as they are."""
+        """The fraction of images that are correct without attack."""
         return self.clean_correct / self.n
 
     @property
     def robust(self) -> float | None:
-        """Fraction right under attack."""
+        """The fraction of images that are correct under attack; None without one."""
         return None if self.robust_correct is None else self.robust_correct / self.n
 
     def __str__(self) -> str:
-        low, high = self.clean_interval
-        text = f"clean {self.clean:.1%} ({low:.1%} to {high:.1%})"
+        text = f"clean {with_interval(self.clean, self.clean_interval)}"
         if self.attack is not None and self.robust is not None and self.robust_interval is not None:
-            low, high = self.robust_interval
-            text += f", {self.attack.label} {self.robust:.1%} ({low:.1%} to {high:.1%})"
+            text += f", {self.attack.label} {with_interval(self.robust, self.robust_interval)}"
         return f"{text}, n {self.n}"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `from_dict` gives back an equal report. Masks are strings of 0 and 1."""
+        """Returns a JSON-ready dictionary, with the masks as strings of 0 and 1."""
         return {
             "clean": self.clean,
             "clean_correct": self.clean_correct,
@@ -91,7 +91,7 @@ class Report(AccuracyCounts):
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Report:
-        """Read what `to_dict` wrote."""
+        """Returns the report that `to_dict` wrote; raises DataError if a part is missing."""
         try:
             return cls(
                 clean_correct=raw["clean_correct"],
@@ -110,9 +110,9 @@ class Report(AccuracyCounts):
             raise DataError(f"the report lacks {error}; measure the network again.") from None
 
 
-def _digits(mask: np.ndarray | None) -> str | None:
-    return None if mask is None else "".join("1" if right else "0" for right in mask)
+def _digits(mask: BoolArray | None) -> str | None:
+    return None if mask is None else "".join("1" if correct else "0" for correct in mask)
 
 
-def _mask(digits: str | None) -> np.ndarray | None:
+def _mask(digits: str | None) -> BoolArray | None:
     return None if digits is None else np.array([digit == "1" for digit in digits], dtype=bool)

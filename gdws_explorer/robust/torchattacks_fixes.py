@@ -1,6 +1,6 @@
-"""torchattacks 3.3's classes, with what they get wrong put right.
+"""Subclasses that fix bugs in torchattacks 3.3.
 
-torchattacks is imported here and takes a second: import this module where an attack begins.
+Importing torchattacks takes a second: import this module when an attack begins, not before.
 """
 
 from __future__ import annotations
@@ -19,32 +19,33 @@ from gdws_explorer.utils.devices import dtype_of
 
 
 class TorchattacksAdapter(nn.Module):
-    """`model` as torchattacks can take it.
+    """A model in the form that torchattacks needs.
 
-    The input's gradient comes back contiguous (torchattacks views it, and a channels-last network
-    would give another layout), the scores are a copy (Square writes into them, and they may be a
-    view of the images), and both have the images' precision whatever the model computes in.
+    The gradient of the input is contiguous: torchattacks calls `view` on it, and a channels-last
+    network would return another layout. The scores are a copy: Square writes into them, and they
+    may be a view of the images. Both have the precision of the images, whatever the model's is.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
         self.dtype = dtype_of(model)
-        # torchattacks asks the first parameter for the device, and a model may have none.
+        # torchattacks reads the device from the first parameter, and a model may have none.
         first = next(model.parameters(), torch.zeros(()))
         self.anchor = nn.Parameter(torch.zeros((), device=first.device), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores `(B, classes)` for images `(B, C, H, W)`."""
+        """Returns scores `(B, classes)` for images `(B, C, H, W)`."""
         contiguous = x.flatten(1).view(x.shape)
-        return self.model(contiguous.to(self.dtype)).to(x.dtype, copy=True)
+        scores: Tensor = self.model(contiguous.to(self.dtype))
+        return scores.to(x.dtype, copy=True)
 
 
 class PerImageNoise(TorchFunctionMode):
-    """Inside, the first noise of a shape `(B, C, H, W)` is drawn for every image by itself.
+    """A mode in which the first noise of shape `(B, C, H, W)` is drawn for each image separately.
 
-    What an image meets depends on its pixels and the seed, not on the images that stand beside it:
-    two plans meet the same noise, and an ensemble fools what its parts fool.
+    The noise of an image depends on its pixels and the seed, not on the other images of the batch.
+    Two plans therefore get the same noise, and an ensemble fools the images that its parts fool.
     """
 
     def __init__(self, images: Tensor) -> None:
@@ -54,90 +55,93 @@ class PerImageNoise(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """`func`, but for the first `torch.rand` or `torch.randn`."""
+        """Calls `func`, except for the first `torch.rand` or `torch.randn`."""
         if self.images is None or func not in (torch.rand, torch.randn):
             return func(*args, **(kwargs or {}))
         images, self.images = self.images, None
-        return by_image(func, images, args[0])
+        return noise_per_image(func, images, args[0])
 
 
-class DeterministicAPGD(torchattacks.APGD):
-    """APGD whose tries start every image for itself, see `OwnStart`."""
+class DeterministicAPGD(torchattacks.APGD):  # type: ignore[misc]
+    """APGD with a separate random start for each image; see `PerImageNoise`."""
 
     def attack_single_run(self, x_in: Tensor, y_in: Tensor) -> Any:
-        """One try of torchattacks'."""
+        """Runs torchattacks' attack once."""
         with PerImageNoise(x_in):
             return super().attack_single_run(x_in, y_in)
 
 
-class DeterministicSquare(torchattacks.Square):
-    """Square whose first pattern is every image's own, for the reason of `OwnStart`.
+class DeterministicSquare(torchattacks.Square):  # type: ignore[misc]
+    """Square with a separate first pattern for each image, for the reason given in `PerImageNoise`.
 
-    Later patches lie at one place for the whole batch, as torchattacks has it; in ℓ2 they have one
-    sign too, as it does not say which of the images are left.
+    The position of later patches is the same for the whole batch, as in torchattacks. In ℓ2 their
+    sign is the same too, because torchattacks does not say which images remain.
     """
 
     def attack_single_run(self, x: Tensor, y: Tensor) -> Any:
-        """One try of torchattacks'."""
-        self.first_of: Tensor | None = x
+        """Runs torchattacks' attack once."""
+        self.first_images: Tensor | None = x
         return super().attack_single_run(x, y)
 
     def margin_and_loss(self, x: Tensor, y: Tensor) -> Any:
-        """The margins of a pattern, the first of which is laid when it is first asked for them."""
-        self.first_of = None
+        """Returns the margins of a pattern; the first call comes after the first pattern."""
+        self.first_images = None
         return super().margin_and_loss(x, y)
 
     def random_choice(self, shape: Sequence[int]) -> Tensor:
-        """Signs of the given shape, `(B, C, H, W)` or without B."""
+        """Returns random signs of the given shape, `(B, C, H, W)` or without B."""
         if len(shape) < 4:
-            return super().random_choice(shape)
-        if self.first_of is None:
-            return super().random_choice([1, *shape[1:]]).repeat(shape[0], 1, 1, 1)
-        return torch.sign(2 * by_image(torch.rand, self.first_of, shape) - 1).to(self.device)
+            signs: Tensor = super().random_choice(shape)
+            return signs
+        if self.first_images is None:
+            signs = super().random_choice([1, *shape[1:]])
+            return signs.repeat(shape[0], 1, 1, 1)
+        noise = noise_per_image(torch.rand, self.first_images, shape)
+        return torch.sign(2 * noise - 1).to(self.device)
 
 
 class TargetedAPGD(DeterministicAPGD):
     """APGD towards each of the most likely wrong classes in turn (Croce & Hein, ICML 2020, sec. 4).
 
-    torchattacks' own APGDT steps through a whole ℓ2 batch with its first image's step size; here
-    the target goes into APGD's loss instead.
+    torchattacks' own APGDT uses the first image's step size for a whole ℓ2 batch. Here the target
+    is part of APGD's loss instead.
     """
 
     def __init__(self, model: nn.Module, **settings: Any) -> None:
         super().__init__(model, loss="dlr", **settings)
         self.n_target_classes = TARGETS
         self.rank = 2
-        self.aim: Tensor | None = None
+        self.target: Tensor | None = None
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Attacked images; those that no target fooled come back as they were."""
+        """Returns attacked images; an image that no target fooled is returned unchanged."""
         images, labels = images.to(self.device), labels.to(self.device)
         attacked = images.clone()
         at = torch.arange(len(images), device=self.device)
         for rank in range(2, self.n_target_classes + 2):
             self.rank = rank
-            stands, attacked[at] = self.perturb(images[at], labels[at])
-            at = at[stands]
+            remaining, attacked[at] = self.perturb(images[at], labels[at])
+            at = at[remaining]
             if not len(at):
                 break
             self.seed += 1
         return attacked
 
     def attack_single_run(self, x_in: Tensor, y_in: Tensor) -> Any:
-        """One try of torchattacks', towards the class that scores `rank`-th on the images."""
-        self.aim = self.get_logits(x_in).argsort(dim=1)[:, -self.rank]
+        """Runs torchattacks' attack once, towards the class with the `rank`-th highest score."""
+        self.target = self.get_logits(x_in).argsort(dim=1)[:, -self.rank]
         return super().attack_single_run(x_in, y_in)
 
     def dlr_loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """The targeted difference of logits ratio (eq. 7) of scores `(B, classes)`: `(B,)`."""
+        """Returns the targeted difference of logits ratio (eq. 7) of scores `(B, classes)`."""
         row = torch.arange(len(x), device=x.device)
         order = x.sort(dim=1)[0]
         spread = order[:, -1] - 0.5 * (order[:, -3] + order[:, -4])
-        return (x[row, self.aim] - x[row, y]) / (spread + 1e-12)
+        return (x[row, self.target] - x[row, y]) / (spread + 1e-12)
 
 
-def by_image(draw: Callable[..., Tensor], images: Tensor, shape: Sequence[int]) -> Tensor:
-    """Noise `shape` on the CPU; a row depends on its image and on torch's random state."""
+def noise_per_image(draw: Callable[..., Tensor], images: Tensor, shape: Sequence[int]) -> Tensor:
+    """Returns noise of a shape, on the CPU; a row depends on its image and torch's random state."""
     seed = int(torch.randint(2**31, ()))
     keys = [zlib.crc32(image.tobytes(), seed) for image in images.cpu().numpy()]
     rows = [draw(tuple(shape[1:]), generator=torch.Generator().manual_seed(key)) for key in keys]

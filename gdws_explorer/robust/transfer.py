@@ -1,14 +1,14 @@
-"""A robust accuracy to look at while dragging: images that were attacked once, shown to a plan.
+"""Robust accuracy of a plan, estimated from adversarial examples of the dense network.
 
-The twins are those that fool the dense network, or nearly do. A plan that is wrong on one of them
-is not robust on that image; one that is right on it may still be fooled by a twin made for itself.
-So the share that stands is an upper bound on the accuracy under the worst image of the ball, and
-nearly always lies above what an attack on the plan itself would leave.
+The examples fool the dense network, or nearly do. A plan that is wrong on one of them is not robust
+on that image. A plan that is right on it may still be fooled by an example made for the plan
+itself. The fraction of correct examples is therefore an upper bound on the accuracy under the worst
+image of the ball, and nearly always lies above the accuracy under an attack on the plan itself. It
+takes milliseconds, so that it can follow a slider.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,24 +23,25 @@ from gdws_explorer.robust.attack_base import Attack
 from gdws_explorer.robust.data_checks import is_correct
 from gdws_explorer.robust.evaluation import BATCH, run_evaluation
 from gdws_explorer.robust.interval import AccuracyCounts
-from gdws_explorer.robust.report import PartialReport, Report
+from gdws_explorer.robust.report import Report
 from gdws_explorer.robust.sequence import AttackSequence, stages_of
-from gdws_explorer.typing import Cancel
-from gdws_explorer.utils.cancel import stop_if
+from gdws_explorer.typing import AnyProgressFn, Cancel
+from gdws_explorer.utils.cancel import stop_if, stop_requested
 from gdws_explorer.utils.devices import device_of, dtype_of
+from gdws_explorer.utils.format import with_interval
 from gdws_explorer.utils.modules import preserve_modes
 from gdws_explorer.utils.threads import threads_for, torch_threads
 
 LABEL = "transfer, upper bound"
-KEPT = 4  # settings whose twins stay in memory
+CACHE_SIZE = 4  # settings whose adversarial examples stay in memory
 
 
 @dataclass(frozen=True)
 class TransferEstimate(AccuracyCounts):
-    """An estimate from attacked images that were made for another network.
+    """An estimate from adversarial examples that were made for another network.
 
-    clean_correct, robust_correct : images right as they are, and those right on their twin too.
-    n : of so many. attack, seed : what made the twins.
+    clean_correct : correct images without attack. robust_correct : images that are also correct as
+    adversarial examples. n : number of images. attack, seed : what made the examples.
     """
 
     clean_correct: int
@@ -53,32 +54,33 @@ class TransferEstimate(AccuracyCounts):
 
     @property
     def clean(self) -> float:
-        """Fraction right on the images as they are: measured, no estimate."""
+        """The fraction correct without attack: measured, not estimated."""
         return self.clean_correct / self.n
 
     @property
     def robust(self) -> float:
-        """Fraction right on the images and their twins."""
+        """The fraction correct both without attack and as adversarial examples."""
         return self.robust_correct / self.n
 
     def __str__(self) -> str:
-        low, high = self.robust_interval or (0.0, 1.0)
+        accuracy = with_interval(self.robust, self.robust_interval or (0.0, 1.0))
         return (
-            f"{self.label} {self.robust:.1%} ({low:.1%} to {high:.1%}), n {self.n}, images attacked"
-            f" by {self.attack.label} on the dense network, seed {self.seed}"
+            f"{self.label} {accuracy}, n {self.n}, images attacked by {self.attack.label} on the "
+            f"dense network, seed {self.seed}"
         )
 
 
 @dataclass(frozen=True, eq=False)
 class AdversarialExamples:
-    """Images, and their twins that were made for one network.
+    """Images and their adversarial examples, made for one network.
 
-    x, twins : `(n, C, H, W)`, in the order of the data. y : labels `(n,)`. report : of the network
-    they were made for; its robust accuracy is exactly what the twins leave it, up to rounding.
+    x, examples : `(n, C, H, W)`, in the order of the data. y : labels `(n,)`. report : of the
+    network that they were made for; its robust accuracy is exactly the accuracy on the examples, up
+    to rounding.
     """
 
     x: Tensor
-    twins: Tensor
+    examples: Tensor
     y: Tensor
     report: Report
 
@@ -92,18 +94,21 @@ def make_adversarial_examples(
     seed: int = 0,
     batch_size: int = BATCH,
     device: str | torch.device | None = None,
-    progress: Callable[[float, PartialReport], None] | None = None,
+    progress: AnyProgressFn | None = None,
     cancel: Cancel = None,
 ) -> AdversarialExamples:
-    """Attack `model` once: the images `evaluate` would attack, under the same noise.
+    """Attacks `model` once, on the images and under the noise of `evaluate`.
 
-    An image's twin is the last iterate that fooled the network, so that it lies well past the
-    boundary; of a staged attack, that of the first stage that did. Where nothing fooled it, what
-    the last attack made of it. Settings and errors as in `evaluate`; DataError without an attack.
+    An adversarial example is the last iterate that fooled the network, so that it lies well past
+    the decision boundary; of a sequence, that of the first attack that fooled it. If nothing fooled
+    the network, it is the result of the last attack. Settings and errors are those of `evaluate`;
+    DataError without an attack.
     """
     if attack is None:
-        raise DataError("there is no attack to make twins with; give one, such as gx.PGD(8/255).")
-    report, met = run_evaluation(
+        raise DataError(
+            "there is no attack to make adversarial examples with; give one, such as gx.PGD(8/255)."
+        )
+    report, run = run_evaluation(
         model,
         data,
         attack,
@@ -113,59 +118,60 @@ def make_adversarial_examples(
         device=device,
         progress=progress,
         cancel=cancel,
-        keep=True,
+        with_examples=True,
     )
-    assert met is not None
-    return AdversarialExamples(met.x, met.twins, met.y, report)
+    assert run is not None
+    return AdversarialExamples(run.x, run.examples, run.y, report)
 
 
 def estimate_transfer(
-    model: nn.Module, twins: AdversarialExamples, *, batch_size: int = BATCH, cancel: Cancel = None
+    model: nn.Module,
+    examples: AdversarialExamples,
+    *,
+    batch_size: int = BATCH,
+    cancel: Cancel = None,
 ) -> TransferEstimate:
-    """What twins made for another network leave of a model's accuracy, an upper bound.
+    """Returns an upper bound on a model's robust accuracy, from examples made for another network.
 
-    Two forward passes, the second on what is right in the first. model : images `(B, C, H, W)` in
-    [0, 1] to scores, on any device. cancel : looked at before every batch. Errors: Cancelled.
+    Two forward passes, the second on the images that are correct in the first. model : images
+    `(B, C, H, W)` in [0, 1] to scores, on any device. cancel : checked before every batch.
     """
     where, dtype = device_of(model), dtype_of(model)
+    threads = threads_for(examples.x[0].numel() * batch_size)
     clean = robust = 0
-    with (
-        torch.inference_mode(),
-        preserve_modes(model),
-        torch_threads(threads_for(twins.x[0].numel() * batch_size)),
-    ):
+    with torch.inference_mode(), preserve_modes(model), torch_threads(threads):
         model.eval()
-        for part in torch.arange(len(twins.y)).split(batch_size):
+        for part in torch.split(torch.arange(len(examples.y)), batch_size):
             stop_if(cancel)
-            y = twins.y[part].to(where)
-            stands = is_correct(model(twins.x[part].to(where, dtype)), y)
-            clean += int(stands.sum())
-            if stands.any():
-                attacked = twins.twins[part].to(where, dtype)[stands]
-                robust += int(is_correct(model(attacked), y[stands]).sum())
-    attack = twins.report.attack
+            y = examples.y[part].to(where)
+            correct = is_correct(model(examples.x[part].to(where, dtype)), y)
+            clean += int(correct.sum())
+            if correct.any():
+                attacked = examples.examples[part].to(where, dtype)[correct]
+                robust += int(is_correct(model(attacked), y[correct]).sum())
+    attack = examples.report.attack
     assert attack is not None
-    return TransferEstimate(clean, robust, len(twins.y), attack, twins.report.seed)
+    return TransferEstimate(clean, robust, len(examples.y), attack, examples.report.seed)
 
 
 class TransferEstimator:
-    """Transfer estimates of one network's plans; its twins are made once per setting and kept.
+    """Transfer estimates for the plans of one network, with cached adversarial examples.
 
     network : any view of the model. data : images and labels, as `evaluate` takes them. `make` may
-    run in another thread than `estimate`, which is for one thread at a time.
+    run in another thread than `estimate`; `estimate` is for one thread at a time.
     """
 
     def __init__(self, network: Network, data: tuple[Any, Any]) -> None:
         self._network = network
         self._data = data
-        self._rebuilt: dict[str | None, DenseView] = {}  # by the trained weights that it has
-        self._known: dict[tuple[Attack, int, int], AdversarialExamples] = {}
+        self._views: dict[str | None, DenseView] = {}  # by the label of the trained weights
+        self._cache: dict[tuple[Attack, int, int], AdversarialExamples] = {}
 
-    def made(
+    def cached(
         self, attack: Attack | AttackSequence, n: int, seed: int = 0
     ) -> AdversarialExamples | None:
-        """The twins of this setting, None before `make` made them."""
-        return self._known.get((_first(attack), n, seed))
+        """Returns the adversarial examples of a setting; None before `make` has made them."""
+        return self._cache.get((_first(attack), n, seed))
 
     def make(
         self,
@@ -173,47 +179,43 @@ class TransferEstimator:
         n: int,
         seed: int = 0,
         *,
-        progress: Callable[[float], None] | None = None,
+        progress: AnyProgressFn | None = None,
         cancel: Cancel = None,
     ) -> AdversarialExamples:
-        """Make and keep the twins of this setting, about as long as one measurement of PGD takes.
+        """Makes and caches the adversarial examples of a setting, in about the time of one PGD.
 
-        Of a staged attack only the first stage is run, for the later ones may take hours: the
-        estimates say which attack made them. Errors as of `make_twins`.
+        Of a sequence only the first attack is run, because the later ones may take hours; the
+        estimates name the attack that made them. Errors are those of `make_adversarial_examples`.
         """
-        known = self.made(attack, n, seed)
-        if known is not None:
-            return known
+        cached = self.cached(attack, n, seed)
+        if cached is not None:
+            return cached
         made = make_adversarial_examples(
             self._network.model,
             self._data,
             _first(attack),
             n=n,
             seed=seed,
-            progress=None if progress is None else lambda done, _partial: progress(done),
+            progress=progress,
             cancel=cancel,
         )
-        latest = list(self._known.items())[1 - KEPT :]
-        self._known = dict([*latest, ((_first(attack), n, seed), made)])
+        latest = list(self._cache.items())[1 - CACHE_SIZE :]
+        self._cache = dict([*latest, ((_first(attack), n, seed), made)])
         return made
 
     def estimate(
-        self,
-        network: Network,
-        plan: Plan,
-        twins: AdversarialExamples,
-        *,
-        cancel: Callable[[], bool] | None = None,
+        self, network: Network, plan: Plan, examples: AdversarialExamples, *, cancel: Cancel = None
     ) -> TransferEstimate:
-        """The estimate of one plan, in milliseconds: see `transfer`.
+        """Returns the estimate for one plan, in milliseconds; see `estimate_transfer`.
 
-        network : the view of the model that the plan is of; one that refits takes seconds. Errors:
-        PlanError, Cancelled.
+        network : the view of the model that the plan belongs to; a view that refits takes seconds.
+        Raises PlanError, Cancelled.
         """
-        if plan.weights not in self._rebuilt:
-            self._rebuilt[plan.weights] = DenseView(network)
-        shown = self._rebuilt[plan.weights].show(network, plan, cancel=cancel)
-        return estimate_transfer(shown, twins, cancel=cancel)
+        if plan.weights not in self._views:
+            self._views[plan.weights] = DenseView(network)
+        view = self._views[plan.weights]
+        shown = view.show(network, plan, cancel=lambda: stop_requested(cancel))
+        return estimate_transfer(shown, examples, cancel=cancel)
 
 
 def _first(attack: Attack | AttackSequence) -> Attack:

@@ -119,7 +119,7 @@ class LiveEstimates:
     def _examples(self, attack: AttackSpec, n: int, seed: int) -> AdversarialExamples | None:
         if self._estimator is None or attack is None:
             return None
-        return self._estimator.made(attack, n, seed)
+        return self._estimator.cached(attack, n, seed)
 
     def _run(self) -> None:
         while True:

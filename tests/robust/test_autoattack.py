@@ -167,7 +167,9 @@ def test_restarts_keep_what_the_first_try_fooled(trained, data, attack):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_apgd_t_is_torchattacks_where_that_is_right(trained, data, norm, monkeypatch):
     """One target and one image, as torchattacks gives a whole ℓ2 batch the first one's step."""
-    monkeypatch.setattr(torchattacks_fixes, "by_image", lambda draw, images, shape: draw(shape))
+    monkeypatch.setattr(
+        torchattacks_fixes, "noise_per_image", lambda draw, images, shape: draw(shape)
+    )
     trained.eval()
     x, y = data
     right = _right(trained, x, y)

@@ -99,7 +99,7 @@ def test_networks_that_mask_are_found_out(plain, mask, signs):
     assert signs <= warned(found)
     for check in found.warnings:
         assert check.advice
-        assert all(0 <= figure.correct <= figure.n <= 40 for figure in check.figures)
+        assert all(0 <= each.correct <= each.n <= 40 for each in check.outcomes)
     assert "WARNING" in str(found)
 
 
@@ -109,7 +109,7 @@ def test_the_same_images_and_the_attack_that_was_given(plain):
     found = gx.check_masking(plain.model, plain.data, staged, n=20, seed=4, queries=10)
     assert found.attack == gx.PGD(0.1, steps=4, step_size=0.0625)
     own = gx.evaluate(plain.model, plain.data, found.attack, n=20, seed=4)
-    assert found.checks[1].figures[1].correct == own.robust_correct
+    assert found.checks[1].outcomes[1].correct == own.robust_correct
     other = gx.check_masking(plain.model, plain.data, gx.Square(0.1), n=20, queries=10)
     assert other.attack == gx.PGD(0.1)
 

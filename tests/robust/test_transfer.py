@@ -28,7 +28,7 @@ def net(bench):
 
 
 @pytest.fixture(scope="module")
-def twins(bench):
+def examples(bench):
     return make_adversarial_examples(bench.model, bench.data, PGD, n=120, seed=3)
 
 
@@ -52,32 +52,32 @@ def test_the_verdicts_are_those_of_evaluate(bench, attack):
     assert found.robust_interval == report.robust_interval
 
 
-def test_twins_are_images_of_the_ball_in_the_order_of_the_data(bench, twins):
+def test_examples_are_images_of_the_ball_in_the_order_of_the_data(bench, examples):
     x, y = bench.data
     kept = balanced_sample(y, 120, 3).sort().values
-    assert torch.equal(twins.x, x[kept])
-    assert torch.equal(twins.y, y[kept])
-    assert float((twins.twins - twins.x).abs().max()) <= 0.15 + 1e-6
-    assert twins.twins.min() >= 0
-    assert twins.twins.max() <= 1
-    assert (twins.twins != twins.x).flatten(1).any(1).all()  # wrong ones have twins too
+    assert torch.equal(examples.x, x[kept])
+    assert torch.equal(examples.y, y[kept])
+    assert float((examples.examples - examples.x).abs().max()) <= 0.15 + 1e-6
+    assert examples.examples.min() >= 0
+    assert examples.examples.max() <= 1
+    assert (examples.examples != examples.x).flatten(1).any(1).all()  # wrong ones have examples too
 
 
-def test_fooled_images_go_on_past_the_boundary(bench, twins):
-    """Twins that end at the first iterate that fools would fool no compressed network."""
-    fooled = ~torch.from_numpy(twins.report.robust_mask)
+def test_fooled_images_go_on_past_the_boundary(bench, examples):
+    """Examples that end at the first iterate that fools would fool no compressed network."""
+    fooled = ~torch.from_numpy(examples.report.robust_mask)
     with torch.no_grad():
-        scores = bench.model(twins.twins)[fooled]
-    own = scores.gather(1, twins.y[fooled, None])[:, 0]
+        scores = bench.model(examples.examples)[fooled]
+    own = scores.gather(1, examples.y[fooled, None])[:, 0]
     margin = scores.max(1).values - own
     assert (margin > 0).all()
     assert margin.median() > 0.3
 
 
-def test_an_upper_bound_that_says_so(bench, net, twins):
+def test_an_upper_bound_that_says_so(bench, net, examples):
     for share in (0.6, 0.12):
         small = net.build(net.budget(macs=share))
-        found = estimate_transfer(small, twins)
+        found = estimate_transfer(small, examples)
         own = gx.evaluate(small, bench.data, PGD, n=120, seed=3)
         assert found.clean_correct == own.clean_correct
         assert found.robust_correct >= own.robust_correct
@@ -86,59 +86,61 @@ def test_an_upper_bound_that_says_so(bench, net, twins):
     assert "PGD-10 ℓ∞ ε 0.15 on the dense network, seed 3" in str(found)
 
 
-def test_an_image_must_be_right_as_it_is_too(twins):
-    class OnlyTwins(nn.Module):
-        """Right on twins, wrong on the images themselves."""
+def test_an_image_must_be_right_as_it_is_too(examples):
+    class OnlyExamples(nn.Module):
+        """Right on examples, wrong on the images themselves."""
 
         def forward(self, x):
-            known = (x[:, None] == twins.twins[None]).flatten(2).all(2)
-            labels = (known.float() @ twins.y.float()[:, None])[:, 0].long()
+            known = (x[:, None] == examples.examples[None]).flatten(2).all(2)
+            labels = (known.float() @ examples.y.float()[:, None])[:, 0].long()
             return torch.eye(11)[torch.where(known.any(1), labels, 10)]
 
-    found = estimate_transfer(OnlyTwins(), twins)
+    found = estimate_transfer(OnlyExamples(), examples)
     assert (found.clean_correct, found.robust_correct) == (0, 0)
 
 
-def test_the_model_stays_as_it_was(net, twins, trace, same):
+def test_the_model_stays_as_it_was(net, examples, trace, same):
     model = net.build(net.plan({"conv4": gx.GDWS(80)})).train()
     before = trace(model)
-    estimate_transfer(model, twins)
+    estimate_transfer(model, examples)
     assert same(trace(model), before)
 
 
-def test_a_proxy_makes_twins_once_per_setting(bench, net):
-    proxy = TransferEstimator(net, bench.data)
-    assert proxy.made(STAGED, 30) is None
+def test_an_estimator_makes_examples_once_per_setting(bench, net):
+    estimator = TransferEstimator(net, bench.data)
+    assert estimator.cached(STAGED, 30) is None
     told = []
-    first = proxy.make(STAGED, 30, progress=told.append)
+    first = estimator.make(STAGED, 30, progress=told.append)
     assert told[-1] == 1.0
     assert first.report.attack == gx.FGSM(0.15)  # the first stage, and it says so
-    assert proxy.make(STAGED, 30) is proxy.made(gx.FGSM(0.15), 30) is first
-    assert proxy.make(STAGED, 30, seed=1) is not first
+    assert estimator.make(STAGED, 30) is estimator.cached(gx.FGSM(0.15), 30) is first
+    assert estimator.make(STAGED, 30, seed=1) is not first
     for n in range(31, 36):
-        proxy.make(STAGED, n)
-    assert proxy.made(STAGED, 30) is None  # memory is not for ever
-    assert proxy.made(STAGED, 35) is not None
+        estimator.make(STAGED, n)
+    assert estimator.cached(STAGED, 30) is None  # memory is not for ever
+    assert estimator.cached(STAGED, 35) is not None
 
 
-def test_a_proxy_estimates_plans_as_transfer_does(bench, net):
-    proxy = TransferEstimator(net, bench.data)
-    twins = proxy.make(PGD, 60)
+def test_an_estimator_estimates_plans_as_transfer_does(bench, net):
+    estimator = TransferEstimator(net, bench.data)
+    examples = estimator.make(PGD, 60)
     for plan in (net.plan(), net.budget(macs=0.3), net.plan({"conv4": gx.Tucker2(9, 9)})):
-        assert proxy.estimate(net, plan, twins) == estimate_transfer(net.build(plan), twins)
+        assert estimator.estimate(net, plan, examples) == estimate_transfer(
+            net.build(plan), examples
+        )
 
 
 def test_stopping(bench, net):
-    proxy, stop = TransferEstimator(net, bench.data), threading.Event()
+    estimator, stop = TransferEstimator(net, bench.data), threading.Event()
     stop.set()
     with pytest.raises(Cancelled):
-        proxy.make(PGD, 60, cancel=stop)
-    assert proxy.made(PGD, 60) is None
-    twins = proxy.make(PGD, 60)
+        estimator.make(PGD, 60, cancel=stop)
+    assert estimator.cached(PGD, 60) is None
+    examples = estimator.make(PGD, 60)
     with pytest.raises(Cancelled):
-        proxy.estimate(net, net.plan(), twins, cancel=stop.is_set)
+        estimator.estimate(net, net.plan(), examples, cancel=stop.is_set)
 
 
-def test_without_an_attack_there_are_no_twins(bench):
+def test_without_an_attack_there_are_no_examples(bench):
     with pytest.raises(DataError, match="no attack"):
         make_adversarial_examples(bench.model, bench.data, None)
