@@ -19,6 +19,7 @@ from gdws_explorer.training.finetuning import CompressedModel
 from gdws_explorer.training.training_progress import TrainingProgress
 from gdws_explorer.training.training_spec import FINETUNE, TrainingSpec
 from gdws_explorer.training.training_time import TrainingTime, guess_time, time_steps
+from gdws_explorer.typing import Progress
 from gdws_explorer.utils.cache_folder import default_folder
 from gdws_explorer.utils.threads import threads_for, torch_threads
 
@@ -99,12 +100,12 @@ class TrainingQueue:
 
     def checkpoint(self, spec: TrainingSpec, plan: Plan) -> Path | None:
         """The path of this training's checkpoint, whether it exists or not; None without cache."""
-        return None if self.folder is None else self.folder / spec.file(self._start(spec, plan))
+        return None if self.folder is None else self.folder / spec.checkpoint_name(self._start(spec, plan))
 
     def epochs_done(self, spec: TrainingSpec, plan: Plan) -> int:
         """The number of epochs that the checkpoint of this training holds."""
         path = self.checkpoint(spec, plan)
-        return 0 if path is None else spec.left_off(path)
+        return 0 if path is None else spec.epochs_done(path)
 
     def seconds(self, spec: TrainingSpec, plan: Plan) -> tuple[float, bool]:
         """The remaining seconds of a training, and whether they are only guessed."""
@@ -156,13 +157,13 @@ class TrainingQueue:
         network = self._views.of(first)
         path = self.checkpoint(spec, plan)
         if path is not None and restart:
-            spec.forget(path)
+            spec.delete_checkpoints(path)
         run = TrainingRun(spec, first, TrainingProgress(spec.planned), path)
 
         def work(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
-            def report(more: bool) -> None:
+            def report(_progress: Progress) -> None:
                 now = time.monotonic()
-                if more or now - self._reported > INTERVAL:
+                if run.progress.changed or now - self._reported > INTERVAL:
                     self._reported = now
                     progress(run.progress.fraction)
 

@@ -1,4 +1,4 @@
-"""Mixed precision where the device has it."""
+"""Automatic mixed precision, on devices that have it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 
 def half_of(device: torch.device) -> torch.dtype | None:
-    """The 16-bit type that `device` computes faster in than in float32, None where there is none.
+    """Returns the 16-bit type in which `device` is faster than in float32; None if there is none.
 
-    bfloat16 has float32's range. float16 has not: its gradients need scaling.
+    bfloat16 has the range of float32. float16 does not: its gradients need scaling.
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16
@@ -21,9 +21,10 @@ def half_of(device: torch.device) -> torch.dtype | None:
 
 
 class MixedPrecision(nn.Module):
-    """`model` computing in `half` where that is safe; float32 images in, float32 scores out.
+    """A model that computes in the type `half` where that is safe.
 
-    The channels come last in memory, which 16-bit convolutions are quickest with.
+    Images and scores are float32. The channels are last in memory, which is fastest for 16-bit
+    convolutions.
     """
 
     def __init__(self, model: nn.Module, half: torch.dtype) -> None:
@@ -32,13 +33,13 @@ class MixedPrecision(nn.Module):
         self._half = half
 
     def forward(self, x: Tensor) -> Any:
-        """What the model answers."""
+        """Returns the model's output, scores in float32."""
         with torch.autocast(x.device.type, self._half):
             scores = self.model(x.contiguous(memory_format=torch.channels_last))
         return scores.float() if isinstance(scores, Tensor) else scores
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Whether the processor has instructions for it; without them it is slower than float32."""
-    asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(asked is not None and asked())
+    """Whether the processor has bfloat16 instructions; without them it is slower than float32."""
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported is not None and supported())

@@ -1,4 +1,4 @@
-"""Random crops and flips, for photographs."""
+"""Random crops and flips for photographs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LEAST = 32  # pixels; a digit of 8 has no room to move, and is another when it is mirrored
+LEAST_PIXELS = 32  # a digit of 8 pixels cannot be moved, and mirrored it is another digit
 PADDING = 4
 
 
 def crop_and_flip(x: Tensor) -> Tensor:
-    """Images `(B, C, H, W)` moved by up to 4 pixels, zeros following, and half of them mirrored.
+    """Returns images `(B, C, H, W)` moved by up to 4 pixels, half of them mirrored.
 
-    Images of fewer than 32 pixels stay as they are.
+    The border is filled with zeros. Images of fewer than 32 pixels stay as they are.
     """
     n, _, height, width = x.shape
-    if min(height, width) < LEAST:
+    if min(height, width) < LEAST_PIXELS:
         return x
     padded = F.pad(x, (PADDING,) * 4)
     down, across = torch.randint(2 * PADDING + 1, (2, n))
@@ -25,6 +25,6 @@ def crop_and_flip(x: Tensor) -> Tensor:
     columns = across[:, None] + torch.arange(width)
     columns = torch.where(mirrored[:, None], columns.flip(1), columns).to(x.device)
     which = torch.arange(n, device=x.device)[:, None, None]
-    # The channels come last out of the look-up, and go back in front without a copy.
+    # The look-up returns the channels last; they go back to the front without a copy.
     moved = padded.permute(0, 2, 3, 1)[which, rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2)

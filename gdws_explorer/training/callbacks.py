@@ -1,4 +1,4 @@
-"""What a training tells those who watch it and build on it, and what it gives back."""
+"""Data that a training passes to its callbacks, and its result."""
 
 from __future__ import annotations
 
@@ -18,26 +18,32 @@ from gdws_explorer.training.recipe import Recipe
 
 @dataclass(frozen=True, eq=False)
 class EpochInfo:
-    """What `after_epoch` is given.
+    """The argument of `after_epoch`.
 
-    number : from 1, of `epochs`. model : the training copy itself, in the modes it learns in; what
-        is changed in it, in place, is what the next epoch begins with and the checkpoint holds.
-    answer : what would be returned of it: its average, or the same object. entry : what happened.
+    number : of the epoch, from 1 to `epochs`. model : the training copy itself, in the modes in
+        which it learns; changes made to it in place are kept for the next epoch and the checkpoint.
+    result : the network that would be returned: its average, or the same object. entry : the
+        counts of the epoch.
     """
 
     number: int
     epochs: int
     model: nn.Module
-    answer: nn.Module
+    result: nn.Module
     entry: EpochRecord
+
+    @property
+    def answer(self) -> nn.Module:
+        """The name of `result` in version 0.1."""
+        return self.result
 
 
 @dataclass(frozen=True)
 class StepInfo:
-    """What is known after a step.
+    """The detail of `progress` after a step.
 
-    epoch : under way, from 1. step : of the whole training, from 1. loss : of this step.
-    history : the epochs before, with their validation; those before a checkpoint too.
+    epoch : the current epoch, from 1. step : of the whole training, from 1. loss : of this step.
+    history : the finished epochs with their validation, also those before a checkpoint.
     """
 
     epoch: int
@@ -47,17 +53,17 @@ class StepInfo:
 
     @property
     def last(self) -> EpochRecord | None:
-        """The epoch before; None in the first."""
+        """The last finished epoch; None in the first epoch."""
         return self.history[-1] if self.history else None
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
-    """A finished training.
+    """The result of a training.
 
-    model : the trained copy, in eval mode. history : what happened in every epoch. best : number
-        of the epoch whose weights these are, the last one where nothing was held out.
-    precision : what was computed in, such as "float32" or "bfloat16".
+    model : the trained copy, in eval mode. history : one record per epoch. best : number of the
+        epoch with these weights; the last epoch if no images were held out.
+    precision : the type of the computation, such as "float32" or "bfloat16".
     """
 
     model: nn.Module
@@ -68,21 +74,21 @@ class TrainingResult:
 
 
 class StatefulCallback(Protocol):
-    """State of somebody who trains with a penalty; saved in the checkpoint, and put back."""
+    """Protocol of a callback whose state is saved in the checkpoint and restored from it."""
 
     def capture(self) -> Mapping[str, Tensor]:
-        """The tensors, by name."""
+        """Returns the state as tensors, by name."""
 
-    def restore(self, held: Mapping[str, Tensor]) -> None:
-        """Be as `capture` found it."""
+    def restore(self, tensors: Mapping[str, Tensor], /) -> None:
+        """Restores the state that `capture` returned."""
 
 
 @dataclass(frozen=True)
 class Validation(AccuracyCounts):
-    """How the network did on the held-out images after an epoch.
+    """The network's accuracy on the held-out images after an epoch.
 
-    clean_correct, robust_correct, n : counts; robust_correct is None without an attack, whose
-        settings are `attack`.
+    clean_correct, robust_correct, n : counts of images; robust_correct is None without an attack.
+    attack : the attack, or None.
     """
 
     clean_correct: int
@@ -92,28 +98,28 @@ class Validation(AccuracyCounts):
 
     @classmethod
     def of(cls, report: Report) -> Validation:
-        """The counts of a report on one attack, or on none."""
+        """Returns the counts of a report with one attack, or with none."""
         assert report.attack is None or isinstance(report.attack, Attack)
         return cls(report.clean_correct, report.robust_correct, report.n, report.attack)
 
     @property
     def rank(self) -> tuple[int, int]:
-        """What the best epoch has most of: robust images, then clean ones."""
+        """The order of epochs: by robust images, then by clean images."""
         return (self.robust_correct or 0, self.clean_correct)
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch.
+    """The counts of one epoch.
 
-    number : from 1. steps : gradient steps of the whole training up to its end.
+    number : from 1. steps : gradient steps of the whole training up to the end of the epoch.
     loss : mean over the epoch's steps, a penalty included.
-    seen, correct : images learned from, attacked where the recipe attacks, and how many of them
-        the network got right at that moment, in train mode.
+    seen, correct : number of images learned from (attacked if the recipe attacks), and how many of
+        them were correct at that moment, in train mode.
     lr : of the last step. seconds : of the epoch with its validation.
-    validation : on the held-out images, None where none are held out.
-    attack_steps : gradient steps of the attack learned from; None without one.
-    note : what the user should know, such as an epoch done again.
+    validation : on the held-out images; None if there are none.
+    attack_steps : gradient steps of the attack learned from; None without an attack.
+    note : what the user needs to know, such as a repeated epoch; or None.
     """
 
     number: int
@@ -128,32 +134,33 @@ class EpochRecord:
     note: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `from_dict` gives back an equal entry."""
+        """Returns a JSON-ready dictionary; `from_dict` makes an equal record from it."""
         raw = {**asdict(self), "validation": None}
         if self.validation is not None:
-            told, attack = self.validation, self.validation.attack
-            robust = told.robust_interval
+            found, attack = self.validation, self.validation.attack
+            robust = found.robust_interval
             raw["validation"] = {
-                "clean_correct": told.clean_correct,
-                "clean_interval": list(told.clean_interval),
-                "robust_correct": told.robust_correct,
+                "clean_correct": found.clean_correct,
+                "clean_interval": list(found.clean_interval),
+                "robust_correct": found.robust_correct,
                 "robust_interval": None if robust is None else list(robust),
-                "n": told.n,
+                "n": found.n,
                 "attack": None if attack is None else attack.to_dict(),
             }
         return raw
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> EpochRecord:
-        """Read what `to_dict` wrote. Raises DataError."""
+        """Returns the record that `to_dict` wrote; raises DataError."""
         try:
             settings = dict(raw)
-            told = settings.pop("validation")
-            return cls(**settings, validation=None if told is None else _validation(told))
+            raw_validation = settings.pop("validation")
+            validation = None if raw_validation is None else _validation(raw_validation)
+            return cls(**settings, validation=validation)
         except (KeyError, TypeError) as error:
             raise DataError(
                 f"an epoch cannot be read ({error}); expected what to_dict wrote."
-            ) from (None)
+            ) from None
 
 
 def _validation(raw: Mapping[str, Any]) -> Validation:

@@ -1,4 +1,4 @@
-"""Training from the first epoch, or from a checkpoint, to the last."""
+"""A whole training, from the first epoch or from a checkpoint to the last epoch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from gdws_explorer.errors import DataError
 from gdws_explorer.robust.data_checks import balanced_sample, check_data, data_fingerprint
 from gdws_explorer.robust.evaluation_checkpoint import model_digest
 from gdws_explorer.training.augment import crop_and_flip
-from gdws_explorer.training.callbacks import EpochInfo, StatefulCallback, StepInfo, TrainingResult
+from gdws_explorer.training.callbacks import EpochInfo, StatefulCallback, TrainingResult
 from gdws_explorer.training.recipe import Recipe
 from gdws_explorer.training.train_state import Penalty, TrainState
 from gdws_explorer.training.trainer import Images, Trainer
 from gdws_explorer.training.training_checkpoint import Checkpoint
-from gdws_explorer.typing import Cancel
+from gdws_explorer.typing import AnyProgressFn, Cancel
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.progress import progress_fn
 
 
 def fit(
@@ -35,36 +36,61 @@ def fit(
     about: Mapping[str, Any] | None = None,
     device: str | torch.device | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    progress: Callable[[float, StepInfo], None] | None = None,
+    progress: AnyProgressFn | None = None,
     cancel: Cancel = None,
 ) -> TrainingResult:
-    """Train a copy of `model`; `model` and torch's random numbers stay as they are.
+    """Trains a copy of `model`; `model` and torch's random state stay as they are.
 
-    A submodule that is in eval mode inside a training model stays so (a frozen BatchNorm), and a
+    A submodule in eval mode inside a training model stays in eval mode (a frozen BatchNorm), and a
     parameter that requires no gradient is not trained.
 
     Parameters
     ----------
-    data : images `(N, C, H, W)` in [0, 1] and labels `(N,)`.
-    augment : images `(B, C, H, W)` to images, before the attack, instead of the recipe's crops and
-        flips; may use torch's generator.
-    penalty : the training copy to a number that is added to the loss of every step.
-    after_epoch : called after every epoch and its validation, before the checkpoint is written.
-    extra : state of whoever gives `penalty` and `after_epoch`; about : their settings, JSON-ready.
-    device : where to train; the model's device unless given. What is returned is on the model's.
-    checkpoint : a file, written after every epoch. Where it holds this very training (network,
-        data, recipe, `about`) it goes on from there, on the same device to the same weights.
-    progress : called with (fraction done, what is known) after every step.
-    cancel : an Event or a function; looked at before every forward pass.
+    model : torch.nn.Module
+        Images `(B, C, H, W)` in [0, 1] to class scores `(B, classes)`.
+    data : pair
+        Images `(N, C, H, W)` in [0, 1] and labels `(N,)`.
+    recipe : Recipe
+        The method and all its settings.
+    augment : callable, optional
+        Images `(B, C, H, W)` to images, applied before the attack, in place of the recipe's crops
+        and flips; it may use torch's generator.
+    penalty : callable, optional
+        The training copy to a number that is added to the loss of every step.
+    after_epoch : callable, optional
+        Called with an `EpochInfo` after every epoch and its validation, before the checkpoint is
+        written.
+    extra : StatefulCallback, optional
+        State of `penalty` and `after_epoch`, saved in the checkpoint.
+    about : mapping, optional
+        Settings of `penalty` and `after_epoch`, JSON-ready; they identify the training.
+    device : str, torch.device or None
+        Where to train; None for the model's device. The result is on the model's device.
+    checkpoint : path, optional
+        A file that is written after every epoch. If it holds this training (network, data, recipe,
+        `about`), the training goes on from there, on the same device to the same weights.
+    progress : callable, optional
+        Called after every step with a `Progress` whose detail is a `StepInfo`.
+    cancel : threading.Event or callable, optional
+        A request to stop, checked before every forward pass.
+
+    Returns
+    -------
+    TrainingResult
+        The trained copy and its history.
 
     Raises
     ------
-    ModelError, DataError : what was given cannot be trained. TrainingError : the loss is no number
-        any more, or a checkpoint cannot be written or continued. Cancelled : `cancel` said so.
+    ModelError, DataError
+        The model, the data or a setting cannot be used.
+    TrainingError
+        The loss became NaN or infinite, or a checkpoint cannot be written or continued.
+    Cancelled
+        `cancel` requested a stop.
     """
     with torch.inference_mode(False), torch.enable_grad():
         images, labels = check_data(data)
-        learner = TrainState(model, recipe, penalty, cancel, device)
+        state = TrainState(model, recipe, penalty, cancel, device)
         file = None
         if checkpoint is not None:
             identity = {
@@ -72,36 +98,44 @@ def fit(
                 "data": data_fingerprint(images.cpu(), labels.cpu()),
                 "recipe": recipe.to_dict(),
                 "augment": None if augment is None else _name(augment),
-                "device": learner.device.type,
+                "device": state.device.type,
                 "about": dict(about or {}),
             }
             file = Checkpoint(checkpoint, identity)
-        run = Trainer(learner, *split(images, labels, recipe), recipe, file, extra)
-        run.augment = augment or (crop_and_flip if recipe.augment else None)
-        run.after_epoch, run.progress, run.cancel = after_epoch, progress, cancel
-        with learner.deterministic():
-            run.resume()
-            while not run.done:
-                run.epoch()
+        trainer = Trainer(
+            state,
+            *split(images, labels, recipe),
+            recipe,
+            file,
+            extra,
+            augment=augment or (crop_and_flip if recipe.augment else None),
+            after_epoch=after_epoch,
+            progress=progress_fn(progress),
+            cancel=cancel,
+        )
+        with state.deterministic():
+            trainer.resume()
+            while not trainer.finished:
+                trainer.run_epoch()
         stop_if(cancel)
-    return run.trained()
+    return trainer.result()
 
 
 def split(images: Tensor, labels: Tensor, recipe: Recipe) -> tuple[Images, Images | None]:
-    """What is learned from, and what is held out, with the classes as equal as they can be."""
-    if recipe.validation == 0:
+    """Returns the images to learn from and the held-out images, or None; classes are balanced."""
+    count = recipe.held_out(len(labels))
+    if count == 0:
         return (images, labels), None
-    count = max(1, round(recipe.validation * len(labels)))
     if count >= len(labels):
         raise DataError(
-            f"a share {recipe.validation:g} of {len(labels)} images leaves none to learn from; "
+            f"validation={recipe.validation:g} of {len(labels)} images leaves none to learn from; "
             "give more images, or validation=0."
         )
-    held = balanced_sample(labels, count, recipe.seed).to(labels.device)
+    held_out = balanced_sample(labels, count, recipe.seed).to(labels.device)
     rest = torch.ones(len(labels), dtype=torch.bool, device=labels.device)
-    rest[held] = False
+    rest[held_out] = False
     where = images.device
-    return (images[rest.to(where)], labels[rest]), (images[held.to(where)], labels[held])
+    return (images[rest.to(where)], labels[rest]), (images[held_out.to(where)], labels[held_out])
 
 
 def _name(function: object) -> str:

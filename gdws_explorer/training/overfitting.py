@@ -1,4 +1,4 @@
-"""Whether a network trained against one gradient step only fools that step.
+"""Detection of catastrophic overfitting in training against a single gradient step.
 
 In catastrophic overfitting (Wong et al., ICLR 2020) the accuracy under FGSM rises within a few
 hundred steps while that under PGD falls to nothing.
@@ -14,19 +14,21 @@ from gdws_explorer.robust.interval import wilson
 from gdws_explorer.typing import Cancel
 
 SHARE = 0.25
-# A collapse is looked for so often in an epoch, its end being one of the times, on so many images
-# of a batch at most: a hundredth of the epoch's work.
-LOOKS, IMAGES = 2, 64
+# Checks per epoch, the last one at its end, and the most images of a batch for one check: a
+# hundredth of the epoch's work.
+CHECKS, IMAGES = 2, 64
 
 
 def catastrophic_overfitting(
     model: nn.Module, x: Tensor, y: Tensor, easy: Attack, hard: Attack, cancel: Cancel = None
 ) -> str | None:
-    """The sentence to tell the user where PGD leaves less than a quarter of what one step leaves.
+    """Returns a note if PGD leaves less than a quarter of the accuracy that one step leaves.
 
-    model : the network itself, not its average, which collapses late.
-    x, y : a batch. easy, hard : the attack learned from, and PGD-10. The upper end of PGD's 95 %
-        interval counts, so that few images give no false alarm.
+    None otherwise. The upper end of PGD's 95 % interval is compared, so that few images give no
+    false alarm.
+
+    model : the network itself; its average overfits later. x, y : a batch. easy, hard : the attack
+    learned from, and PGD-10.
     """
     x, y = x[:IMAGES], y[:IMAGES]
     first = evaluate(model, (x, y), easy, batch_size=len(y), cancel=cancel)
@@ -37,6 +39,6 @@ def catastrophic_overfitting(
     if most >= SHARE * first.robust_correct / first.n:
         return None
     return (
-        f"catastrophic overfitting: {first.robust_correct} of {first.n} images stood "
-        f"{easy.label} and {second.robust_correct} stood {hard.label}"
+        f"catastrophic overfitting: {first.robust_correct} of {first.n} images are "
+        f"correct under {easy.label} and {second.robust_correct} under {hard.label}"
     )

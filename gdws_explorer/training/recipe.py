@@ -1,4 +1,4 @@
-"""How a network is trained, as a value: method, schedule, and what is held out."""
+"""A training recipe as a value: method, schedule and held-out images."""
 
 from __future__ import annotations
 
@@ -20,40 +20,45 @@ from gdws_explorer.utils.checks import (
 
 METHODS = ("standard", "pgd", "trades", "fast")
 SCHEDULES = ("onecycle", "cosine")
-CHECKING_STEPS = 10  # PGD-10 judges epochs and FGSM
+VALIDATION_STEPS = 10  # PGD-10 validates epochs and detects catastrophic overfitting
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the weights beside the network, the data and the device.
+    """All settings that decide the trained weights, except network, data and device.
 
-    SGD with momentum (Nesterov's where there is any). Images are attacked with the network in
-    eval mode and learned from in train mode.
+    SGD with momentum (Nesterov's if it is not 0). Images are attacked with the network in eval mode
+    and learned from in train mode.
 
     method : "standard" (no attack), "pgd" (Madry et al., ICLR 2018), "trades" (Zhang et al.,
-        ICML 2019) or "fast" (FGSM with a random start, Wong et al., ICLR 2020; where it overfits
-        catastrophically, the epoch is done again with one gradient step more).
+        ICML 2019) or "fast" (FGSM with a random start, Wong et al., ICLR 2020; after catastrophic
+        overfitting the epoch is repeated with one gradient step more).
     epochs, lr : passes over the data, and the schedule's highest learning rate.
-    batch_size : images per step; what is left over at an epoch's end is left out of it.
+    batch_size : images per step; an incomplete batch at the end of an epoch is left out.
     momentum, weight_decay : of SGD.
     schedule : "onecycle" (20 % up, then a cosine down) or "cosine" (down from lr).
-    eps : radius of the ℓ∞ ball for images in [0, 1]; None only without attack.
+    eps : radius of the ℓ∞ ball for images in [0, 1]; None only without an attack.
     steps, step_size : of PGD and TRADES; by default 10 steps of 2.5·eps/steps, for "fast" one
         step of 1.25·eps.
-    attack : another attack for "pgd", instead of eps, steps and step_size.
+    attack : another attack for "pgd", in place of eps, steps and step_size.
     beta : weight of TRADES' Kullback-Leibler term.
-    clean_weight : share, in [0, 1], of the loss on the images as they are, in "pgd" and "fast".
+    clean_weight : weight, in [0, 1], of the loss on the clean images, in "pgd" and "fast".
     label_smoothing : in [0, 1).
-    average : decay of an exponential average of the weights, which is then what is returned;
-        None returns the weights themselves.
+    average : decay of an exponential average of the weights, which is then returned; None returns
+        the weights themselves.
     augment : random crops (4 pixels of padding) and flips, for images of 32 pixels and more.
-    amp : mixed precision with the channels last, where the device has it.
-    validation : share of the images held out, in [0, 0.5]. The network is measured on them after
-        every epoch, under PGD-10, and the best epoch's weights are what is returned.
-    patience : stop after so many epochs without a better one; None goes on to the last.
+    amp : mixed precision with channels last, where the device has it.
+    validation : fraction of the images held out, in [0, 0.5]. The network is measured on them after
+        every epoch, under PGD-10, and the weights of the best epoch are returned.
+    patience : stop after so many epochs without improvement; None trains all epochs.
     seed : of the held-out images, order, noise and augmentation.
 
     Raises DataError.
+
+    Examples
+    --------
+    >>> Recipe("pgd", eps=8 / 255, epochs=30).training_attack.label
+    'PGD-10 ℓ∞ ε 8/255'
     """
 
     method: str = "standard"
@@ -91,10 +96,11 @@ class Recipe:
         self._check_attack()
 
     @property
-    def strike(self) -> Attack | None:
-        """What the images are attacked with; None for "standard", and for TRADES, whose own it is.
+    def training_attack(self) -> Attack | None:
+        """The attack on the images learned from.
 
-        "fast" may have more steps than one: so it goes on after a catastrophic overfitting.
+        None for "standard", and for TRADES, which has an attack of its own. "fast" has more than
+        one step after catastrophic overfitting.
         """
         if self.attack is not None:
             return self.attack
@@ -106,26 +112,30 @@ class Recipe:
         return PGD(self.eps, self.steps or 10, self.step_size)
 
     @property
-    def judge(self) -> PGD | None:
-        """What held-out images are attacked with; None for training without a radius."""
+    def validation_attack(self) -> PGD | None:
+        """The attack on the held-out images; None for training without a radius."""
         if self.attack is not None:
-            return PGD(self.attack.eps, CHECKING_STEPS, norm=self.attack.norm)
-        return None if self.eps is None else PGD(self.eps, CHECKING_STEPS)
+            return PGD(self.attack.eps, VALIDATION_STEPS, norm=self.attack.norm)
+        return None if self.eps is None else PGD(self.eps, VALIDATION_STEPS)
+
+    def held_out(self, images: int) -> int:
+        """Returns how many of so many images are held out: 0, or at least 1 with validation."""
+        return 0 if self.validation == 0 else max(1, round(self.validation * images))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `from_dict` gives back an equal recipe."""
+        """Returns a JSON-ready dictionary; `from_dict` makes an equal recipe from it."""
         settings = {each.name: getattr(self, each.name) for each in fields(self)}
         settings["attack"] = None if self.attack is None else self.attack.to_dict()
         return settings
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Recipe:
-        """Reads what `to_dict` wrote. Raises DataError for unknown settings."""
+        """Returns the recipe that `to_dict` wrote; raises DataError for unknown settings."""
         settings = dict(raw)
         unknown = sorted(settings.keys() - {each.name for each in fields(cls)})
         if unknown:
             raise DataError(
-                f"a recipe has no setting {', '.join(unknown)}; expected some of "
+                f"unknown setting of a recipe: {', '.join(unknown)}; expected some of "
                 f"{', '.join(each.name for each in fields(cls))}."
             )
         if isinstance(settings.get("attack"), Mapping):
@@ -141,7 +151,7 @@ class Recipe:
                 )
             if (self.eps, self.steps, self.step_size) != (None, None, None):
                 raise DataError(
-                    "attack is given beside eps, steps or step_size; expected one of the two."
+                    "attack is given with eps, steps or step_size; expected one of the two."
                 )
         elif self.eps is not None:
             object.__setattr__(self, "eps", checked_radius("eps", self.eps))
@@ -170,15 +180,15 @@ def _check_numbers(recipe: Recipe) -> None:
         checked_number("step_size", recipe.step_size, "a positive number, or None", above=0)
 
 
-RISE = 0.2  # share of the steps in which one cycle goes up
-FIRST, LAST = 1 / 25, 1 / 25e4  # of the highest rate: where a cycle begins and where it ends
+RISE = 0.2  # fraction of the steps in which the rate of one cycle rises
+FIRST, LAST = 1 / 25, 1 / 25e4  # first and last rate of a cycle, as fractions of the highest
 
 
 def learning_rates(recipe: Recipe, steps: int) -> list[float]:
-    """The learning rates of `steps` steps.
+    """Returns the learning rates of `steps` steps.
 
-    A table has no state: a training that goes on from a checkpoint needs the step's number only.
-    "onecycle" is torch's OneCycleLR over one step more, which is never taken.
+    A table has no state, so that a resumed training needs only the number of the step. "onecycle"
+    is torch's OneCycleLR over one step more, which is never taken.
     """
     top = recipe.lr
     if recipe.schedule == "cosine":
@@ -192,6 +202,6 @@ def learning_rates(recipe: Recipe, steps: int) -> list[float]:
     ]
 
 
-def _between(start: float, end: float, share: float) -> float:
-    """From start to end as half a cosine goes; share in [0, 1]."""
-    return end + (start - end) / 2 * (math.cos(math.pi * share) + 1)
+def _between(start: float, end: float, fraction: float) -> float:
+    """Returns a value between start and end, on half a cosine; fraction in [0, 1]."""
+    return end + (start - end) / 2 * (math.cos(math.pi * fraction) + 1)

@@ -1,4 +1,4 @@
-"""The public function: a trained copy of a model, by a recipe or by its settings."""
+"""The public function `train`: a trained copy of a model, by a recipe or by its settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from gdws_explorer.robust.attacks import check_attack
 from gdws_explorer.training.callbacks import EpochInfo, StepInfo
 from gdws_explorer.training.fitting import fit
 from gdws_explorer.training.recipe import Recipe
-from gdws_explorer.typing import Cancel
+from gdws_explorer.typing import AnyProgressFn, Cancel
+from gdws_explorer.utils.progress import progress_fn
 
 
 def train(
@@ -28,55 +29,75 @@ def train(
     after_epoch: Callable[[EpochInfo], None] | None = None,
     device: str | torch.device | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
-    progress: Callable[[float, float], None] | None = None,
+    progress: AnyProgressFn | None = None,
     cancel: Cancel = None,
     **settings: Any,
 ) -> nn.Module:
-    """A trained copy of `model`, in eval mode; `model` and torch's random numbers stay as they are.
+    """Trains a copy of `model`; `model` and torch's random state stay as they are.
 
         gx.train(model, data, gx.PGD(8/255, 10), epochs=30, lr=0.1)
         gx.train(model, data, method="trades", eps=8/255, epochs=30, lr=0.1, validation=0.02)
 
     Parameters
     ----------
-    data : images `(N, C, H, W)` in [0, 1] and labels `(N,)`.
-    attack : what the images are attacked with: short for method="pgd" and this attack.
-    recipe : how to train; settings : fields of `Recipe`, in its place or instead of some of its.
-    augment : True for the recipe's random crops and flips, or images `(B, C, H, W)` to images.
-    after_epoch : called with what happened after every epoch (`Epoch`), before it is saved.
-    device : where to train, as in `training.fit`.
-    checkpoint : a file to go on from when the training is killed, as in `training.fit`.
-    progress : called with (fraction done, loss) after every step.
-    cancel : an Event or a function; looked at before every forward pass.
+    model : torch.nn.Module
+        Images `(B, C, H, W)` in [0, 1] to class scores `(B, classes)`.
+    data : pair
+        Images `(N, C, H, W)` in [0, 1] and labels `(N,)`.
+    attack : Attack, optional
+        The attack on the images learned from: short for method="pgd" with this attack.
+    recipe : Recipe, optional
+        The method and all its settings.
+    **settings
+        Fields of `Recipe`, in place of `recipe` or to change some of its fields.
+    augment : bool or callable, optional
+        True for the recipe's random crops and flips, or images `(B, C, H, W)` to images.
+    after_epoch : callable, optional
+        Called with an `EpochInfo` after every epoch, before it is saved.
+    device : str, torch.device or None
+        Where to train; None for the model's device. The result is on the model's device.
+    checkpoint : path, optional
+        A file that is written after every epoch, and from which the same training goes on.
+    progress : callable, optional
+        Called after every step with a `Progress` whose detail is a `StepInfo`. A function of two
+        arguments is called with (finished fraction, loss).
+    cancel : threading.Event or callable, optional
+        A request to stop, checked before every forward pass.
+
+    Returns
+    -------
+    torch.nn.Module
+        The trained copy, in eval mode.
 
     Raises
     ------
-    ModelError, DataError : what was given cannot be trained. TrainingError : the loss is no number
-        any more, or the checkpoint cannot be used. Cancelled : `cancel` said so.
+    ModelError, DataError
+        The model, the data or a setting cannot be used.
+    TrainingError
+        The loss became NaN or infinite, or the checkpoint cannot be used.
+    Cancelled
+        `cancel` requested a stop.
     """
     if recipe is not None and not isinstance(recipe, Recipe):
         raise DataError(f"the recipe is {type(recipe).__name__}; expected a gx.Recipe or None.")
-    told = {} if recipe is None else recipe.to_dict()
+    fields = {} if recipe is None else recipe.to_dict()
     if attack is not None:
         check_attack(attack)
-        told |= {"method": "pgd", "attack": attack, "eps": None, "steps": None, "step_size": None}
+        fields |= {"method": "pgd", "attack": attack, "eps": None, "steps": None, "step_size": None}
     if isinstance(augment, bool):
-        told["augment"] = augment
-    tell = None
-    if progress is not None:
-        given = progress
-
-        def tell(fraction: float, known: StepInfo) -> None:
-            given(fraction, known.loss)
-
+        fields["augment"] = augment
     return fit(
         model,
         data,
-        Recipe.from_dict({**told, **settings}),
+        Recipe.from_dict({**fields, **settings}),
         augment=augment if callable(augment) else None,
         after_epoch=after_epoch,
         device=device,
         checkpoint=checkpoint,
-        progress=tell,
+        progress=progress_fn(progress, second=_loss),
         cancel=cancel,
     ).model
+
+
+def _loss(info: StepInfo) -> float:
+    return info.loss

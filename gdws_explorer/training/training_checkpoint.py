@@ -1,4 +1,4 @@
-"""A training that can be killed: all of its state after an epoch, in one file."""
+"""The checkpoint file of a training, from which an interrupted training goes on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SPARE = 2**20  # bytes for the header and the history
 
 
 class Checkpoint:
-    """The file of one training: tensors, and JSON in its header, replaced as a whole.
+    """A file with the state of one training: tensors, and JSON in its header.
 
-    path : where it lies; it need not exist yet.
-    identity : what the training is of, JSON-ready; a file of another one is refused.
+    path : the file; it need not exist yet.
+    identity : all settings of the training, JSON-ready; a file of another training is refused.
     """
 
     def __init__(self, path: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
@@ -32,25 +32,25 @@ class Checkpoint:
         self.identity = json.loads(json.dumps(identity))
 
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The tensors and facts of the last epoch that was written; None where there is no file.
+        """Returns the tensors and facts of the last written epoch; None if there is no file.
 
-        Raises TrainingError for a damaged file, and for one of another training.
+        Raises TrainingError for a damaged file, and for a file of another training.
         """
         if not self.path.exists():
             return None
         try:
             with safetensors.safe_open(self.path, "pt") as file:
-                told = json.loads((file.metadata() or {})["training"])
-                if told["schema"] != SCHEMA:
-                    raise ValueError(f"schema {told['schema']}, this version reads {SCHEMA}")
+                header = json.loads((file.metadata() or {})["training"])
+                if header["schema"] != SCHEMA:
+                    raise ValueError(f"schema {header['schema']}, this version reads {SCHEMA}")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            theirs, facts = told["identity"], told["facts"]
+            stored, facts = header["identity"], header["facts"]
         except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
             raise TrainingError(
                 f"{self.path} is not a training that can be continued ({error}); give another "
                 "path, or delete it to begin anew."
             ) from None
-        other = _differences(theirs, self.identity)
+        other = _differences(stored, self.identity)
         if other:
             raise TrainingError(
                 f"{self.path} belongs to another training ({'; '.join(other)}); give another path, "
@@ -59,11 +59,11 @@ class Checkpoint:
         return tensors, facts
 
     def check_space(self, tensors: Mapping[str, Tensor]) -> None:
-        """Raises TrainingError where the disk has no room for them.
+        """Raises TrainingError if the disk has no room for the tensors.
 
-        The file before it is only given up when the new one is whole: both need room.
+        The old file is replaced when the new one is complete, so both need room.
         """
-        wanted = SPARE + sum(each.numel() * each.element_size() for each in tensors.values())
+        needed = SPARE + sum(each.numel() * each.element_size() for each in tensors.values())
         folder = self.path.absolute().parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -73,30 +73,30 @@ class Checkpoint:
                 f"{folder} cannot be written ({error.strerror}); choose another folder for the "
                 "checkpoint."
             ) from error
-        if free < wanted:
+        if free < needed:
             raise TrainingError(
-                f"a checkpoint takes {wanted / 1e6:.1f} MB and {folder} has {free / 1e6:.1f} MB "
+                f"a checkpoint takes {needed / 1e6:.1f} MB and {folder} has {free / 1e6:.1f} MB "
                 "left; make room or choose another folder, and train again: it goes on from the "
                 "last checkpoint, if there is one."
             )
 
     def write(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Replace the file. Raises TrainingError; the file before it then stays as it is."""
+        """Replaces the file; on a TrainingError the old file stays as it was."""
         self.check_space(tensors)
-        told = {"schema": SCHEMA, "identity": self.identity, "facts": dict(facts)}
+        header = {"schema": SCHEMA, "identity": self.identity, "facts": dict(facts)}
         plain = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
         try:
             with files.atomic(self.path) as temporary:
-                safetensors.torch.save_file(plain, temporary, {"training": json.dumps(told)})
+                safetensors.torch.save_file(plain, temporary, {"training": json.dumps(header)})
         except (OSError, ExplorerError, safetensors.SafetensorError) as error:
             raise TrainingError(
-                f"the checkpoint {self.path} cannot be written ({error}); the one before it stays "
-                "as it was."
+                f"the checkpoint {self.path} cannot be written ({error}); the old file stays as "
+                "it was."
             ) from error
 
 
 def epochs_done(path: str | os.PathLike[str]) -> int:
-    """How many epochs a checkpoint holds; 0 where there is none that can be read."""
+    """Returns the number of epochs in a checkpoint; 0 if there is no readable file."""
     try:
         with safetensors.safe_open(path, "pt") as file:
             return len(json.loads((file.metadata() or {})["training"])["facts"]["history"])
@@ -104,11 +104,11 @@ def epochs_done(path: str | os.PathLike[str]) -> int:
         return 0
 
 
-def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """What of two identities differs, in words; one level of settings is looked into."""
+def _differences(stored: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """Returns the differences of two identities in words, with the fields of nested settings."""
     found = []
-    for key in sorted({*theirs, *ours}):
-        there, here = theirs.get(key), ours.get(key)
+    for key in sorted({*stored, *own}):
+        there, here = stored.get(key), own.get(key)
         if there == here:
             continue
         if isinstance(there, dict) and isinstance(here, dict):

@@ -1,4 +1,4 @@
-"""What a training under way has told so far, to be drawn and said."""
+"""The state of a training under way, for a progress display."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from gdws_explorer.training.callbacks import EpochRecord, StepInfo
 from gdws_explorer.training.cstar_style.admm import AdmmHistory
 from gdws_explorer.training.cstar_style.cstar_training import CstarProgress
 from gdws_explorer.training.finetuning import CompressedModel
+from gdws_explorer.typing import Progress
 
 
 class TrainingProgress:
-    """The epochs of one training, first those towards low rank, then those of the factors.
+    """The epochs of one training: first those towards low rank, then those of the factors.
 
-    planned : how many epochs of each there are to be; `(0, epochs)` for fine-tuning.
-    low_rank, factors : the epochs that are over. rounds : what the projections found.
-    fraction : done, in [0, 1]. epoch : under way, counted through both; 0 before the first step.
+    planned : the number of epochs of both kinds; `(0, epochs)` for fine-tuning.
+    low_rank, factors : the finished epochs. rounds : the ADMM rounds so far, or None.
+    fraction : finished, in [0, 1]. epoch : the current epoch, counted through both kinds; 0 before
+    the first step.
+    changed : whether the last update brought an epoch or an ADMM round.
     """
 
     def __init__(self, planned: tuple[int, int]) -> None:
@@ -23,50 +26,52 @@ class TrainingProgress:
         self.rounds: AdmmHistory | None = None
         self.fraction = 0.0
         self.epoch = 0
-        self._first: tuple[float, float] | None = None  # when it was first heard of, and at what
+        self.changed = False
+        self._first: tuple[float, float] | None = None  # time and fraction of the first update
 
-    def hear(self, fraction: float, told: StepInfo | CstarProgress, now: float) -> bool:
-        """Take in what a step told; whether that is more to draw. now : a clock's seconds."""
+    def update(self, progress: Progress, now: float) -> None:
+        """Stores the progress after a step. now : a clock's seconds."""
         before = self.length
-        self.fraction = fraction
+        self.fraction = float(progress)
         if self._first is None:
-            self._first = now, fraction
-        if isinstance(told, StepInfo):
-            self.factors, self.epoch = told.history, told.epoch
+            self._first = now, self.fraction
+        detail: StepInfo | CstarProgress = progress.detail
+        if isinstance(detail, StepInfo):
+            self.factors, self.epoch = detail.history, detail.epoch
         else:
-            self.rounds = told.rounds
-            if told.phase == "low rank":
-                self.low_rank, self.epoch = told.known.history, told.known.epoch
+            self.rounds = detail.rounds
+            if detail.phase == "low rank":
+                self.low_rank, self.epoch = detail.step.history, detail.step.epoch
             else:
-                self.low_rank, self.factors = told.low_rank, told.known.history
-                self.epoch = len(self.low_rank) + told.known.epoch
-        return self.length != before
+                self.low_rank, self.factors = detail.low_rank, detail.step.history
+                self.epoch = len(self.low_rank) + detail.step.epoch
+        self.changed = self.length != before
 
-    def finish(self, found: CompressedModel) -> None:
-        """Take in what came of it, the last epochs with it."""
-        self.low_rank, self.factors, self.rounds = found.low_rank, found.entries, found.rounds
+    def finish(self, result: CompressedModel) -> None:
+        """Stores all epochs of the result, the last one included."""
+        self.low_rank, self.factors, self.rounds = result.low_rank, result.entries, result.rounds
         self.fraction, self.epoch = 1.0, sum(self.length[:2])
 
     @property
     def epochs(self) -> int:
-        """How many there are to be, at most."""
+        """The largest number of epochs of both kinds together."""
         return sum(self.planned)
 
     @property
     def last(self) -> EpochRecord | None:
-        """The latest epoch that is over."""
+        """The last finished epoch; None before the end of the first."""
         return next(iter(self.factors[-1:] or self.low_rank[-1:]), None)
 
     @property
     def length(self) -> tuple[int, int, int]:
-        """Epochs of each kind, and projections: another length, another picture."""
+        """The numbers of finished epochs of each kind and of ADMM rounds."""
         rounds = 0 if self.rounds is None else len(self.rounds.cost)
         return len(self.low_rank), len(self.factors), rounds
 
     def seconds_left(self, now: float) -> float | None:
-        """An estimate from what was done since it was first heard of; None before anything was."""
+        """Returns the estimated seconds left, from the speed since the first update; or None."""
         if self._first is None:
             return None
-        then, begun = self._first
-        done = self.fraction - begun
-        return (now - then) * (1 - self.fraction) / done if done > 0 else None
+        first_time, first_fraction = self._first
+        done = self.fraction - first_fraction
+        return (now - first_time) * (1 - self.fraction) / done if done > 0 else None

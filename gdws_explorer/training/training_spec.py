@@ -1,4 +1,4 @@
-"""One training that somebody asked for, as a value: what, how, and under which budget."""
+"""A training as a value: its kind, recipe and budget."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,20 +17,18 @@ from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust.attack_base import NORMS
 from gdws_explorer.robust.attacks import PGD
-from gdws_explorer.training.augment import LEAST
-from gdws_explorer.training.callbacks import StepInfo
+from gdws_explorer.training.augment import LEAST_PIXELS
 from gdws_explorer.training.cstar_style.cstar_training import (
-    CstarProgress,
     cstar,
     factor_recipe,
     factors_checkpoint,
 )
 from gdws_explorer.training.finetuning import CompressedModel, finetune
 from gdws_explorer.training.recipe import Recipe
-from gdws_explorer.training.training_checkpoint import epochs_done
+from gdws_explorer.training.training_checkpoint import epochs_done as epochs_in
 from gdws_explorer.training.training_progress import TrainingProgress
-from gdws_explorer.typing import Cancel
-from gdws_explorer.utils.checks import is_number
+from gdws_explorer.typing import Cancel, Progress, ProgressFn
+from gdws_explorer.utils.checks import checked_choice, is_number
 
 FINETUNE = "finetune"
 KINDS = {  # besides fine-tuning, the families that `cstar` trains towards
@@ -44,12 +41,13 @@ MEASURES = {"params": "parameters", "macs": "MACs"}
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """What to train.
+    """All settings of a training.
 
-    kind : "finetune" the factors of a plan, or low rank and robustness together, "tucker2"
-        (CSTAR-style) or "gdws".
-    recipe : how; the factors that come out of the latter two are trained more gently
-        (`tuning`). measure, ratio : their budget, how many times fewer "params" or "macs".
+    kind : "finetune" trains the factors of a plan; "tucker2" (CSTAR-style) and "gdws" train low
+        rank and robustness together.
+    recipe : the method and its settings; for "tucker2" and "gdws" the factors are then trained
+        with a smaller learning rate (`tuning`).
+    measure, ratio : the budget of "tucker2" and "gdws": how many times fewer "params" or "macs".
 
     Raises DataError, BudgetError.
     """
@@ -60,11 +58,8 @@ class TrainingSpec:
     ratio: float = 4.0
 
     def __post_init__(self) -> None:
-        for name, known in (("kind", KINDS), ("measure", MEASURES)):
-            if getattr(self, name) not in known:
-                raise DataError(
-                    f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}."
-                )
+        checked_choice("kind", self.kind, tuple(KINDS))
+        checked_choice("measure", self.measure, tuple(MEASURES))
         if self.kind != FINETUNE and not (is_number(self.ratio) and self.ratio > 1):
             raise BudgetError(
                 f"ratio is {self.ratio!r}; expected how many times fewer "
@@ -78,34 +73,37 @@ class TrainingSpec:
 
     @property
     def tuning(self) -> Recipe:
-        """How the factors are trained."""
+        """The recipe for the factors."""
         return self.recipe if self.kind == FINETUNE else factor_recipe(self.recipe)
 
     @property
     def planned(self) -> tuple[int, int]:
-        """Epochs towards low rank, and of the factors."""
+        """The numbers of epochs towards low rank and of the factors."""
         return 0 if self.kind == FINETUNE else self.recipe.epochs, self.tuning.epochs
 
     @property
     def budget(self) -> dict[str, Any]:
-        """As `cstar` and `Room.of` take it."""
+        """The budget as keyword arguments of `cstar` and `RankBudget.of`."""
         return {"family": self.kind, self.measure: 1 / self.ratio}
 
-    def file(self, plan: Plan) -> str:
-        """The name of its checkpoint; plan : what is fine-tuned, or the network's dense one."""
-        told = {**asdict(self), "recipe": self.recipe.to_dict()}
-        whole = json.dumps([plan.hash, told], sort_keys=True)
-        digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    def checkpoint_name(self, plan: Plan) -> str:
+        """Returns the file name of its checkpoint.
+
+        plan : the plan to fine-tune; for the other kinds the network's dense plan.
+        """
+        settings = {**asdict(self), "recipe": self.recipe.to_dict()}
+        text = json.dumps([plan.hash, settings], sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         return f"{plan.fingerprint[:12]}-{self.kind}-{digest}.safetensors"
 
-    def left_off(self, checkpoint: str | os.PathLike[str]) -> int:
-        """How many epochs its checkpoints hold, towards low rank and of the factors."""
+    def epochs_done(self, checkpoint: str | os.PathLike[str]) -> int:
+        """Returns the number of epochs in its checkpoints, towards low rank and of the factors."""
         if self.kind == FINETUNE:
-            return epochs_done(checkpoint)
-        return epochs_done(checkpoint) + epochs_done(factors_checkpoint(checkpoint))
+            return epochs_in(checkpoint)
+        return epochs_in(checkpoint) + epochs_in(factors_checkpoint(checkpoint))
 
-    def forget(self, checkpoint: str | os.PathLike[str]) -> None:
-        """Delete its checkpoints, to begin anew."""
+    def delete_checkpoints(self, checkpoint: str | os.PathLike[str]) -> None:
+        """Deletes its checkpoints, to begin anew."""
         for path in (Path(checkpoint), factors_checkpoint(checkpoint)):
             path.unlink(missing_ok=True)
 
@@ -114,42 +112,43 @@ class TrainingSpec:
         network: Network,
         plan: Plan,
         data: tuple[Tensor, Tensor],
-        course: TrainingProgress,
+        state: TrainingProgress,
         *,
         checkpoint: str | os.PathLike[str] | None = None,
-        progress: Callable[[bool], None] | None = None,
+        progress: ProgressFn | None = None,
         cancel: Cancel = None,
     ) -> CompressedModel:
-        """Train; `course` hears of it.
+        """Runs the training, and updates `state` after every step.
 
-        network, plan : as in `finetune`; without fine-tuning the plan does not matter. progress :
-        called after every step with whether there is more to draw. Errors: as `finetune`, `cstar`.
+        network, plan : as in `finetune`; `cstar` does not use the plan. progress : called after
+        every step with a `Progress` whose detail is `state`. Errors are those of `finetune` and
+        `cstar`.
         """
 
-        def tell(fraction: float, told: StepInfo | CstarProgress) -> None:
-            more = course.hear(fraction, told, time.monotonic())
+        def update(step: Progress) -> None:
+            state.update(step, time.monotonic())
             if progress is not None:
-                progress(more)
+                progress(Progress(step, state))
 
         if self.kind == FINETUNE:
             found = finetune(
-                network, plan, data, self.recipe, checkpoint=checkpoint, progress=tell,
+                network, plan, data, self.recipe, checkpoint=checkpoint, progress=update,
                 cancel=cancel,
             )  # fmt: skip
         else:
             found = cstar(
-                network, data, self.recipe, **self.budget, checkpoint=checkpoint, progress=tell,
+                network, data, self.recipe, **self.budget, checkpoint=checkpoint, progress=update,
                 cancel=cancel,
             )  # fmt: skip
-        course.finish(found)
+        state.finish(found)
         return found
 
 
 HELD_OUT = 0.1  # of the images
 MOST_HELD_OUT = 1000
-LEAST_IMAGES = 50  # below, none are held out
+LEAST_IMAGES = 50  # of fewer images, none are held out
 AVERAGE = 0.99  # decay of the averaged weights
-# Epochs and learning rate, for images below 32 pixels and for photographs.
+# Epochs and learning rate, for images of fewer than 32 pixels and for photographs.
 SMALL = {FINETUNE: (10, 0.03), "tucker2": (14, 0.05), "gdws": (14, 0.05)}
 LARGE = {FINETUNE: (10, 0.01), "tucker2": (40, 0.05), "gdws": (40, 0.05)}
 
@@ -162,19 +161,19 @@ def default_recipe(
     eps: float | None = None,
     norm: str = "linf",
 ) -> Recipe:
-    """The recipe for a kind of training (`task.KINDS`) on so many images.
+    """Returns the default recipe for a kind of training (`KINDS`) on so many images.
 
-    eps, norm : the ball of the attack; "standard" has none. Small images are learned from in
-    batches of 64 under five steps of PGD; those of 32 pixels and more in batches of 128 with crops
-    and flips, under ten. Raises DataError.
+    eps, norm : the ball of the attack; "standard" has none. Small images are trained in batches of
+    64 with five steps of PGD; images of 32 pixels and more in batches of 128 with ten steps, crops
+    and flips. Raises DataError.
     """
-    small = min(network.input_shape[1:]) < LEAST
+    small = min(network.input_shape[1:]) < LEAST_PIXELS
     epochs, lr = (SMALL if small else LARGE)[kind]
     settings: dict[str, Any] = {"batch_size": 64} if small else {"batch_size": 128, "augment": True}
     if small and method in ("pgd", "trades"):
         settings["steps"] = 5
     if small and method == "pgd":
-        settings["clean_weight"] = 0.3  # as the digits network itself learned
+        settings["clean_weight"] = 0.3  # as in the training of the digits network
     if norm != "linf" and method != "standard":
         if method != "pgd" or eps is None:
             raise DataError(

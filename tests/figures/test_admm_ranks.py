@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gdws_explorer.figures import admm_ranks
-from gdws_explorer.training import AdmmHistory
+from gdws_explorer.training.cstar_style.admm import AdmmHistory
 
 
 def rounds(layers: int = 2, axes: int = 2) -> AdmmHistory:

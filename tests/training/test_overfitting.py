@@ -27,8 +27,8 @@ def test_a_network_that_only_one_step_cannot_fool_is_found():
     words = overfitting.catastrophic_overfitting(Masked(), x, y, EASY, HARD)
     assert words is not None
     assert "catastrophic overfitting" in words
-    assert "of 64 images stood PGD-1" in words
-    assert "stood PGD-10" in words
+    assert "of 64 images are correct under PGD-1" in words
+    assert "under PGD-10" in words
 
 
 def test_sound_networks_raise_no_alarm(net, data):

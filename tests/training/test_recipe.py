@@ -58,16 +58,18 @@ def test_unknown_settings_are_named(net, data):
 
 
 def test_what_it_attacks_with():
-    assert Recipe().strike is None
-    assert Recipe().judge is None
-    assert Recipe(eps=EPS).judge == gx.PGD(EPS, 10)
-    assert Recipe(method="pgd", eps=EPS).strike == gx.PGD(EPS, 10)
-    assert Recipe(method="pgd", eps=EPS, steps=7, step_size=0.01).strike == gx.PGD(EPS, 7, 0.01)
-    assert Recipe(method="fast", eps=EPS).strike == gx.PGD(EPS, 1, 1.25 * EPS)
-    assert Recipe(method="fast", eps=EPS, steps=2).strike == gx.PGD(EPS, 2, 0.625 * EPS)
+    assert Recipe().training_attack is None
+    assert Recipe().validation_attack is None
+    assert Recipe(eps=EPS).validation_attack == gx.PGD(EPS, 10)
+    assert Recipe(method="pgd", eps=EPS).training_attack == gx.PGD(EPS, 10)
+    assert Recipe(method="pgd", eps=EPS, steps=7, step_size=0.01).training_attack == gx.PGD(
+        EPS, 7, 0.01
+    )
+    assert Recipe(method="fast", eps=EPS).training_attack == gx.PGD(EPS, 1, 1.25 * EPS)
+    assert Recipe(method="fast", eps=EPS, steps=2).training_attack == gx.PGD(EPS, 2, 0.625 * EPS)
     far = Recipe(method="pgd", attack=gx.PGD(0.5, 3, norm="l2"))
-    assert far.strike == gx.PGD(0.5, 3, norm="l2")
-    assert far.judge == gx.PGD(0.5, 10, norm="l2")
+    assert far.training_attack == gx.PGD(0.5, 3, norm="l2")
+    assert far.validation_attack == gx.PGD(0.5, 10, norm="l2")
 
 
 @pytest.mark.parametrize("steps", [9, 60, 1320])

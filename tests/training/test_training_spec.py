@@ -12,6 +12,7 @@ from gdws_explorer.training import Recipe
 from gdws_explorer.training.callbacks import StepInfo
 from gdws_explorer.training.training_progress import TrainingProgress
 from gdws_explorer.training.training_spec import FINETUNE, TrainingSpec, default_recipe
+from gdws_explorer.typing import Progress
 
 RECIPE = Recipe("pgd", epochs=2, lr=0.02, batch_size=16, eps=0.1, steps=1, validation=0.25)
 
@@ -28,11 +29,11 @@ def network(data):
     return Network(model.eval(), data[0][:1])
 
 
-def run(task, network, data, course, checkpoint=None, stop_after=None):
+def run(task, network, data, state, checkpoint=None, stop_after=None):
     plan = network.budget(params=0.6)
     return task.run(
-        network, plan, data, course, checkpoint=checkpoint,
-        cancel=lambda: stop_after is not None and sum(course.length[:2]) >= stop_after,
+        network, plan, data, state, checkpoint=checkpoint,
+        cancel=lambda: stop_after is not None and sum(state.length[:2]) >= stop_after,
     )  # fmt: skip
 
 
@@ -48,48 +49,53 @@ def test_what_cannot_be_trained_is_refused():
 @pytest.mark.parametrize(("kind", "planned"), [(FINETUNE, (0, 2)), ("tucker2", (2, 1))])
 def test_a_course_follows_every_epoch_to_the_end(network, data, kind, planned):
     task = TrainingSpec(kind, RECIPE, "params", 2.0)
-    course = TrainingProgress(task.planned)
+    state = TrainingProgress(task.planned)
     assert task.planned == planned
-    assert course.last is None
-    assert course.seconds_left(0.0) is None
-    heard = []
-    found = task.run(network, network.budget(params=0.6), data, course, progress=heard.append)
+    assert state.last is None
+    assert state.seconds_left(0.0) is None
+    changes = []
+
+    def heard(progress):
+        assert progress.detail is state
+        changes.append(state.changed)
+
+    found = task.run(network, network.budget(params=0.6), data, state, progress=heard)
     # The last epoch of all is not told by a step, but by the end.
-    assert sum(heard) == sum(planned) - 1 + (planned[0] > 0) * 1
-    assert (len(course.low_rank), len(course.factors)) == planned
-    assert course.factors == found.entries
-    assert course.fraction == 1.0
-    assert course.epoch == course.epochs == sum(planned)
-    assert course.last is found.entries[-1]
-    assert (course.rounds is not None) == (kind != FINETUNE)
+    assert sum(changes) == sum(planned) - 1 + (planned[0] > 0) * 1
+    assert (len(state.low_rank), len(state.factors)) == planned
+    assert state.factors == found.entries
+    assert state.fraction == 1.0
+    assert state.epoch == state.epochs == sum(planned)
+    assert state.last is found.entries[-1]
+    assert (state.rounds is not None) == (kind != FINETUNE)
     if kind != FINETUNE:
         assert network.params / 2 >= found.network.summary(found.plan).params
-        assert course.length == (2, 1, 3)
+        assert state.length == (2, 1, 3)
 
 
 @pytest.mark.parametrize("kind", [FINETUNE, "tucker2"])
 def test_a_stopped_training_says_how_far_it_came_and_goes_on(network, data, tmp_path, kind):
     task = TrainingSpec(kind, replace(RECIPE, epochs=3), "params", 2.0)
-    file = tmp_path / task.file(network.plan())
-    assert task.left_off(file) == 0
+    file = tmp_path / task.checkpoint_name(network.plan())
+    assert task.epochs_done(file) == 0
     with pytest.raises(Cancelled):
         run(task, network, data, TrainingProgress(task.planned), file, stop_after=2)
-    assert task.left_off(file) == 2
+    assert task.epochs_done(file) == 2
     again = TrainingProgress(task.planned)
     found = run(task, network, data, again, file)
-    assert task.left_off(file) == sum(task.planned)
+    assert task.epochs_done(file) == sum(task.planned)
     assert (len(again.low_rank), len(again.factors)) == task.planned
     straight = run(task, network, data, TrainingProgress(task.planned))
     for name, weight in straight.model.state_dict().items():
         assert torch.equal(weight, found.model.state_dict()[name]), name
-    task.forget(file)
+    task.delete_checkpoints(file)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_checkpoint_holds_no_epochs(tmp_path):
     file = tmp_path / "x.safetensors"
     file.write_bytes(b"nonsense")
-    assert TrainingSpec("gdws", RECIPE).left_off(file) == 0
+    assert TrainingSpec("gdws", RECIPE).epochs_done(file) == 0
 
 
 def test_every_training_has_a_file_of_its_own(network):
@@ -100,29 +106,37 @@ def test_every_training_has_a_file_of_its_own(network):
         TrainingSpec("tucker2", RECIPE, "macs"), TrainingSpec("tucker2", RECIPE, "params", 8.0),
         TrainingSpec("tucker2", replace(RECIPE, lr=0.03)),
     ]  # fmt: skip
-    names = {task.file(plan) for task in tasks}
+    names = {task.checkpoint_name(plan) for task in tasks}
     assert len(names) == len(tasks)
-    assert TrainingSpec(FINETUNE, RECIPE).file(network.plan()) not in names
+    assert TrainingSpec(FINETUNE, RECIPE).checkpoint_name(network.plan()) not in names
     assert all(name.startswith(network.fingerprint[:12]) for name in names)
 
 
 def test_the_time_left_counts_from_where_this_run_began():
-    course = TrainingProgress((0, 4))
+    state = TrainingProgress((0, 4))
     told = StepInfo(3, 30, 0.5, ())
-    course.hear(0.5, told, now=100.0)
-    assert course.seconds_left(100.0) is None
-    course.hear(0.75, told, now=110.0)
-    assert course.seconds_left(110.0) == pytest.approx(10.0)
+    state.update(Progress(0.5, told), now=100.0)
+    assert state.seconds_left(100.0) is None
+    state.update(Progress(0.75, told), now=110.0)
+    assert state.seconds_left(110.0) == pytest.approx(10.0)
 
 
 def test_usual_settings(network):
     recipe = default_recipe("tucker2", network, 1437, "pgd", 0.15)
     assert recipe.validation == 0.1
-    assert (recipe.strike.eps, recipe.strike.steps, recipe.augment) == (0.15, 5, False)
+    assert (recipe.training_attack.eps, recipe.training_attack.steps, recipe.augment) == (
+        0.15,
+        5,
+        False,
+    )
     assert default_recipe(FINETUNE, network, 50_000, "trades", 0.1).validation == 0.02
-    assert default_recipe(FINETUNE, network, 30, "standard").judge is None
+    assert default_recipe(FINETUNE, network, 30, "standard").validation_attack is None
     assert default_recipe(FINETUNE, network, 30, "fast", 0.1).validation == 0
     ball = default_recipe(FINETUNE, network, 100, "pgd", 0.5, "l2")
-    assert (ball.strike.norm, ball.judge.norm, ball.strike.eps) == ("l2", "l2", 0.5)
+    assert (ball.training_attack.norm, ball.validation_attack.norm, ball.training_attack.eps) == (
+        "l2",
+        "l2",
+        0.5,
+    )
     with pytest.raises(DataError, match="trades attacks in the ℓ∞ ball"):
         default_recipe(FINETUNE, network, 100, "trades", 0.5, "l2")

@@ -22,16 +22,16 @@ def network(data):
 
 
 def test_epochs_images_and_projections_are_counted():
-    pace = TrainingTime(low_rank=2.0, factors=1.0, judge=0.5, project=10.0, timed=True)
+    time = TrainingTime(low_rank=2.0, factors=1.0, validation=0.5, project=10.0, timed=True)
     tune = TrainingSpec(FINETUNE, RECIPE)
-    assert pace.seconds(tune, 40) == 4 * (30 * 1.0 + 10 * 0.5)
-    assert pace.seconds(tune, 40, done=3) == 30 * 1.0 + 10 * 0.5
+    assert time.seconds(tune, 40) == 4 * (30 * 1.0 + 10 * 0.5)
+    assert time.seconds(tune, 40, done=3) == 30 * 1.0 + 10 * 0.5
     both = TrainingSpec("tucker2", RECIPE)
     low, factor = 30 * 2.0 + 10.0, 30 * 1.0 + 10 * 0.5
-    assert pace.seconds(both, 40) == 4 * low + 2 * factor
-    assert pace.seconds(both, 40, done=5) == factor
-    assert pace.seconds(both, 40, done=6) == 0
-    half = pace.times(0.5)
+    assert time.seconds(both, 40) == 4 * low + 2 * factor
+    assert time.seconds(both, 40, done=5) == factor
+    assert time.seconds(both, 40, done=6) == 0
+    half = time.times(0.5)
     assert (half.factors, half.project, half.timed) == (0.5, 10.0, False)
 
 
@@ -55,11 +55,11 @@ def test_a_guess_grows_with_the_attack(network):
 @pytest.mark.parametrize("kind", [FINETUNE, "tucker2", "gdws"])
 def test_a_few_steps_are_timed_on_copies(network, data, kind, trace, same):
     before = trace(network.model)
-    pace = time_steps(
+    time = time_steps(
         TrainingSpec(kind, RECIPE, "params", 1.5), network, network.budget(params=0.7), data
     )
-    assert pace.timed
-    assert pace.factors > 0
-    assert pace.judge > 0
-    assert (pace.low_rank > 0) == (pace.project > 0) == (kind != FINETUNE)
+    assert time.timed
+    assert time.factors > 0
+    assert time.validation > 0
+    assert (time.low_rank > 0) == (time.project > 0) == (kind != FINETUNE)
     assert same(before, trace(network.model))

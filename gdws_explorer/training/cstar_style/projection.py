@@ -1,10 +1,10 @@
-"""A network's kernels brought into one budget: ranks chosen over all layers at once.
+"""Projection of a network's kernels into one budget, with ranks chosen over all layers at once.
 
-The global Tucker-2 projection of CSTAR (Phan et al., AAAI 2023, arXiv 2212.01957) as we rebuild
-it: the singular values of all layers and modes lie in one pool, and ranks are released where that
-loses the least per parameter (or MAC) freed, until the whole network's budget holds. The paper's
-own rule is not known in detail, so the alternatives are options of `Rule`. GDWS ranks are chosen
-by the same walk (ours): a family is what it says of its ranks' values and costs.
+This is our reconstruction of the global Tucker-2 projection of CSTAR (Phan et al., AAAI 2023, arXiv
+2212.01957). The singular values of all layers and modes are in one pool. Ranks are released where
+the loss per saved parameter (or MAC) is least, until the whole network is within its budget. The
+paper's own rule is not known in detail, so the alternatives are settings of `RankRule`. GDWS ranks
+are chosen in the same way (ours), from the values and costs of their ranks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gdws_explorer.errors import BudgetError
@@ -25,16 +24,15 @@ from gdws_explorer.network.plans.choices import GDWS, Choice, Dense, Tucker2
 from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.layer import Layer
 from gdws_explorer.training.cstar_style.rank_budget import RankBudget, RankRule
+from gdws_explorer.typing import FloatArray
 from gdws_explorer.utils.threads import one_thread
-
-Floats = NDArray[np.float64]
 
 
 class RankProjection(NamedTuple):
-    """Kernels of the ranks that a budget allows.
+    """Kernels with the ranks that a budget allows.
 
-    choices : of every layer that takes part. kernels : the nearest ones of these ranks that the
-    family's spectrum knows, as `(M, C, Kh, Kw)` in the given types. cost : the whole network's.
+    choices : of every layer that shares the budget. kernels : the nearest kernels of these ranks in
+    the family's spectrum, `(M, C, Kh, Kw)` in the given types. cost : of the whole network.
     """
 
     choices: dict[str, Choice]
@@ -43,44 +41,49 @@ class RankProjection(NamedTuple):
 
 
 def project(
-    kernels: Mapping[str, Tensor], room: RankBudget, rule: RankRule | None = None
+    kernels: Mapping[str, Tensor], budget: RankBudget, rule: RankRule | None = None
 ) -> RankProjection:
-    """Bring the kernels `(M, C, Kh, Kw)` of a network's layers, by name, into its budget.
+    """Projects the kernels `(M, C, Kh, Kw)` of a network's layers, by name, into its budget.
 
-    A layer that would cost no less than the dense one stays dense, its kernel as it is. Raises
-    BudgetError where the budget lies below what the network needs at the least ranks.
+    A layer that would cost at least as much as the dense layer stays dense, with its kernel
+    unchanged. Raises BudgetError if the budget is lower than the cost at the least ranks.
     """
     rule = rule or RankRule()
     with one_thread():
-        decompose = FAMILIES[room.family].decompose
-        spectra = {name: decompose(kernels[name].detach()) for name in room.layers}
-        steps = {name: _RankSteps(layer, spectra[name], room, rule)
-                 for name, layer in room.layers.items()}  # fmt: skip
-        _check(room, room.rest + sum(each.least for each in steps.values()))
-        choices = _released(steps, room, rule) if rule.pooled else _best(spectra, room, rule)
+        decompose = FAMILIES[budget.family].decompose
+        spectra = {name: decompose(kernels[name].detach()) for name in budget.layers}
+        steps = {name: _RankSteps(layer, spectra[name], budget, rule)
+                 for name, layer in budget.layers.items()}  # fmt: skip
+        _check_reachable(budget, budget.fixed_cost + sum(each.least for each in steps.values()))
+        if rule.pooled:
+            choices = _release_ranks(steps, budget)
+        else:
+            choices = _least_error(spectra, budget, rule)
         made = {n: _kernel(spectra[n], choice, kernels[n], rule) for n, choice in choices.items()}
-    return RankProjection(choices, made, room.cost(choices))
+    return RankProjection(choices, made, budget.cost(choices))
 
 
 # -- the pool ------------------------------------------------------------------------------
 
 
 class _RankSteps:
-    """One layer's ranks on their way down.
+    """One layer's ranks while they are released step by step.
 
-    ranks : the present ones. cost : the layer's at these ranks, or dense where that is no dearer.
+    ranks : the present ranks. cost : of the layer at these ranks, or dense if that costs no more.
     """
 
-    def __init__(self, layer: Layer, spectrum: Any, room: RankBudget, rule: RankRule) -> None:
-        one = FAMILIES[room.family]
-        self._price: Callable[..., int] = lambda *r: int(getattr(one.cost(layer, *r), room.measure))
-        self._choice = one.choice
-        self._values = _values(spectrum, rule)
+    def __init__(self, layer: Layer, spectrum: Any, budget: RankBudget, rule: RankRule) -> None:
+        family = FAMILIES[budget.family]
+        self._price: Callable[..., int] = lambda *ranks: int(
+            getattr(family.cost(layer, *ranks), budget.measure)
+        )
+        self._choice = family.choice
+        self._values = _rank_values(spectrum, rule)
         self._by_cost = rule.by_cost
-        self.full = room.full(layer.name)
+        self.full = budget.full_ranks(layer.name)
         self.floor = tuple(min(rule.floor, most) for most in self.full)
         self.ranks = self.full
-        self.dense = int(getattr(layer, room.measure))
+        self.dense = int(getattr(layer, budget.measure))
         self.least = min(self.dense, self._price(*self.floor))
 
     @property
@@ -89,49 +92,47 @@ class _RankSteps:
 
     @property
     def choice(self) -> Choice:
-        dearer = self._price(*self.ranks) >= self.dense
-        return Dense() if dearer else self._choice(*self.ranks)
+        too_expensive = self._price(*self.ranks) >= self.dense
+        return Dense() if too_expensive else self._choice(*self.ranks)
 
     def moved(self, axis: int, by: int) -> tuple[int, ...]:
-        """The ranks with one of them a step lower or higher."""
+        """Returns the ranks with one of them changed by `by`."""
         return (*self.ranks[:axis], self.ranks[axis] + by, *self.ranks[axis + 1 :])
 
     def losses(self) -> list[float]:
-        """What the next step down loses, per unit of cost; infinity at the floor."""
+        """Returns the value lost by the next step down, per unit of cost; infinity at the floor."""
         price = self._price(*self.ranks)
         return [
-            np.inf if rank <= low else self._worth(axis, rank, price - self._price(*new))
+            np.inf if rank <= low else self._value_of(axis, rank, price - self._price(*new))
             for axis, (rank, low) in enumerate(zip(self.ranks, self.floor, strict=True))
             for new in [self.moved(axis, -1)]
         ]
 
     def gain(self, axis: int, spare: int) -> float:
-        """What the next step up is worth, per unit of cost; -1 where it cannot be taken."""
+        """Returns the value of the next step up, per unit of cost; -1 if it cannot be taken."""
         if self.ranks[axis] >= self.full[axis] or self.cost >= self.dense:
             return -1.0
         more = min(self.dense, self._price(*self.moved(axis, 1))) - self.cost
-        return self._worth(axis, self.ranks[axis] + 1, more) if more <= spare else -1.0
+        return self._value_of(axis, self.ranks[axis] + 1, more) if more <= spare else -1.0
 
-    def _worth(self, axis: int, rank: int, cost: int) -> float:
+    def _value_of(self, axis: int, rank: int, cost: int) -> float:
         return float(self._values[axis][rank - 1]) / (cost if self._by_cost else 1)
 
 
-def _released(
-    steps: Mapping[str, _RankSteps], room: RankBudget, rule: RankRule
-) -> dict[str, Choice]:
-    """Release what loses least until the budget holds, then take back what still fits."""
+def _release_ranks(steps: Mapping[str, _RankSteps], budget: RankBudget) -> dict[str, Choice]:
+    """Releases the ranks that lose least until the budget holds, then adds ranks that still fit."""
     layers = list(steps.values())
     axes = len(layers[0].full)
     losses = np.array([each.losses() for each in layers])
-    total = room.rest + sum(each.cost for each in layers)
-    while total > room.most:
+    total = budget.fixed_cost + sum(each.cost for each in layers)
+    while total > budget.limit:
         i, axis = divmod(int(losses.argmin()), axes)
         layer, before = layers[i], layers[i].cost
         layer.ranks = layer.moved(axis, -1)
         losses[i] = layer.losses()
         total += layer.cost - before
     while True:
-        gains = [(layer.gain(axis, room.most - total), i, axis)
+        gains = [(layer.gain(axis, budget.limit - total), i, axis)
                  for i, layer in enumerate(layers) for axis in range(axes)]  # fmt: skip
         best, i, axis = max(gains)
         if best < 0:
@@ -141,10 +142,10 @@ def _released(
         total += layers[i].cost - before
 
 
-def _values(spectrum: Any, rule: RankRule) -> tuple[Floats, ...]:
-    """What every rank is worth, largest first: one array for each number of a choice."""
+def _rank_values(spectrum: Any, rule: RankRule) -> tuple[FloatArray, ...]:
+    """Returns the value of every rank, largest first: one array for each number of a choice."""
     if isinstance(spectrum, gdws.GDWSSpectrum):
-        squares: tuple[Floats, ...] = (np.sort(spectrum.energy, axis=None)[::-1],)
+        squares: tuple[FloatArray, ...] = (np.sort(spectrum.energy, axis=None)[::-1],)
     else:
         whole = spectrum.energy
         squares = tuple(
@@ -159,24 +160,26 @@ def _values(spectrum: Any, rule: RankRule) -> tuple[Floats, ...]:
 # -- the least error -----------------------------------------------------------------------
 
 
-def _best(spectra: Mapping[str, Any], room: RankBudget, rule: RankRule) -> dict[str, Choice]:
-    """The choices of least total squared error in the budget, as `Network.budget` finds them."""
-    one, tables = FAMILIES[room.family], {}
-    for name, layer in room.layers.items():
-        taken, errors = one.table(spectra[name])
-        low = np.minimum(rule.floor, one.most(spectra[name]))
-        kept = (taken >= low).all(axis=1)
-        taken, errors = taken[kept], errors[kept]
-        price = np.asarray(getattr(one.cost(layer, *taken.T), room.measure))
-        dense = np.array([getattr(layer, room.measure)])
+def _least_error(
+    spectra: Mapping[str, Any], budget: RankBudget, rule: RankRule
+) -> dict[str, Choice]:
+    """Returns the choices of least total squared error in the budget, as `Network.budget` does."""
+    family, tables = FAMILIES[budget.family], {}
+    for name, layer in budget.layers.items():
+        ranks, errors = family.table(spectra[name])
+        low = np.minimum(rule.floor, family.most(spectra[name]))
+        allowed = (ranks >= low).all(axis=1)
+        ranks, errors = ranks[allowed], errors[allowed]
+        price = np.asarray(getattr(family.cost(layer, *ranks.T), budget.measure))
+        dense = np.array([getattr(layer, budget.measure)])
         table = ParetoTable.of([FixedChoice(Dense(), dense, np.zeros(1)),
-                          ChoiceSet(one.kind, price, errors, taken)])  # fmt: skip
-        scale = one.total_energy(spectra[name]) if rule.values == "relative" else 1.0
+                          ChoiceSet(family.kind, price, errors, ranks)])  # fmt: skip
+        scale = family.total_energy(spectra[name]) if rule.values == "relative" else 1.0
         tables[name] = table.weighted(1 / (scale or 1.0))
-    return Allocator(tables).under_cost(room.most - room.rest).choices
+    return Allocator(tables).under_cost(budget.limit - budget.fixed_cost).choices
 
 
-# -- kernels and complaints ----------------------------------------------------------------
+# -- kernels and errors --------------------------------------------------------------------
 
 
 def _kernel(spectrum: Any, choice: Choice, kernel: Tensor, rule: RankRule) -> Tensor:
@@ -192,11 +195,11 @@ def _kernel(spectrum: Any, choice: Choice, kernel: Tensor, rule: RankRule) -> Te
     return made
 
 
-def _check(room: RankBudget, least: int) -> None:
-    if room.most < least:
-        share = f"{room.measure}={math.ceil(1e4 * least / room.total) / 1e4:.4f}"
+def _check_reachable(budget: RankBudget, least: int) -> None:
+    if budget.limit < least:
+        share = f"{budget.measure}={math.ceil(1e4 * least / budget.total) / 1e4:.4f}"
         raise BudgetError(
-            f"{room.most:,} {WORDS[room.measure]} cannot be reached: at the least ranks the "
-            f"network has {least:,}, {room.rest:,} of them in what is not approximated; ask for "
-            f"{share} or more."
+            f"{budget.limit:,} {WORDS[budget.measure]} cannot be reached: at the least ranks the "
+            f"network has {least:,}, {budget.fixed_cost:,} of them in parts that are not "
+            f"approximated; ask for {share} or more."
         )

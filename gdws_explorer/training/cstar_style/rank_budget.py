@@ -1,4 +1,4 @@
-"""The budget of a whole network, the layers that share it, and the rule by which they do."""
+"""The budget that the layers of a network share, and the rule that chooses their ranks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from gdws_explorer.errors import BudgetError
 from gdws_explorer.network.budget.solver import WORDS, at_most, check_fraction
 from gdws_explorer.network.network import Network
@@ -16,20 +14,20 @@ from gdws_explorer.network.plans.choices import Choice, Dense
 from gdws_explorer.network.plans.cost import cost
 from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.layer import Layer
-from gdws_explorer.utils.checks import checked_whole
+from gdws_explorer.utils.checks import checked_choice, checked_whole, is_number
 
 VALUES = ("raw", "squared", "relative")
 
 
 @dataclass(frozen=True)
 class RankRule:
-    """How ranks are chosen; what the paper leaves open is an option.
+    """Settings for the choice of ranks; they cover the points that the paper leaves open.
 
-    values : what a rank is worth: its singular value ("raw"), that "squared", or "relative", the
-        square over its layer's squared norm. by_cost : whether the worth is divided by what the
-        rank's release frees. floor : no rank goes below it. sweeps : of HOOI at the chosen
-        Tucker-2 ranks; 0 takes the truncated HOSVD. pooled : False takes the ranks of least total
-        error that the budget allows instead, by the tables of the explorer's budgets (ours).
+    values : the value of a rank: its singular value ("raw"), the square of it ("squared"), or the
+        square divided by the layer's squared norm ("relative"). by_cost : whether the value is
+        divided by the cost that releasing the rank saves. floor : the least rank. sweeps : of HOOI
+        at the chosen Tucker-2 ranks; 0 takes the truncated HOSVD. pooled : False takes instead the
+        ranks of least total error in the budget, with the tables of `Network.budget` (ours).
     """
 
     values: Literal["raw", "squared", "relative"] = "relative"
@@ -39,11 +37,12 @@ class RankRule:
     pooled: bool = True
 
     def __post_init__(self) -> None:
-        if self.values not in VALUES:
-            raise BudgetError(f"values is {self.values!r}; expected one of {', '.join(VALUES)}.")
+        checked_choice("values", self.values, VALUES, error=BudgetError)
         if not self.pooled and self.values == "raw":
-            raise BudgetError('the least error is one of squares; with pooled=False, give "squared"'
-                              ' or "relative" values.')  # fmt: skip
+            raise BudgetError(
+                'values is "raw" with pooled=False, which sums squares; expected "squared" or '
+                '"relative".'
+            )
         for name, least in (("floor", 1), ("sweeps", 0)):
             value = checked_whole(name, getattr(self, name), least, error=BudgetError)
             object.__setattr__(self, name, value)
@@ -53,14 +52,15 @@ class RankRule:
 class RankBudget:
     """The budget of a whole network, and the layers that share it.
 
-    layers : those that take part, by name. family : what they become, or stay dense. measure :
-    "params" or "macs". most : the whole network's, at most. total : the dense network's.
+    layers : the layers that share the budget, by name. family : of their approximations; a layer
+    may also stay dense. measure : "params" or "macs". limit : the most that the whole network may
+    have. total : of the dense network.
     """
 
     layers: Mapping[str, Layer]
     family: str
     measure: str
-    most: int
+    limit: int
     total: int
 
     @classmethod
@@ -74,19 +74,23 @@ class RankBudget:
         macs: float | None = None,
         skip: Collection[str] | None = None,
     ) -> RankBudget:
-        """A share of the dense network's parameters or MACs; exactly one of the three.
+        """Returns a budget from exactly one of `ratio`, `params` and `macs`.
 
-        ratio : how many times fewer parameters, above 1. params, macs : fractions in (0, 1].
-        skip : layers that stay dense; None for those that the network's budgets skip.
-        Errors: BudgetError.
+        ratio : how many times fewer parameters than the dense network, above 1. params, macs :
+        fractions of the dense network in (0, 1]. skip : layers that stay dense; None for the
+        layers that the network's budgets skip. Raises BudgetError.
         """
         measure, fraction = _fraction(ratio, params, macs)
         if family not in ("tucker2", "gdws"):
             raise BudgetError(f"family is {family!r}; expected 'tucker2' or 'gdws'.")
-        left = network.skip if skip is None else frozenset(skip)
-        for name in left:
-            network.layer(name)
-        able = [n for n in network.names if n not in left and family in network.layer(n).families]
+        skipped = network.skip if skip is None else frozenset(skip)
+        for name in skipped:
+            network.layer(name)  # raises for an unknown name
+        able = [
+            name
+            for name in network.names
+            if name not in skipped and family in network.layer(name).families
+        ]
         if not able:
             raise BudgetError(
                 f"no layer of the network can become {FAMILIES[family].label}; choose another "
@@ -97,12 +101,12 @@ class RankBudget:
         return cls(layers, family, measure, at_most(fraction, total), total)
 
     @property
-    def rest(self) -> int:
-        """What these layers do not change: other layers and BatchNorm."""
+    def fixed_cost(self) -> int:
+        """The cost of everything else: other layers and BatchNorm."""
         return self.total - sum(int(getattr(x, self.measure)) for x in self.layers.values())
 
-    def full(self, name: str) -> tuple[int, ...]:
-        """The ranks at which a layer is exact."""
+    def full_ranks(self, name: str) -> tuple[int, ...]:
+        """Returns the ranks at which a layer's approximation is exact."""
         out, channels, *kernel = self.layers[name].weight_shape
         area = math.prod(kernel)
         if self.family == "gdws":
@@ -110,8 +114,8 @@ class RankBudget:
         return min(out, channels * area), min(channels, out * area)
 
     def cost(self, choices: Mapping[str, Choice]) -> int:
-        """What the whole network costs when its layers become these; one left out is dense."""
-        return self.rest + sum(
+        """Returns the cost of the whole network with these choices; other layers are dense."""
+        return self.fixed_cost + sum(
             int(getattr(cost(layer, choices.get(name, Dense())), self.measure))
             for name, layer in self.layers.items()
         )
@@ -129,7 +133,7 @@ def _fraction(ratio: float | None, params: float | None, macs: float | None) -> 
     if name != "ratio":
         check_fraction(f"the {WORDS[name]} budget", value)
         return name, value
-    if not isinstance(value, int | float | np.number) or not 1 < value < np.inf:
+    if not is_number(value) or not value > 1:
         raise BudgetError(
             f"ratio is {value}; expected how many times fewer parameters, a number above 1."
         )

@@ -197,7 +197,7 @@ class TrainPanel:
         if self._timing is not None and self._timing.error is not None:
             self._said.value = refusal(self._timing.error)
         elif run is not None and run.job is not None:
-            kept = 0 if run.checkpoint is None else run.spec.left_off(run.checkpoint)
+            kept = 0 if run.checkpoint is None else run.spec.epochs_done(run.checkpoint)
             self._said.value = words.ended(run, kept)
 
     def _show_ahead(self) -> None:

@@ -18,7 +18,7 @@ def ahead(trainer: TrainingQueue, task: TrainingSpec, plan: Plan) -> str:
         return _quiet(f"trained before, to the end: the result is in {_folder(trainer)}")
     seconds, guess = trainer.seconds(task, plan)
     images = len(trainer.data()[1])
-    held = round(images * task.tuning.validation)
+    held = task.tuning.held_out(images)
     if not guess:
         parts = [f"<b>about {duration(seconds)}</b> on this machine, by a few steps timed"]
     elif trainer.jobs.running is not None and trainer.running is None:
@@ -91,8 +91,8 @@ def _reached(entry: EpochRecord | None) -> str:
 
 def _method(task: TrainingSpec) -> str:
     recipe = task.recipe
-    strike = recipe.strike
-    attack = "" if strike is None else f" {escape(strike.label)}"
+    used = recipe.training_attack
+    attack = "" if used is None else f" {escape(used.label)}"
     if recipe.method == "trades":
         attack = f" ε {recipe.eps:.3g}, {recipe.steps or 10} steps, β {recipe.beta:g}"
     return f"{recipe.method}{attack} · lr {recipe.lr:g} · seed {recipe.seed}"

@@ -13,16 +13,16 @@ from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.choices import GDWS, Dense, Tucker2
 from gdws_explorer.robust import PGD, evaluate
 from gdws_explorer.study.measurements import Measurements
-from gdws_explorer.training import RankRule, Recipe, cstar, finetune
+from gdws_explorer.training import Recipe, cstar, finetune
 from gdws_explorer.training.callbacks import EpochInfo
 from gdws_explorer.training.cstar_style.admm import Admm
 from gdws_explorer.training.cstar_style.cstar_training import (
     factor_recipe,
     factors_checkpoint,
-    weights_checkpoint,
+    penalty_weights,
 )
 from gdws_explorer.training.cstar_style.projection import project
-from gdws_explorer.training.cstar_style.rank_budget import RankBudget
+from gdws_explorer.training.cstar_style.rank_budget import RankBudget, RankRule
 
 RECIPE = Recipe("pgd", epochs=4, lr=0.05, batch_size=16, eps=0.1, steps=2)
 
@@ -135,9 +135,9 @@ def test_the_network_and_torchs_randomness_stay_as_they_are(parent, data):
     assert equal(before, weights(model))
     assert torch.equal(state, torch.get_rng_state())
     assert small.plan.fingerprint == parent.fingerprint
-    twin = cstar(parent, data, RECIPE, ratio=3, device="cpu")
-    assert twin.plan == small.plan
-    assert equal(weights(small.model), weights(twin.model))
+    again = cstar(parent, data, RECIPE, ratio=3, device="cpu")
+    assert again.plan == small.plan
+    assert equal(weights(small.model), weights(again.model))
 
 
 @pytest.mark.slow
@@ -248,8 +248,8 @@ def test_what_cannot_be_asked_for(parent, data, wrong, error, words):
 
 
 def test_schedules():
-    assert weights_checkpoint((0.01, 1.0), 3) == pytest.approx([0.01, 0.1, 1.0])
-    assert weights_checkpoint((0.5, 1.0), 1) == [0.5]
+    assert penalty_weights((0.01, 1.0), 3) == pytest.approx([0.01, 0.1, 1.0])
+    assert penalty_weights((0.5, 1.0), 1) == [0.5]
     assert factor_recipe(RECIPE).epochs == 2
     assert factor_recipe(RECIPE).lr < RECIPE.lr
 
@@ -270,13 +270,13 @@ def epoch(model):
 
 
 def test_the_penalty_and_its_updates_are_admms(parent):
-    room, model = RankBudget.of(parent, ratio=3), make()
-    admm = Admm(model, room, RankRule(), [0.2, 0.8, 0.8])
-    z = project({n: model.get_submodule(n).weight for n in room.layers}, room).kernels
+    budget, model = RankBudget.of(parent, ratio=3), make()
+    admm = Admm(model, budget, RankRule(), [0.2, 0.8, 0.8])
+    z = project({n: model.get_submodule(n).weight for n in budget.layers}, budget).kernels
     u = {name: torch.zeros_like(each) for name, each in z.items()}
     for before, after in ((0.2, 0.8), (0.8, 0.8)):
         moved(model, 0.1)
-        w = {name: model.get_submodule(name).weight for name in room.layers}
+        w = {name: model.get_submodule(name).weight for name in budget.layers}
         held = [name for name, choice in admm.choices.items() if choice != Dense()]
         wanted = before / 2 * sum((w[n] - z[n] + u[n]).square().sum() for n in held)
         torch.testing.assert_close(admm.penalty(model), wanted)
@@ -287,7 +287,7 @@ def test_the_penalty_and_its_updates_are_admms(parent):
                 w[name].grad, before * (w[name] - z[name] + u[name]).detach()
             )
         admm.after_epoch(epoch(model))
-        made = project({n: (w[n] + u[n]).detach() for n in w}, room)
+        made = project({n: (w[n] + u[n]).detach() for n in w}, budget)
         assert admm.choices == made.choices
         z = made.kernels
         u = {n: (before / after * (u[n] + w[n] - z[n])).detach() for n in w}
@@ -299,17 +299,17 @@ def test_the_penalty_and_its_updates_are_admms(parent):
 
 
 def test_its_state_comes_back(parent):
-    room, model = RankBudget.of(parent, "gdws", ratio=3), make()
+    budget, model = RankBudget.of(parent, "gdws", ratio=3), make()
     rhos = [0.1, 0.2, 0.4]
-    admm, twin = (Admm(model, room, RankRule(), rhos) for _ in range(2))
+    admm, again = (Admm(model, budget, RankRule(), rhos) for _ in range(2))
     admm.after_epoch(epoch(moved(model, 0.1)))
-    twin.restore({name: each.clone() for name, each in admm.capture().items()})
+    again.restore({name: each.clone() for name, each in admm.capture().items()})
     moved(model, 0.1, seed=2)
-    assert torch.equal(admm.penalty(model), twin.penalty(model))
-    for each in (admm, twin):
+    assert torch.equal(admm.penalty(model), again.penalty(model))
+    for each in (admm, again):
         each.after_epoch(epoch(model))
-    assert admm.rounds.to_dict() == twin.rounds.to_dict()
-    assert equal(admm.capture(), twin.capture())
+    assert admm.rounds.to_dict() == again.rounds.to_dict()
+    assert equal(admm.capture(), again.capture())
 
 
 def test_a_layer_that_stays_dense_is_not_held_back(parent):

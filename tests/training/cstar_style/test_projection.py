@@ -56,9 +56,9 @@ def test_the_budget_holds_exactly(
     if pooled is False and values == "raw":
         values = "squared"
     rule = RankRule(values, by_cost, floor, pooled=pooled)
-    room = RankBudget.of(net, family, **{measure: share})
+    budget = RankBudget.of(net, family, **{measure: share})
     try:
-        made = project(kernels_of(net), room, rule)
+        made = project(kernels_of(net), budget, rule)
     except BudgetError as error:
         reachable = float(str(error).rsplit("=", 1)[1].split()[0])
         made = project(kernels_of(net), RankBudget.of(net, family, **{measure: reachable}), rule)
@@ -84,16 +84,16 @@ def test_the_budget_holds_exactly(
 def test_nothing_that_would_fit_is_left_out():
     net = network(3, 8, 8, 8)
     for share in (0.3, 0.45, 0.6):
-        room = RankBudget.of(net, params=share)
-        made = project(kernels_of(net), room)
-        spare = room.most - made.cost
+        budget = RankBudget.of(net, params=share)
+        made = project(kernels_of(net), budget)
+        spare = budget.limit - made.cost
         for name, choice in made.choices.items():
             if isinstance(choice, Dense):
                 continue
             for more in (replace(choice, r_in=choice.r_in + 1),
                          replace(choice, r_out=choice.r_out + 1)):  # fmt: skip
                 if max(more.r_in, more.r_out) <= 8:
-                    dearer = room.cost({**made.choices, name: more}) - made.cost
+                    dearer = budget.cost({**made.choices, name: more}) - made.cost
                     assert dearer > spare
 
 
@@ -101,9 +101,9 @@ def test_nothing_that_would_fit_is_left_out():
 @pytest.mark.parametrize("values", ["squared", "relative"])
 def test_the_least_error_is_that_of_trying_everything(share, values):
     net = network(1, 3, 4, 4)
-    kernels, room = kernels_of(net), RankBudget.of(net, params=share)
-    spectra = {n: tucker.spectrum(kernels[n]) for n in room.layers}
-    scale = {n: spectra[n].energy if values == "relative" else 1.0 for n in room.layers}
+    kernels, budget = kernels_of(net), RankBudget.of(net, params=share)
+    spectra = {n: tucker.spectrum(kernels[n]) for n in budget.layers}
+    scale = {n: spectra[n].energy if values == "relative" else 1.0 for n in budget.layers}
 
     def error(choices):
         return sum(
@@ -116,10 +116,10 @@ def test_the_least_error_is_that_of_trying_everything(share, values):
         for s in spectra.values()
     ]
     tried = (dict(zip(spectra, choices, strict=True)) for choices in itertools.product(*every))
-    least = min(error(c) for c in tried if room.cost(c) <= room.most)
-    exact = project(kernels, room, RankRule(values, pooled=False))
+    least = min(error(c) for c in tried if budget.cost(c) <= budget.limit)
+    exact = project(kernels, budget, RankRule(values, pooled=False))
     assert error(exact.choices) == pytest.approx(least, rel=1e-9, abs=1e-12)
-    assert error(project(kernels, room, RankRule(values)).choices) >= least - 1e-12
+    assert error(project(kernels, budget, RankRule(values)).choices) >= least - 1e-12
 
 
 def _up(most):
@@ -129,8 +129,10 @@ def _up(most):
 @pytest.mark.parametrize("share", [0.45, 0.5, 0.6])
 def test_one_pool_of_gdws_triplets_is_optimal_where_all_cost_the_same(share):
     net = network(3, 8, 8, 8)
-    room = RankBudget.of(net, "gdws", params=share)
-    pooled, exact = (project(kernels_of(net), room, RankRule("squared", pooled=p)) for p in (1, 0))
+    budget = RankBudget.of(net, "gdws", params=share)
+    pooled, exact = (
+        project(kernels_of(net), budget, RankRule("squared", pooled=p)) for p in (1, 0)
+    )
     assert pooled.choices == exact.choices
     assert all(isinstance(choice, GDWS) for choice in pooled.choices.values())
 
@@ -138,9 +140,9 @@ def test_one_pool_of_gdws_triplets_is_optimal_where_all_cost_the_same(share):
 def test_the_pool_is_walked_as_described():
     """Release the least σ² per parameter, one rank after the other, by plain singular values."""
     net = network(2, 7, 8, 7)
-    kernels, room = kernels_of(net), RankBudget.of(net, params=0.4)
+    kernels, budget = kernels_of(net), RankBudget.of(net, params=0.4)
     ranks, squares = {}, {}
-    for name in room.layers:
+    for name in budget.layers:
         kernel = kernels[name].detach().double()
         unfolded = (kernel.flatten(1), kernel.transpose(0, 1).flatten(1))
         squares[name] = [torch.linalg.svdvals(u).square().numpy() for u in unfolded]
@@ -148,12 +150,14 @@ def test_the_pool_is_walked_as_described():
 
     def price(name, r_out, r_in):
         out, channels = kernels[name].shape[:2]
-        return channels * r_in + 9 * r_in * r_out + r_out * out + out * room.layers[name].bias
+        return channels * r_in + 9 * r_in * r_out + r_out * out + out * budget.layers[name].bias
 
     def total():
-        return room.rest + sum(min(price(n, *r), room.layers[n].params) for n, r in ranks.items())
+        return budget.fixed_cost + sum(
+            min(price(n, *r), budget.layers[n].params) for n, r in ranks.items()
+        )
 
-    while total() > room.most:
+    while total() > budget.limit:
         loss = {}
         for name, now in ranks.items():
             for axis in (0, 1):
@@ -163,9 +167,9 @@ def test_the_pool_is_walked_as_described():
                     loss[name, axis] = squares[name][axis][now[axis] - 1] / freed
         name, axis = min(loss, key=loss.get)
         ranks[name][axis] -= 1
-    found = project(kernels, room, RankRule("squared")).choices
+    found = project(kernels, budget, RankRule("squared")).choices
     for name, (r_out, r_in) in ranks.items():  # some may come back with what was left over
-        if price(name, r_out, r_in) >= room.layers[name].params:
+        if price(name, r_out, r_in) >= budget.layers[name].params:
             assert found[name] == Dense()
         else:
             assert found[name].r_out >= r_out
@@ -181,16 +185,16 @@ def test_a_kernel_of_low_rank_keeps_just_its_ranks():
     kernels = kernels_of(net)
     kernels["2"] = tucker.spectrum(kernels["2"]).kernel(3, 2)
     cost = net.params - net.layer("2").params + 8 * 2 + 9 * 6 + 3 * 8 + 8
-    room = replace(RankBudget.of(net, params=0.5), most=cost)
-    made = project(kernels, room)
+    budget = replace(RankBudget.of(net, params=0.5), limit=cost)
+    made = project(kernels, budget)
     assert made.choices["2"] == Tucker2(3, 2)
     torch.testing.assert_close(made.kernels["2"], kernels["2"], atol=1e-6, rtol=1e-5)
 
 
 def test_sweeps_lower_the_error_at_the_same_ranks():
     net = network(4, 10, 12, 9)
-    kernels, room = kernels_of(net), RankBudget.of(net, params=0.25)
-    plain, swept = (project(kernels, room, RankRule(sweeps=sweeps)) for sweeps in (0, 4))
+    kernels, budget = kernels_of(net), RankBudget.of(net, params=0.25)
+    plain, swept = (project(kernels, budget, RankRule(sweeps=sweeps)) for sweeps in (0, 4))
     assert plain.choices == swept.choices
     lost = [
         sum(float((m.kernels[n] - kernels[n]).square().sum()) for n in m.kernels)
@@ -203,10 +207,10 @@ def test_what_takes_part_is_what_budgets_approximate():
     net = network(3, 6, 6, 6)
     assert list(RankBudget.of(net, ratio=2).layers) == ["2", "4"]
     assert list(RankBudget.of(net, ratio=2, skip=()).layers) == ["0", "2", "4"]
-    room = RankBudget.of(net, macs=0.5)
-    assert room.rest == net.macs - net.layer("2").macs - net.layer("4").macs
-    assert room.cost({}) == net.macs == room.total
-    assert RankBudget.of(net, ratio=4).most == net.params // 4
+    budget = RankBudget.of(net, macs=0.5)
+    assert budget.fixed_cost == net.macs - net.layer("2").macs - net.layer("4").macs
+    assert budget.cost({}) == net.macs == budget.total
+    assert RankBudget.of(net, ratio=4).limit == net.params // 4
 
 
 def test_a_full_budget_leaves_everything_dense():

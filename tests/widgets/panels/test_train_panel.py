@@ -294,10 +294,10 @@ def test_epsilon_follows_the_attack_that_is_measured_with(explorer):
     explorer.session.measure_with(gx.PGD(8 / 255, 3), 20)
     assert panel._eps.value == "8/255"
     explorer.session.measure_with(gx.PGD(0.5, 3, norm="l2"), 20)
-    assert panel._task().recipe.strike.norm == "l2"
+    assert panel._task().recipe.training_attack.norm == "l2"
     panel._method.value = "standard"
     assert panel._eps.layout.display == "none"
-    assert panel._task().recipe.judge is None
+    assert panel._task().recipe.validation_attack is None
 
 
 def test_a_page_that_looks_again_finds_progress_and_curves(explorer, held):
