@@ -53,7 +53,7 @@ def test_only_like_is_compared_with_like():
         with pytest.raises(DataError, match="expected the same"):
             compare(one, other)
     assert compare(one, report([1, 0], FGSM(0.2)), "clean").n == 2
-    with pytest.raises(DataError, match="no robust verdicts"):
+    with pytest.raises(DataError, match="no robust results"):
         compare(one, Report(1, 1, 2, FGSM(0.1), 0, 0.0))
     with pytest.raises(DataError, match="metric"):
         compare(one, one, "speed")

@@ -57,7 +57,7 @@ def test_records_of_before_some_fields_existed(record):
     for name in ("parent", "through", "stages", "note", "clean_mask", "robust_mask", "timings"):
         del raw[name]
     assert Record.from_dict(raw) == record()
-    with pytest.raises(DataError, match="no robust verdicts"):
+    with pytest.raises(DataError, match="no robust results"):
         compare(record(), record(2))
 
 

@@ -53,7 +53,9 @@ def test_what_cannot_be_is_named(settings, words):
 
 
 def test_unknown_settings_are_named(net, data):
-    with pytest.raises(DataError, match="no setting learning_rate; expected some of method"):
+    with pytest.raises(
+        DataError, match="unknown setting of a recipe: learning_rate; expected some of method"
+    ):
         gx.train(net, data, epochs=1, learning_rate=0.1)
 
 

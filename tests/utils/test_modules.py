@@ -3,9 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from gdws_explorer.errors import ModelError
 from gdws_explorer.utils.modules import (
+    deep_copy,
     no_parameter_grads,
     own_copy,
     preserve_modes,
@@ -61,3 +63,26 @@ def test_blocks_leave_a_model_as_it_was(net, trace, same):
         net.eval()
         assert not any(p.requires_grad for p in net.parameters())
     assert same(trace(net), before)
+
+
+def test_weights_that_are_not_finite_and_copies_that_fail_are_named(net):
+    with torch.no_grad():
+        net[0].weight[0, 0, 0, 0] = float("nan")
+    own_copy(net)
+    with pytest.raises(ModelError, match=r"0\.weight holds NaN or infinite values"):
+        own_copy(net, trainable=True)
+
+    class Stubborn(nn.Module):
+        def __deepcopy__(self, memo):
+            raise RuntimeError("not me.\nand more")
+
+    with pytest.raises(ModelError, match=r"cannot be copied \(not me\)"):
+        own_copy(Stubborn())
+
+
+def test_computed_weights_are_copied(net):
+    prune.l1_unstructured(net[0], "weight", amount=0.5)
+    net(torch.rand(2, 1, 8, 8))
+    mine = deep_copy(net)
+    assert torch.equal(mine[0].weight, net[0].weight)
+    assert mine[0].weight_orig is not net[0].weight_orig
