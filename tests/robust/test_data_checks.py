@@ -1,0 +1,78 @@
+"""Checks of images, labels and scores; the balanced sample."""
+
+import numpy as np
+import pytest
+import torch
+
+from gdws_explorer.errors import DataError
+from gdws_explorer.robust.data_checks import (
+    balanced_sample,
+    check_data,
+    check_logits,
+    data_fingerprint,
+    is_correct,
+)
+
+X, Y = torch.rand(6, 1, 3, 3), torch.arange(6) % 3
+
+
+def test_arrays_and_small_integers_are_taken():
+    images, labels = check_data((X.numpy(), Y.numpy().astype(np.uint8)))
+    assert torch.equal(images, X)
+    assert (labels.dtype, labels.tolist()) == (torch.int64, Y.tolist())
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (X, "data is Tensor; expected a pair"),
+        ((X[0], Y), "expected four dimensions"),
+        ((X[:0], Y[:0]), "there are no images"),
+        (((255 * X).to(torch.uint8), Y), "the images are uint8"),
+        ((X / 0, Y), "NaN or infinite"),
+        ((2 * X + 1, Y), r"expected \[0, 1\]"),
+        ((X, Y[:5]), "the labels have shape"),
+        ((X, Y.float()), "the labels are float32"),
+        ((X, Y - 1), "a label is -1"),
+        ((["a"], Y), "four dimensions|an array of numbers"),
+    ],
+)
+def test_what_attacks_would_take_without_an_error_is_refused(data, words):
+    with pytest.raises(DataError, match=words):
+        check_data(data)
+
+
+def test_scores_are_a_row_per_image_and_reach_every_label():
+    scores = torch.rand(6, 3)
+    assert check_logits(scores, Y) is scores
+    for wrong, words in (
+        (scores[:5], r"shape \(5, 3\)"),
+        ((scores,), "tuple"),
+        (scores[:, :2], "a label is 2, but the model has 2 classes"),
+    ):
+        with pytest.raises(DataError, match=words):
+            check_logits(wrong, Y)
+
+
+def test_a_row_that_is_not_finite_is_wrong():
+    scores = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, float("nan")], [0.0, float("inf")]])
+    assert is_correct(scores, torch.ones(4, dtype=torch.int64)).tolist() == [True] + [False] * 3
+
+
+def test_classes_take_turns_and_a_sample_is_the_beginning_of_a_larger_one():
+    labels = torch.tensor([0] * 20 + [1] * 5 + [2] * 5)
+    for n in range(1, 31):
+        sample = balanced_sample(labels, n, seed=3)
+        assert torch.equal(sample, balanced_sample(labels, None, seed=3)[:n])
+        assert len(set(sample.tolist())) == n
+    counts = labels[balanced_sample(labels, 9, seed=3)].bincount(minlength=3)
+    assert counts.tolist() == [3, 3, 3]
+    for n in (0, 31, True, 2.0):
+        with pytest.raises(DataError, match=f"n is {n}; expected a whole number from 1 to 30"):
+            balanced_sample(labels, n, seed=0)
+
+
+def test_a_fingerprint_is_of_shapes_and_values():
+    first = data_fingerprint(X, Y)
+    assert first == data_fingerprint(X.double().numpy(), Y.tolist())
+    assert len({first, data_fingerprint(X.flip(0), Y), data_fingerprint(X, Y.flip(0))}) == 3
