@@ -89,8 +89,8 @@ def _html(plan: Plan, found: MaskingReport, *, here: bool) -> str:
     rows = "".join(
         f'<tr><td style="white-space:nowrap">{_mark(check.warns)}</td>'
         f"<td><b>{escape(check.name)}</b></td>"
-        f"<td>{escape(check.says)} {escape(check.advice)}<br>"
-        f'<span class="gx-unit">right on: {escape("; ".join(map(str, check.figures)))}'
+        f"<td>{escape(check.message)} {escape(check.advice)}<br>"
+        f'<span class="gx-unit">right on: {escape("; ".join(map(str, check.outcomes)))}'
         f"{'' if check.p is None else f'; p {check.p:.2g}'}</span></td></tr>"
         for check in sorted(found.checks, key=lambda check: not check.warns)
     )
