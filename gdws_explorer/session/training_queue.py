@@ -100,7 +100,11 @@ class TrainingQueue:
 
     def checkpoint(self, spec: TrainingSpec, plan: Plan) -> Path | None:
         """The path of this training's checkpoint, whether it exists or not; None without cache."""
-        return None if self.folder is None else self.folder / spec.checkpoint_name(self._start(spec, plan))
+        return (
+            None
+            if self.folder is None
+            else self.folder / spec.checkpoint_name(self._start(spec, plan))
+        )
 
     def epochs_done(self, spec: TrainingSpec, plan: Plan) -> int:
         """The number of epochs that the checkpoint of this training holds."""
