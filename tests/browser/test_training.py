@@ -9,24 +9,24 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 # says so.
 SLOW = """
 import threading
-from gdws_explorer.training.training_progress import Course
+from gdws_explorer.training.training_progress import TrainingProgress
 _session = explorer.session
 _all = _session.views.images
 _session.views.images = (_all[0][:300], _all[1][:300])
-_go, _hear = threading.Event(), Course.hear
+_go, _update = threading.Event(), TrainingProgress.update
 
-def _held(self, fraction, told, now):
+def _held(self, progress, now):
     if sum(self.length[:2]) >= 1:
         _go.wait(300)
-    return _hear(self, fraction, told, now)
+    _update(self, progress, now)
 
-Course.hear = _held
+TrainingProgress.update = _held
 """
 BACK = """
 _go.set()
 _session.training_queue.jobs.wait(60)
 _session.jobs.wait(60)
-Course.hear = _hear
+TrainingProgress.update = _update
 _session.views.images = _all
 explorer.panel_bar.open(None)
 """

@@ -69,16 +69,15 @@ def trained(explorer, panel):
 @pytest.fixture
 def held(monkeypatch):
     """Trainings wait after their first epoch: `reached` is set there, `go` lets them on."""
-    reached, go, hear = threading.Event(), threading.Event(), TrainingProgress.hear
+    reached, go, update = threading.Event(), threading.Event(), TrainingProgress.update
 
-    def waiting(self, fraction, told, now):
-        more = hear(self, fraction, told, now)
+    def waiting(self, progress, now):
+        update(self, progress, now)
         if sum(self.length[:2]) >= 1:
             reached.set()
             go.wait(60)
-        return more
 
-    monkeypatch.setattr(TrainingProgress, "hear", waiting)
+    monkeypatch.setattr(TrainingProgress, "update", waiting)
     yield reached, go
     go.set()
 
