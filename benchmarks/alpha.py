@@ -24,7 +24,7 @@ BAR = 5.0
 
 
 def plain(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Eq. 8 as it is written: a forward and a backward pass for every image and class."""
+    """Eq. 8 literally: one forward and one backward pass for every image and class."""
     convs = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
     found = {name: torch.zeros(m.in_channels, dtype=torch.float64) for name, m in convs.items()}
     for image in x:

@@ -1,12 +1,12 @@
-"""What the hand waits for, in a real JupyterLab and a real Chromium.
+"""Waiting times of the explorer in a real JupyterLab and a real Chromium.
 
     python benchmarks/browser.py [open|move|settle] …
 
-open: seconds from "run all" in notebook 01 to an explorer that answers (target 6). move: from a
+open: seconds from "run all" in notebook 01 to an explorer that responds (target 6). move: from a
 key press on a fader to the changed plots, 30 moves, on the digits and on a ResNet-18 (target 100 ms
-at p95, aim 60), and what of it the kernel takes. settle: 60 moves a second for two seconds; how
-long after the last one nothing changes any more, on the right value (target 0.5 s). Without a
-word, all three. Each waits for a quiet moment; on a machine that has none, read the load.
+at p95, better 60), and the kernel's part of it. settle: 60 moves per second for two seconds, and
+the time from the last one until nothing changes any more, at the right value (target 0.5 s).
+Without an argument, all three. Each waits until the machine is idle; if it never is, see the load.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _timed(move):
 
 
 def quiet(most: float = 5.0, over: float = 0.1) -> bool:
-    """Wait until the processors have little else to do; False where they never had."""
+    """Waits until the processors are idle; False where they never were."""
     end = time.monotonic() + most
     while psutil.cpu_percent(over) > 25:
         if time.monotonic() > end:
@@ -108,7 +108,7 @@ def quiet(most: float = 5.0, over: float = 0.1) -> bool:
 
 @contextmanager
 def opened(lab: Lab, browser: Browser, name: str) -> Iterator[tuple[Explored, float]]:
-    """A notebook's explorer in a fresh page and kernel, and the seconds it took after run all."""
+    """The explorer of a notebook in a fresh page and kernel, and its seconds after run all."""
     with watched(browser, 1500, 1400) as page:
         page.goto(lab.notebook(name))
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
@@ -140,9 +140,9 @@ def opening(lab: Lab, browser: Browser, runs: int = 5) -> bool:
             seconds.append(took)
             figures = explorer.kernel.ask(COUNT)
     print(
-        f"notebook 01, run all to explorer: {spread(seconds)}; at most 6 s: {said(max(seconds), 6)}"
+        f"notebook 01, run all to explorer: {spread(seconds)}; at most 6 s: {mark(max(seconds), 6)}"
     )
-    print(f"FigureWidgets: {figures}; at most 2: {said(figures, 2)}")
+    print(f"FigureWidgets: {figures}; at most 2: {mark(figures, 2)}")
     return max(seconds) <= 6 and figures <= 2
 
 
@@ -176,17 +176,17 @@ def moving(explorer: Explored, title: str, layer: str) -> bool:
         p95 = 1000 * float(np.percentile(took, 95))
         good &= p95 <= 100
         print(
-            f"{title}, {what}: {spread(took)}, p95 {p95:.0f} ms; at most 100 ms: {said(p95, 100)}"
-            f", aim 60: {said(p95, 60)}; of it the kernel {spread(kernel)}"
+            f"{title}, {what}: {spread(took)}, p95 {p95:.0f} ms; at most 100 ms: {mark(p95, 100)}"
+            f", aim 60: {mark(p95, 60)}; of it the kernel {spread(kernel)}"
             + (f"; {idle} changed nothing" if idle else "")
-            + (f"; {busy} beside other work" if busy else "")
+            + (f"; {busy} with other processes running" if busy else "")
         )
         explorer.agrees()
     return good
 
 
 def settling(explorer: Explored, title: str, layer: str) -> bool:
-    """A fast hand on both kinds of fader."""
+    """Fast moves of both kinds of fader."""
     good = True
     explorer.page.evaluate(WATCH)
     for what, selector in (
@@ -202,17 +202,17 @@ def settling(explorer: Explored, title: str, layer: str) -> bool:
         good &= max(after) <= 0.5
         print(
             f"{title}, {what}, 120 moves in {sweep:.2f} s: settled after {spread(after)}; "
-            f"at most 0.5 s: {said(max(after), 0.5)}"
+            f"at most 0.5 s: {mark(max(after), 0.5)}"
         )
     return good
 
 
-def said(value: float, most: float) -> str:
+def mark(value: float, most: float) -> str:
     return "met" if value <= most else "MISSED"
 
 
 def main() -> int:
-    wanted = set(sys.argv[1:]) or {"open", "move", "settle"}
+    chosen = set(sys.argv[1:]) or {"open", "move", "settle"}
     print(machine())
     packages = ("jupyterlab", "ipykernel", "ipywidgets", "anywidget", "plotly", "playwright")
     print(", ".join(f"{name} {metadata.version(name)}" for name in packages))
@@ -223,20 +223,20 @@ def main() -> int:
         chromium() as browser,
     ):
         print(f"Chromium {browser.version}")
-        if "open" in wanted:
+        if "open" in chosen:
             good &= opening(lab, browser)
         for title, cells, layer in (
             ("digits", TWO_CELLS, "conv4"),
             ("ResNet-18", RESNET, "layer2.1.conv2"),
         ):
-            if not wanted & {"move", "settle"}:
+            if not chosen & {"move", "settle"}:
                 continue
             name = write_notebook(lab.folder / f"{title}.ipynb", cells)
             with opened(lab, browser, name) as (explorer, seconds):
                 print(f"{title}: run all to explorer {seconds:.1f} s")
-                if "move" in wanted:
+                if "move" in chosen:
                     good &= moving(explorer, title, layer)
-                if "settle" in wanted:
+                if "settle" in chosen:
                     good &= settling(explorer, title, layer)
     return 0 if good else 1
 

@@ -1,16 +1,16 @@
-"""CSTAR-style training on the digits, beside plans of the same parameters: a table of accuracies.
+"""CSTAR-style training on the digits, compared with plans of as many parameters.
 
     python benchmarks/cstar.py [--ratios 16 8 4 2] [--seeds 0 1 2] [--only ROW ...] [--ablate]
 
-The bundled robust network, at so many times fewer parameters of the whole network. Trained rows
-have the same epochs in all, the same attack (PGD-5, ε 0.15, clean images weigh 0.3), wobbling and
-averaged weights. Clean accuracy and PGD-20 (ε 0.15) on the 360 test images: mean of the seeds, its
-95 % interval (Wilson, of the mean as one count in 360: the seeds share their images) and the
-spread of the seeds; and differences image by image, with their own interval. One run at 8×
-was looked at on the test images before the epochs were fixed; they chose nothing else: --ablate
-compares settings on 287 of the training images.
+The bundled robust network, with the given ratios of fewer parameters. Trained rows have the same
+number of epochs, the same attack (PGD-5, ε 0.15, weight 0.3 for clean images), random affine
+augmentation and averaged weights. Clean accuracy and PGD-20 (ε 0.15) on the 360 test images: mean
+of the seeds, its 95 % interval (Wilson, of the mean as one count in 360: the seeds share their
+images) and the spread of the seeds; and differences image by image, with their own interval. One
+run at 8× was measured on the test images before the epochs were fixed; nothing else was chosen by
+them: --ablate compares settings on 287 of the training images.
 
-Every finished cell is kept in --store, and a later run goes on from there.
+Every finished cell is stored in --store, and a later run continues from there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Data = tuple[Tensor, Tensor]
 
 
 class Case:
-    """The network, and what is learned from and measured on."""
+    """The network, its training images and its test images."""
 
     def __init__(self, ablate: bool) -> None:
         self.bench = gx.load("digits")
@@ -151,7 +151,7 @@ def line(cells: list[Cell]) -> str:
 
 
 def difference(cells: list[Cell], others: list[Cell]) -> str:
-    """How many points the first is ahead under attack, with the interval over the images."""
+    """The difference of robust accuracy in points, first minus second, with its interval."""
     ahead = verdicts(cells, 1).mean(0) - verdicts(others, 1).mean(0)
     mean, half = 100 * ahead.mean(), 196 * ahead.std(ddof=1) / len(ahead) ** 0.5
     return f"{mean:+.1f} points under PGD-20 ({mean - half:+.1f} to {mean + half:+.1f})"
@@ -181,8 +181,8 @@ def main() -> None:
             began = time.process_time()
             model = rows[name](case, ratio, seed)
             spent = round(time.process_time() - began, 1)
-            told = gx.evaluate(model, case.test, case.bench.attack).to_dict()
-            known[key] = told["clean_mask"], told["robust_mask"], spent
+            measured = gx.evaluate(model, case.test, case.bench.attack).to_dict()
+            known[key] = measured["clean_mask"], measured["robust_mask"], spent
             with given.store.open("a", encoding="utf-8") as file:
                 file.write(json.dumps([key, known[key]]) + "\n")
         return known[key]

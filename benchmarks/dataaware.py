@@ -2,15 +2,15 @@
 
     python benchmarks/dataaware.py [--first 1000] [--images 1000] [--only ROW ...]
 
-ResNet-38, adversarially trained on CIFAR-10 (../shared/data/triple-wins), all 3×3 convolutions but
-the first, at fractions of those layers' MACs. Calibration: the first 512 training images (256 for
-moments and ladders; α from 150). Clean accuracy and PGD-10 (8/255, step 2/255) on --images test
-images from --first on, with 95 % intervals. Every finished cell is kept in --store, and a later run
-goes on from there.
+ResNet-38, adversarially trained on CIFAR-10 (../shared/data/triple-wins), all 3×3 convolutions
+except the first, at fractions of those layers' MACs. Calibration: the first 512 training images
+(256 for moments and joint rankings; α from 150). Clean accuracy and PGD-10 (8/255, step 2/255) on
+--images test images from --first on, with 95 % intervals. Every finished cell is stored in --store,
+and a later run continues from there.
 
-The settings of the refit rows (the weight of a layer's positions, the feedback of what the shortcut
-has lost, mirror images) were chosen at 0.35 on the first 1,000 test images. So the table is taken
-on the 1,000 after them, which chose nothing.
+The settings of the refit rows (the weight of a layer's positions, the feedback of the shortcut's
+error, mirrored images) were chosen at 0.35 on the first 1,000 test images. Therefore the table is
+measured on the 1,000 after them, by which nothing was chosen.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ AIMS = {0.6: (84, 27), 0.45: (83, 26), 0.35: (80, 23), 0.25: (75, 18)}
 
 
 class Case:
-    """The network, its images, and everything that is computed once."""
+    """The network, its images, and all values that are computed once."""
 
     def __init__(self, store: Path) -> None:
         self.model = resnet38()
@@ -105,7 +105,7 @@ class Case:
         return {n: tucker.spectrum(self.conv(n), self.clean[n].kronecker) for n in self.names}
 
     def spent(self, choices: dict[str, Choice]) -> float:
-        """Share of the layers' dense MACs."""
+        """Fraction of the layers' dense MACs."""
         plan = self.net.summary(self.net.plan(choices))
         return sum(plan.layers[n].macs for n in self.names) / self.macs
 
@@ -177,14 +177,14 @@ def allocate(
 
 
 def by_channels(case: Case, fraction: float) -> nn.Module:
-    """Errors in the outputs, added up by what the margins say alone."""
+    """Errors of the outputs, weighted by the margins alone."""
     return case.aware.build(case.budget(fraction, weights=case.clean.weights))
 
 
 def refitted_by(
     case: Case, fraction: float, *, margins: bool = False, batchnorm: str | None = None
 ) -> nn.Module:
-    """The same through the public names alone; by `margins`, or as `calibrated` weighs."""
+    """The same with public functions only; weighted by `margins`, or as `calibrated` does."""
     plan = case.budget(fraction, weights=case.clean.weights if margins else None)
     if batchnorm is None:
         return case.aware.build(plan, refit=case.x)
@@ -196,7 +196,7 @@ def refitted_by(
 
 
 def weights_refitted(case: Case, fraction: float, families: tuple[str, ...] | None) -> nn.Module:
-    """Choices by the weights alone, relative to each layer, then the refit."""
+    """Choices by the relative errors of the weights, then the refit."""
     macs = (case.net.macs - case.macs + fraction * case.macs) / case.net.macs
     skip = [name for name in case.net.names if name not in case.names]
     net = case.net.refitted(case.x)
@@ -224,7 +224,7 @@ def jointly(
 
 @dataclass(frozen=True)
 class Hardened:
-    """Refitted, attacked, and refitted so that it moves under its own attack as the dense one."""
+    """Refitted, attacked, and refitted to respond to its own attack as the dense network does."""
 
     emphasis: float
 
@@ -236,7 +236,7 @@ class Hardened:
 
 
 def both(x: Tensor) -> Tensor:
-    """The images and their mirror images."""
+    """The images and their mirrored copies."""
     return torch.cat([x, x.flip(3)])
 
 

@@ -1,4 +1,4 @@
-"""How long the 360 bundled digits take under PGD-20: machine, versions, median and spread.
+"""Seconds of PGD-20 on the 360 bundled digits: machine, versions, median and spread.
 
 python benchmarks/evaluate.py [runs]
 """
@@ -21,7 +21,7 @@ AIM = 3.0
 
 
 def processor() -> str:
-    """The processor's name where the system tells it."""
+    """The processor's name, where the system has it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             return next(line.split(":")[1].strip() for line in lines if "model name" in line)

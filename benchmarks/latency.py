@@ -1,11 +1,12 @@
-"""How long measuring a network's layers takes, and whether plans then take what it foretells.
+"""Seconds of `measure_latency`, and predicted against measured milliseconds of plans.
 
     python benchmarks/latency.py [rounds] [threads]
 
 For the bundled digits network (batch 1 and 64) and ResNet-18 (batch 1): the seconds of `measure`,
-then plans at 75, 50 and 25 % of the MACs. Predicted is the dense network's milliseconds less its
-dense layers' plus the chosen layers'; measured is the built network, timed in turns with the dense
-one. Of a ratio the median over the rounds and its quartiles are printed.
+then plans at 75, 50 and 25 % of the MACs. The prediction is the dense network's
+milliseconds, minus those of its dense layers, plus those of the chosen layers. The built network is
+measured in alternation with the dense one. Ratios are printed as the median over the rounds with
+quartiles.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def report(title: str, net: Network, batch: int, threads: int, rounds: int) -> N
 def compare(
     name: str, found: LatencyTable, predicted: float, measured: np.ndarray, dense: np.ndarray
 ) -> None:
-    """One line: predicted, measured and their ratio, in ms and as shares of the dense network.
+    """One line: predicted, measured and their ratio, in ms and as fractions of the dense network.
 
     The second one leaves out that the machine runs faster at one time than at another.
     """

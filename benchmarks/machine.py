@@ -1,4 +1,4 @@
-"""What every benchmark prints beside its numbers: the machine, and the spread."""
+"""The machine and the spread, which every benchmark prints with its numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def machine() -> str:
 
 
 def spread(seconds: Sequence[float]) -> str:
-    """Median, least and most, in a unit that reads well."""
+    """Median, least and most, in a readable unit."""
     unit, factor = next(
         (u, f) for u, f in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)) if np.median(seconds) * f >= 1
         or u == "µs"
@@ -32,7 +32,7 @@ def spread(seconds: Sequence[float]) -> str:
 
 
 def _processor() -> str:
-    """The processor's name where Linux says it, else its architecture."""
+    """The processor's name on Linux, otherwise its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

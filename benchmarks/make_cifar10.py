@@ -1,4 +1,4 @@
-"""Train the CIFAR-10 network of data/: weights as float16, and a card of how and how well.
+"""Train the CIFAR-10 network of data/: float16 weights, and a card with its training and accuracy.
 
     python benchmarks/make_cifar10.py --data ../shared/data/cifar10 --run /tmp/cifar-run
 
@@ -93,7 +93,7 @@ def _options() -> argparse.Namespace:
 
 
 def _card(courses: dict[str, TrainingResult], width: int, used: int) -> dict[str, object]:
-    """How the network was made, for the JSON beside its weights."""
+    """The card of the network: its training and accuracy."""
     last = list(courses.values())[-1]
     entries = [entry for course in courses.values() for entry in course.history]
     return {
@@ -128,28 +128,28 @@ def _card(courses: dict[str, TrainingResult], width: int, used: int) -> dict[str
 
 
 def _progress(started: float):
-    def told(done: float, known: StepInfo) -> None:
+    def report(done: float, known: StepInfo) -> None:
         if known.step % 20 == 0:
             last = None if known.last is None else known.last.validation
-            held = "" if last is None else f", held out {last.robust_correct}/{last.n}"
+            validation = "" if last is None else f", held out {last.robust_correct}/{last.n}"
             print(
                 f"{time.perf_counter() - started:6.0f} s {done:6.1%} epoch {known.epoch} "
-                f"loss {known.loss:.3f}{held}, load {os.getloadavg()[0]:.1f}",
+                f"loss {known.loss:.3f}{validation}, load {os.getloadavg()[0]:.1f}",
                 flush=True,
             )
 
-    return told
+    return report
 
 
 def _share(started: float):
     seen = [0]
 
-    def told(done: float, partial) -> None:
+    def report(done: float, partial) -> None:
         if partial.done > seen[0] and partial.done % 1000 == 0:
             seen[0] = partial.done
             print(f"{time.perf_counter() - started:6.0f} s {done:6.1%} {partial}", flush=True)
 
-    return told
+    return report
 
 
 if __name__ == "__main__":

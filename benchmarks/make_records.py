@@ -32,7 +32,7 @@ SHARES = (0.8, 0.6, 0.4, 0.3, 0.2, 0.15)
 
 
 def plans(net: Network) -> list[Plan]:
-    """From dense to about a tenth of the MACs, by every way there is to choose a plan."""
+    """Plans from dense to about a tenth of the MACs, by every method that chooses plans."""
     found = [net.plan()]
     ways = [(families, "relative") for families in (None, *((one,) for one in FAMILIES))]
     for families, weights in [*ways, (None, None), (("gdws",), None)]:
@@ -60,16 +60,16 @@ def main() -> None:
 
 
 def measure(loaded: bench.Bench, n: int | None) -> None:
-    """Measure what the bench's file does not hold yet, and write it plan by plan."""
+    """Measures the plans that are missing in the bench's file, and writes them one by one."""
     net = Network(loaded.model, loaded.example)
     fingerprint = data_fingerprint(*loaded.data)
     count = len(loaded.data[1]) if n is None else n
     setting = EvaluationSetting(net.fingerprint, fingerprint, loaded.attack.to_dict(), count, 0)
     kept = {r.plan.hash: r for r in loaded.records if r.setting.key == setting.key}
-    wanted = plans(net)
+    chosen = plans(net)
     # Bundled records that no way to choose makes any more are not carried on.
-    records = {plan.hash: kept[plan.hash] for plan in wanted if plan.hash in kept}
-    for plan in wanted:
+    records = {plan.hash: kept[plan.hash] for plan in chosen if plan.hash in kept}
+    for plan in chosen:
         if plan.hash not in records:
             report = evaluate(net.build(plan), loaded.data, loaded.attack, n=n)
             record = record_of(plan, net.summary(plan), report, data=fingerprint)

@@ -1,9 +1,9 @@
-"""What a thousand slider moves leave behind, in a real kernel.
+"""Memory and threads after a thousand slider moves in a real kernel.
 
     python benchmarks/memory.py [moves]
 
-The moves go through the desk's messages, as those of a hand do, and every answer and figure is
-sent and read. Targets: at most 20 MB more in the kernel after them, no thread more, and none of an
+The moves are messages of the mixing desk, as in a browser, and every answer and figure is sent and
+read. Targets: at most 20 MB more in the kernel after them, no thread more, and none of an
 explorer that was closed during a measurement.
 """
 

@@ -97,7 +97,7 @@ class ResNet20(nn.Module):
 
 
 def resnet20() -> nn.Module:
-    """A network that is not robust, for images in [0, 1], in eval mode."""
+    """The network that is not robust, for images in [0, 1], in eval mode."""
     from gdws_explorer.robust.normalized import Normalized
 
     model = ResNet20()

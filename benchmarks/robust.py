@@ -1,10 +1,10 @@
-"""The real networks of ../shared/data measured again, and how fast.
+"""The real networks of ../shared/data measured again, with the time that it takes.
 
     python benchmarks/robust.py
 
 Clean accuracy on all 10,000 CIFAR-10 test images and PGD-10 (8/255, step 2/255) on the first 500:
-the ResNet-38 of triple-wins is said to have 83.73 % and 25.8 %, the ResNet-20 that is not robust
-91.73 % and about nothing. Then PGD-20 on 256 images against torchattacks' plain loop, in one
+published are 83.73 % and 25.8 % for the ResNet-38 of triple-wins, and 91.73 % and about 0 % for the
+ResNet-20, which is not robust. Then PGD-20 on 256 images against torchattacks' plain loop, in one
 process and interleaved: the same verdicts (without random start), at least twice as fast.
 """
 
@@ -32,8 +32,8 @@ def reproduced(name: str, model: nn.Module, clean: float, robust: float) -> None
     assert hit.robust is not None and hit.robust_interval is not None  # noqa: PT018
     low, high = hit.robust_interval
     print(
-        f"{name}: clean {seen.clean:.2%} of {seen.n:,} (said: {clean:.2%}); {attack.label} "
-        f"{hit.robust:.1%} ({low:.1%} to {high:.1%}) of {hit.n} (said: {robust:.1%}: "
+        f"{name}: clean {seen.clean:.2%} of {seen.n:,} (published: {clean:.2%}); {attack.label} "
+        f"{hit.robust:.1%} ({low:.1%} to {high:.1%}) of {hit.n} (published: {robust:.1%}: "
         f"{'inside' if low <= robust <= high else 'OUTSIDE'})",
         flush=True,
     )
@@ -58,11 +58,11 @@ def faster(model: nn.Module, rounds: int = 3, batch: int = 64) -> None:
     theirs, ours = [], []
     for _ in range(rounds):
         started = time.perf_counter()
-        wanted = plain(model, x, y, batch)
+        expected = plain(model, x, y, batch)
         theirs.append(time.perf_counter() - started)
         report = evaluate(model, (x, y), attack, batch_size=batch)
         ours.append(report.seconds)
-        differ = int((report.robust_mask != wanted).sum())
+        differ = int((report.robust_mask != expected).sum())
     ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
     print(
         f"{attack.label} on 256 images: torchattacks {spread(theirs)}, ours {spread(ours)}; "

@@ -1,9 +1,9 @@
-"""Opening large networks: all tables of all families, the second time, and how it grows.
+"""Opening large networks: all tables of all families, from scratch and from the cache, by size.
 
     python benchmarks/scale.py [NAME ...]
 
 Random weights of VGG-16 (CIFAR), ResNet-50 (ImageNet) and WRN-28-10, and of WRN-28-k for the curve.
-Each opening runs in a process of its own. Targets: all tables of all families in at most 12 s and
+Each opening runs in a separate process. Targets: all tables of all families in at most 12 s and
 2 GB above the model, the second opening from the cache under 1 s, and the whole analytic
 error-MACs front of ResNet-50 in under 0.2 s.
 """
@@ -80,7 +80,7 @@ def run(name: str, folder: str) -> dict[str, float]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-def said(value: float, most: float) -> str:
+def mark(value: float, most: float) -> str:
     return "met" if value <= most else "MISSED"
 
 
@@ -97,11 +97,11 @@ def first_and_second(name: str) -> None:
     fronts = [one["front"] for one in firsts + seconds]
     print(
         f"{name}: {firsts[0]['weights']:.1f} M weights in {firsts[0]['layers']:.0f} layers\n"
-        f"  all tables {spread(tables)}; at most 12 s: {said(max(tables), 12)}\n"
+        f"  all tables {spread(tables)}; at most 12 s: {mark(max(tables), 12)}\n"
         f"  memory above the model, at most {memory:.2f} GiB; at most 2 GB: "
-        f"{said(memory * 1.0737, 2)}\n"
-        f"  second opening {spread(again)}, file {size:.0f} MiB; under 1 s: {said(max(again), 1)}\n"
-        f"  front of 100 budgets {spread(fronts)}; under 0.2 s: {said(max(fronts), 0.2)}",
+        f"{mark(memory * 1.0737, 2)}\n"
+        f"  second opening {spread(again)}, file {size:.0f} MiB; under 1 s: {mark(max(again), 1)}\n"
+        f"  front of 100 budgets {spread(fronts)}; under 0.2 s: {mark(max(fronts), 0.2)}",
         flush=True,
     )
 

@@ -1,18 +1,18 @@
-"""What a search finds beyond a sweep, on equal measurement: hypervolume over seeds.
+"""Searches compared with sweeps, measured equally: hypervolume over seeds.
 
     python benchmarks/search.py [--steps 20] [--screen-steps 5] [--n 360] [--evaluations 150]
         [--seeds 5] [--sampler nsga2] [--storage FILE]
 
 On the digits network, robust accuracy (PGD-20, ε 0.15, all 360 images) over MACs. The sweep is the
-paper's: 30 values of β, evenly by their logarithm over the range where the plan is cheaper than the
-dense network. Beside it 30 MACs budgets, which is where the search begins. A search proposes 150
-plans, which meet PGD-5 only; what is on the front then is measured with PGD-20 like the sweeps,
-and its hypervolume is that of these PGD-20 records alone. Reference point: no image right, at the
-MACs of the dense network; 1 would be every image right at no cost.
+paper's: 30 values of β, evenly spaced by logarithm over the range where the plan is cheaper than
+the dense network. A second sweep has 30 MACs budgets, with which the search begins. A search
+proposes 150 plans, measured with PGD-5; its front is then measured with PGD-20, as the sweeps are,
+and its hypervolume is that of these PGD-20 records alone. Reference point: no image correct, at the
+MACs of the dense network; 1 would be every image correct at no cost.
 
-The search chooses by the images and the noise that it is measured on. So the fronts of all three
-are measured once more with other noise (and other images, where --n is less than all). With
---screen-steps 0 nothing is screened; with --storage it goes on where it was interrupted.
+The search chooses by the images and the noise that it is measured on. Therefore the fronts of all
+three are measured once more with other noise (and other images, where --n is less than all). With
+--screen-steps 0 nothing is screened; with --storage an interrupted run continues.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python benchmarks/spectra.py [rounds]
 
 Ours against one torch.svd per channel, as the papers' public code does it, in one process and
-interleaved; alone on the machine, and beside one other process that computes. Targets: at most
+interleaved; alone on the machine, and with one other process that computes. Targets: at most
 0.3 s; at least 15 times faster than the loop with torch's default threads, and at least twice as
 fast as the loop with one thread.
 """
@@ -50,13 +50,13 @@ def seconds(work: Callable[[], object], threads: int) -> float:
 
 
 def busy() -> subprocess.Popen[bytes]:
-    """Another process that computes, as on a shared machine or beside a measurement."""
+    """Another process that computes, as on a shared machine or during a measurement."""
     work = "import torch; a = torch.randn(900, 900)\nwhile True: a @ a"
     return subprocess.Popen([sys.executable, "-c", work])
 
 
 def compare(weights: list[Tensor], rounds: int) -> bool:
-    """One table: ours and the loop, interleaved; whether the targets are met."""
+    """One table: ours and the loop, interleaved; whether the targets are reached."""
     threads = torch.get_num_threads()
     ours: list[float] = []
     default: list[float] = []
@@ -95,7 +95,7 @@ def main() -> int:
     print(f"  tucker.spectrum, all layers         {spread(factors)}")
     # torch's threads wait for each other: one that has to share its core stops them all, as
     # every small matrix of the loop finds out.
-    print("beside one other process that computes:")
+    print("with one other process that computes:")
     other = busy()
     try:
         time.sleep(3)

@@ -1,4 +1,4 @@
-"""A study of 10,000 records: open, front, news; and the front of a million points.
+"""A study of 10,000 records: opening, front, new records; and the front of a million points.
 
     python benchmarks/studies.py [records] [points] [repeats]
 
@@ -49,7 +49,7 @@ def plan(rng: np.random.Generator) -> Plan:
 
 
 def record(rng: np.random.Generator) -> Record:
-    """A plan that costs and is right at random, more costly ones more often."""
+    """A plan with random costs and accuracies, higher ones for more MACs."""
     share = rng.random()
     clean = rng.random(N) < 0.5 + 0.45 * share
     robust = clean & (rng.random(N) < 0.6)
@@ -85,7 +85,7 @@ def clock(job: Callable[[], object]) -> float:
 
 
 def opening(path: Path) -> tuple[float, float, float, float]:
-    """Seconds until the records are there, until their fronts are, and until the figure is.
+    """Seconds until records, fronts and figure are complete.
 
     Last, this thread's processor time for all of it: on a busy machine the program's own.
     """
@@ -111,7 +111,7 @@ STEPS = (
 
 
 def studies(rng: np.random.Generator, path: Path, count: int, repeats: int) -> None:
-    """Write a study, open it again and again, and follow what another program adds."""
+    """Writes a study, opens it several times, and follows records that another program adds."""
     store = Store(path)
     records = [record(rng) for _ in range(count)]
     each = 1e3 * clock(lambda: store.extend(records)) / count

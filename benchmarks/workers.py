@@ -1,12 +1,12 @@
-"""Evaluations per second here, in two processes and on a Dask cluster, and what each one costs.
+"""Evaluations per second in one process, in two, and on a Dask cluster, and their overhead.
 
     python benchmarks/workers.py [--plans 40] [--rounds 3]
 
 The digits network under PGD-20 on all 360 images, one thread everywhere. "2 processes" is
 `workers=2`; "Dask" a scheduler and two workers started beforehand, as `client=`, so that starting
-them is not counted; what starting costs is printed beside. The overhead is that of an evaluation
-that costs next to nothing (one image, no attack): this process, and one worker of a cluster, so
-that nothing runs beside it.
+them is not counted; the starting time is printed as well. The overhead is the time of an evaluation
+with almost no work (one image, no attack): in this process, and on one worker of a cluster, with
+nothing else running.
 """
 
 from __future__ import annotations

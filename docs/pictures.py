@@ -1,4 +1,4 @@
-"""Makes the pictures of methods.md again, from the bundled digits network.
+"""Draws the pictures of methods.md from the bundled digits network.
 
     python docs/pictures.py [--only NAME ...] [--out FOLDER]
 
@@ -54,7 +54,7 @@ class Case:
         self.net = gx.Network(self.bench.model, self.bench.example)
 
     def best(self, family: str, name: str = LAYER) -> Choice:
-        """A family's choice of least error for a layer, at `SHARE` of its MACs."""
+        """The choice of least error of a family for a layer, at `SHARE` of its MACs."""
         table = self.net.table(name, [family])
         return table.choice(table.best(SHARE * self.net.layer(name).macs))
 
@@ -65,7 +65,7 @@ class Case:
 
 
 def gdws(case: Case) -> Sheet:
-    """Which triplets are kept, and the strongest depthwise kernels."""
+    """The kept triplets, and the depthwise kernels of the largest ones."""
     choice, spectrum = case.best("gdws"), case.net.gdws(LAYER)
     (kernels,) = ranks_of(choice)
     caption = (
@@ -97,7 +97,7 @@ def channel_svd(case: Case) -> Sheet:
 
 
 def spatial_svd(case: Case) -> Sheet:
-    """What the two SVDs keep of the kernel at the same cost."""
+    """The kernel as rebuilt by the two SVDs, at the same cost."""
     rebuilds, shares = {}, []
     for family, label in {"spatial": "spatial SVD", "svd": "channel SVD"}.items():
         choice = case.best(family)
@@ -114,7 +114,7 @@ def spatial_svd(case: Case) -> Sheet:
 
 
 def budget(case: Case) -> Sheet:
-    """What a network-wide budget makes of every layer."""
+    """The choice for every layer under a network-wide budget."""
     plan = case.net.budget(macs=WHOLE, weights="relative")
     spent = case.net.summary(plan).macs / case.net.macs
     caption = f"One budget for the whole network: {spent:.1%} of its MACs, relative errors"
@@ -156,7 +156,7 @@ PICTURES: dict[str, Callable[[Case], Sheet]] = {
 
 
 def page_of(sheet: Sheet) -> str:
-    """One page with everything in it."""
+    """One page with all pictures."""
     parts = []
     for i, (caption, figure) in enumerate(sheet.items()):
         paper = go.Figure(figure).update_layout(
@@ -200,7 +200,7 @@ def photograph(browser: Browser, sheet: Sheet, path: Path) -> None:
 
 
 def main() -> None:
-    """All pictures, or those that are named."""
+    """Draws all pictures, or only those that are named."""
     parser = argparse.ArgumentParser(description="The pictures of methods.md")
     parser.add_argument("--only", nargs="*", choices=PICTURES, default=list(PICTURES))
     parser.add_argument("--out", type=Path, default=FOLDER)
