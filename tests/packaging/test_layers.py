@@ -59,7 +59,6 @@ ROOMS_IN_WORK = {
     "network",
     "session",
     "study",
-    "training",
     "widgets",
 }
 

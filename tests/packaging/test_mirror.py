@@ -10,7 +10,6 @@ TESTS = ROOT / "tests"
 
 # Modules without a test file of their own: the file that tests them, and why it is that one.
 ELSEWHERE = {
-    "errors.py": ("tests/test_api.py", "classes without code"),
     "lessons.py": ("tests/notebooks/test_lessons.py", "with the notebook that uses it"),
 }
 
