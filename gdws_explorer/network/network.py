@@ -19,6 +19,7 @@ from gdws_explorer.network.budget.prepare import prepare
 from gdws_explorer.network.budget.request import BudgetRequest, Weights
 from gdws_explorer.network.budget.solver import BudgetSolution
 from gdws_explorer.network.budget.table_cache import cached, folder_of
+from gdws_explorer.network.budget.tables import Spectra
 from gdws_explorer.network.calibration.alpha import compute_alpha
 from gdws_explorer.network.calibration.batchnorm import reestimate_batchnorm
 from gdws_explorer.network.calibration.calibrate import Calibration, attack_key
@@ -508,8 +509,9 @@ class Network:
         Only looks them up. Raises PlanError, BudgetError for a plan that does not fit.
         """
         self._check_owner(plan)
-        layers = {name: self._layer_summary(name, choice) for name, choice in plan}
-        solver = self.planner.solver
+        solver, spectra = self.planner.solver, self.planner.spectra
+        by_name = self.planner.layers.by_name
+        layers = {name: _layer_summary(by_name[name], choice, spectra) for name, choice in plan}
         error = sum(s.error * solver.weights[name] for name, s in layers.items())
         return Summary(
             macs=self.macs + sum(s.macs - s.dense_macs for s in layers.values()),
@@ -611,15 +613,16 @@ class Network:
         if tuple(name for name, _ in plan) != self.names:
             raise PlanError("the plan's layers are not this network's; make it with net.plan().")
 
-    def _layer_summary(self, name: str, choice: Choice) -> LayerSummary:
-        layer = self.layer(name)
-        error = self.planner.spectra.error(name, choice)  # refuses what does not fit
-        return LayerSummary(
-            choice,
-            *cost(layer, choice),
-            error,
-            layer.macs,
-            layer.params,
-            layer.bytes,
-            self.planner.spectra.energy(name),
-        )
+
+def _layer_summary(layer: Layer, choice: Choice, spectra: Spectra) -> LayerSummary:
+    """Returns a layer's costs and error under a choice. Raises BudgetError for its ranks."""
+    error = spectra.error(layer.name, choice)
+    return LayerSummary(
+        choice,
+        *cost(layer, choice),
+        error,
+        layer.macs,
+        layer.params,
+        layer.bytes,
+        spectra.energy(layer.name),
+    )

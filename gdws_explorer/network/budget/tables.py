@@ -53,7 +53,8 @@ class Spectra:
 
     def get(self, name: str, family: str) -> Any:
         """Returns the spectrum of a layer in a family. Raises PlanError."""
-        if (name, family) not in self._spectra:
+        found = self._spectra.get((name, family))
+        if found is None:
             method = FAMILIES[family_name(family)]
             reason = self._layers[name].reasons.get(family)
             if reason is not None:
@@ -61,12 +62,12 @@ class Spectra:
             module = self._model.get_submodule(name)
             parts = None if self.cache is None else self.cache.get(f"{name}/{family}")
             moments = None if self._calibration is None else self._calibration[name]
-            self._spectra[name, family] = (
+            found = self._spectra[name, family] = (
                 method.decompose(module, moments)
                 if parts is None
                 else method.of_parts(module, parts)
             )
-        return self._spectra[name, family]
+        return found
 
     def parts(self, jobs: Collection[tuple[Layer, str]]) -> dict[str, dict[str, Tensor]]:
         """Returns the tensors of some layers' spectra in some families, by entry of a cache."""
