@@ -328,7 +328,12 @@ class Network:
         By rising cost and falling error. measure : "macs", "params" or "ms". Raises PlanError,
         BudgetError.
         """
-        return self.planner.tables[measure].table(self.layer(name), family_names(families))
+        layer = self.layer(name)
+        try:
+            allowed = family_names(families)
+        except PlanError as error:
+            raise PlanError(f"{name}: {error}") from None
+        return self.planner.tables[measure].table(layer, allowed)
 
     def counts(self, name: str, choice: GDWS) -> Tensor:
         """Returns the number of depthwise kernels of every input channel, `(C,)`."""
