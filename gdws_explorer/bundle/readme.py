@@ -13,6 +13,7 @@ from gdws_explorer.network.plans.choices import Dense
 from gdws_explorer.network.plans.cost import Summary
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust.report import Report
+from gdws_explorer.utils.format import with_interval
 
 Interval = tuple[float, float]
 
@@ -212,7 +213,7 @@ def _source(dense: nn.Module, source: str | None) -> tuple[str, str, str]:
 
 
 def _share(share: float, interval: Interval) -> str:
-    return f"{share:.1%} ({interval[0]:.1%} to {interval[1]:.1%})"
+    return with_interval(share, interval)
 
 
 def _text(path: Path) -> str:

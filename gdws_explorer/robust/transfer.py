@@ -26,7 +26,7 @@ from gdws_explorer.robust.interval import AccuracyCounts
 from gdws_explorer.robust.report import Report
 from gdws_explorer.robust.sequence import AttackSequence, stages_of
 from gdws_explorer.typing import AnyProgressFn, Cancel
-from gdws_explorer.utils.cancel import stop_if, stop_requested
+from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import device_of, dtype_of
 from gdws_explorer.utils.format import with_interval
 from gdws_explorer.utils.modules import preserve_modes
@@ -213,8 +213,7 @@ class TransferEstimator:
         """
         if plan.weights not in self._views:
             self._views[plan.weights] = DenseView(network)
-        view = self._views[plan.weights]
-        shown = view.show(network, plan, cancel=lambda: stop_requested(cancel))
+        shown = self._views[plan.weights].show(network, plan, cancel=cancel)
         return estimate_transfer(shown, examples, cancel=cancel)
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gdws_explorer.network.plans.cost import Summary
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.study.records import Record
+from gdws_explorer.utils.format import with_interval
 
 LETTERS = ("A", "B", "C", "D")
 METRICS = ("clean", "robust")
@@ -79,7 +80,7 @@ def _accuracy(pinned: ComparedPlan, metric: str) -> str:
     interval = record.clean_interval if metric == "clean" else record.robust_interval
     if share is None or interval is None:
         return ""
-    return f"{share:.1%} ({interval[0]:.1%} to {interval[1]:.1%}), n {record.n}"
+    return f"{with_interval(share, interval)}, n {record.n}"
 
 
 def _cost(value: float, dense: float) -> str:

@@ -20,7 +20,6 @@ from gdws_explorer.training.cstar_style.admm import AdmmHistory
 from gdws_explorer.training.fitting import fit
 from gdws_explorer.training.recipe import Recipe
 from gdws_explorer.typing import AnyProgressFn, Cancel
-from gdws_explorer.utils.cancel import stop_requested
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +92,7 @@ def finetune(
         As in `training.fit`.
     """
     network = as_network(network, data)
-    built = network.build(plan, cancel=lambda: stop_requested(cancel))
+    built = network.build(plan, cancel=cancel)
     found = fit(
         built, data, recipe, augment=augment, device=device, checkpoint=checkpoint,
         progress=progress, cancel=cancel,

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gdws_explorer.utils.format import clock, duration, eps_text, first_line, millions
+from gdws_explorer.utils.format import (
+    clock,
+    duration,
+    eps_text,
+    first_line,
+    millions,
+    with_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,3 +42,8 @@ def test_the_clock_shows_every_second(seconds, text):
 def test_the_first_line_of_an_error():
     assert first_line(ValueError("\n one\ntwo")) == "one"
     assert first_line(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_a_fraction_with_its_interval():
+    assert with_interval(0.931, (0.9, 0.952)) == "93.1% (90.0% to 95.2%)"
+    assert with_interval(0.5, (0.25, 0.75), digits=0) == "50% (25% to 75%)"
