@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 Images = tuple[Any, Any]
 Sources = str | Sequence[str]
 Storage = Union["Store", str, os.PathLike[str], bool, None]
-EVALUATIONS = 150  # plans that a search measures unless given
 
 
 class SearchResult(NamedTuple):
@@ -231,6 +230,7 @@ scheduler, record, progress, cancel
     (4, True)
     """
     from gdws_explorer.study.executors import Execution
+    from gdws_explorer.study.search import EVALUATIONS
     from gdws_explorer.study.study_spec import SearchSpec
 
     if None not in (evaluations, n_trials) and evaluations != n_trials:

@@ -32,7 +32,11 @@ from gdws_explorer.network.calibration.data_aware import (
     restrict_families,
     source_mismatch,
 )
-from gdws_explorer.network.calibration.margins import AttackLike
+from gdws_explorer.network.calibration.margins import (
+    ALPHA_IMAGES,
+    CALIBRATION_IMAGES,
+    AttackLike,
+)
 from gdws_explorer.network.calibration.refit import refit as refit_factors
 from gdws_explorer.network.latency.benchmark import measure_layers
 from gdws_explorer.network.latency.latency import LatencyTable
@@ -182,7 +186,7 @@ class Network:
         y: Tensor | None = None,
         attack: AttackLike | None = None,
         *,
-        n: int | None = 512,
+        n: int | None = CALIBRATION_IMAGES,
         seed: int = 0,
         device: str | torch.device | None = None,
         progress: ProgressFn | None = None,
@@ -208,7 +212,7 @@ class Network:
         y: Tensor | None = None,
         attack: AttackLike | None = None,
         *,
-        n: int | None = 150,
+        n: int | None = ALPHA_IMAGES,
         seed: int = 0,
         cache: bool | str | os.PathLike[str] = False,
         device: str | torch.device | None = None,

@@ -8,13 +8,15 @@ from collections.abc import Callable, Collection
 from torch import Tensor
 
 from gdws_explorer.errors import DataError, PlanError
-from gdws_explorer.network.calibration.margins import sample_images
+from gdws_explorer.network.calibration.margins import (
+    ALPHA_IMAGES,
+    CALIBRATION_IMAGES,
+    sample_images,
+)
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust.attack_base import Attack
 
-IMAGES = 512  # calibration images that are used, at most
-ALPHA = 150  # images for the paper's α, at most
 KINDS = ("weights", "refit", "data")  # the weights; these, refitted on images; the images
 
 
@@ -98,7 +100,7 @@ class NetworkViews:
     def refitted(self) -> Network:
         """Returns the plain network, refitted on the images; DataError without images."""
         if self._refitted is None:
-            self._refitted = self.plain.refitted(self._images(IMAGES)[0])
+            self._refitted = self.plain.refitted(self._images(CALIBRATION_IMAGES)[0])
             self._calibrated[str(self._refitted.label)] = self._refitted
         return self._refitted
 
@@ -113,7 +115,7 @@ class NetworkViews:
         cancel: Callable[[], bool] | None = None,
     ) -> Network:
         """Calibrates on the images under an attack, and returns the view; DataError."""
-        x, y = self._images(IMAGES)
+        x, y = self._images(CALIBRATION_IMAGES)
         made = self.plain.calibrate(x, y, attack, n=None, progress=progress, cancel=cancel)
         network = self.plain.calibrated(made, refit=x).prepare(cancel=cancel)
         self._calibrated[str(network.label)] = self._by_attack[attack] = network
@@ -160,7 +162,7 @@ class NetworkViews:
         cancel: Callable[[], bool] | None = None,
     ) -> Network:
         """Computes α of eq. 8 from the images, and returns the view; DataError without images."""
-        x, y = self._images(ALPHA)
+        x, y = self._images(ALPHA_IMAGES)
         alpha = self.plain.alpha(
             x, y, attack, n=None, cache=self._cache, progress=progress, cancel=cancel
         )

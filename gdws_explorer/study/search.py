@@ -23,6 +23,7 @@ from gdws_explorer.study.storage.store import quiet
 from gdws_explorer.utils.checks import checked_whole
 
 SAMPLERS = ("nsga2", "tpe")
+EVALUATIONS = 150  # different plans that a search measures unless given
 SPAN = 3.0  # octaves by which a layer's weight may be raised or lowered
 BALANCE = 1.2  # largest exponent of a layer's energy: 0 squared errors, 1 relative errors
 PROPOSALS = 4  # per evaluation, at most: a small network has few different plans
@@ -109,7 +110,7 @@ class Search:
         networks: Sequence[Network],
         objectives: Objectives,
         *,
-        evaluations: int = 150,
+        evaluations: int = EVALUATIONS,
         families: Collection[str] | None = None,
         sampler: str = "nsga2",
         seed: int = 0,

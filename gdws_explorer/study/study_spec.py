@@ -10,7 +10,7 @@ from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.study.attack_settings import AttackSpec
 from gdws_explorer.study.objectives import Objectives
 from gdws_explorer.study.plan_evaluator import PlanEvaluator
-from gdws_explorer.study.search import Search
+from gdws_explorer.study.search import EVALUATIONS, Search
 from gdws_explorer.study.sweep import Grid, distinct
 
 ScreenStep = tuple[AttackSpec, int | None]  # attack, number of images (None: as many as at last)
@@ -48,7 +48,7 @@ class SearchSpec:
 
     objectives: tuple[str, ...] = ("robust", "macs")
     constraints: Mapping[str, float] = field(default_factory=dict)
-    evaluations: int = 150
+    evaluations: int = EVALUATIONS
     sampler: str = "nsga2"
     sampler_seed: int = 0
     families: tuple[str, ...] | None = None

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gdws_explorer.errors import DataError
 from gdws_explorer.factorize.conv import patches
 from gdws_explorer.network.calibration.margins import (
+    ALPHA_IMAGES,
     BATCH,
     AttackLike,
     LayerActivations,
@@ -40,7 +41,7 @@ def compute_alpha(
     attack: AttackLike | None = None,
     *,
     names: Collection[str] | None = None,
-    n: int | None = 150,
+    n: int | None = ALPHA_IMAGES,
     seed: int = 0,
     margin_floor: float = MARGIN,
     batch_size: int = BATCH,

@@ -27,6 +27,8 @@ from gdws_explorer.utils.rng import exclusive_rng
 
 MEMORY = 1 << 26  # numbers in the gradients of one step: 256 MB in float32
 BATCH = 16  # images; larger batches do not fit in the processor's cache
+CALIBRATION_IMAGES = 512  # the default number of images for moments and refits
+ALPHA_IMAGES = 150  # the default number of images for the paper's α
 
 
 class AttackLike(Protocol):
@@ -70,6 +72,9 @@ def sample_images(data: object, n: int | None, seed: int) -> tuple[Tensor, Tenso
     """Returns the first n images of a seeded shuffle, with labels where `data` has them.
 
     data : images, or (images, labels). n : None for all, in their order. Raises DataError.
+
+    Classes are not balanced, as `robust.data_checks.balanced_sample` does for `evaluate`: images
+    to calibrate on may have no labels, and the hashes of stored plans depend on this order.
     """
     x, y = data if isinstance(data, tuple | list) else (data, None)
     x = torch.as_tensor(x)
