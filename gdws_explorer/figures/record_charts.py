@@ -145,6 +145,12 @@ def brush_shapes(brush: tuple[int, int] | None) -> list[dict[str, Any]]:
     }]  # fmt: skip
 
 
+def selected_bins(low: float, high: float, bins: int) -> tuple[int, int]:
+    """Returns the bins that a range on the axis covers, as a brush: at least one bin."""
+    first, end = (min(bins, max(0, round(value))) for value in (low, high))
+    return (first, max(end, first + 1)) if first < bins else (bins - 1, bins)
+
+
 # -- parallel coordinates -----------------------------------------------------------------------
 
 

@@ -98,6 +98,23 @@ class Filters:
         least, most = -math.inf if low is None else low, math.inf if high is None else high
         return replace(self, bounds=(*others, Range(name, least, most)))
 
+    def with_share(self, name: str, share: float | None, dense_macs: int) -> Filters:
+        """Returns filters with a bound that is a fraction; None removes the bound.
+
+        name : "macs" for at most this fraction of `dense_macs`, or an accuracy for at least it.
+        """
+        if share is None:
+            return self.bound(name)
+        return self.bound(name, high=share * dense_macs) if name == "macs" else self.bound(name, share)
+
+    def share(self, name: str, dense_macs: int) -> float | None:
+        """Returns the fraction of a bound that `with_share` sets; None without a bound."""
+        found = next((each for each in self.bounds if each.metric == name), None)
+        if found is None:
+            return None
+        fraction = found.high / dense_macs if name == "macs" else found.low
+        return None if math.isinf(fraction) else fraction
+
     def brush(self, selected: Range) -> Filters:
         """Returns filters with one more brushed range."""
         return replace(self, brushes=(*self.brushes, selected))

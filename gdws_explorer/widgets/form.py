@@ -1,4 +1,4 @@
-"""Small parts that every view is put together from."""
+"""Small parts of the views: buttons, inputs with labels, rows, error messages."""
 
 from __future__ import annotations
 
@@ -10,35 +10,41 @@ from typing import Any
 
 import ipywidgets as w
 
-from gdws_explorer.errors import DataError, ExplorerError
+from gdws_explorer.errors import ExplorerError
 from gdws_explorer.session.session import Session
 
 WRAPPED = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 6px"}
 
 
 def row(*children: w.Widget) -> w.HBox:
-    """Beside each other, and below where there is no room."""
+    """Returns a box with its children in a row, which wraps where the page is narrow."""
     return w.HBox(list(children), layout=w.Layout(**WRAPPED))
 
 
 def button(text: str, icon: str, tooltip: str, width: int = 84) -> w.Button:
-    """A button of a fixed width in pixels."""
+    """Returns a button. width : in pixels."""
     return w.Button(description=text, icon=icon, tooltip=tooltip, layout=wide(width))
 
 
 def wide(pixels: int) -> w.Layout:
-    """A layout of a fixed width."""
+    """Returns a layout of a fixed width."""
     return w.Layout(width=f"{pixels}px")
 
 
-def labelled(kind: type[w.Widget], label: str, room: int, width: int, **given: Any) -> w.Widget:
-    """An input with its label before it. room : pixels for the label, width : of all."""
-    style = {"description_width": f"{room}px"}
-    return kind(description=label, layout=wide(width), style=style, **given)
+def labelled(
+    kind: type[w.Widget], label: str, label_width: int, width: int, **options: Any
+) -> w.Widget:
+    """Returns an input with a label before it.
+
+    kind : the class of the input. label_width, width : of the label and of both, in pixels.
+    options : other arguments of the class.
+    """
+    style = {"description_width": f"{label_width}px"}
+    return kind(description=label, layout=wide(width), style=style, **options)
 
 
 def on(session: Session, clicked: w.Button, action: Callable[[], object]) -> None:
-    """Run `action` on a click; the user's errors become a message in place."""
+    """Calls `action` on a click; an ExplorerError becomes a message of the session."""
 
     def run(_button: w.Button) -> None:
         with session.show_errors():
@@ -48,7 +54,7 @@ def on(session: Session, clicked: w.Button, action: Callable[[], object]) -> Non
 
 
 def on_change(widget: w.Widget, handler: Callable[[dict[str, Any]], object]) -> None:
-    """Call `handler` with traitlets' change of `value`, except inside `silent(widget)`."""
+    """Calls `handler` with traitlets' change of `value`, except inside `silent(widget)`."""
 
     def run(change: dict[str, Any]) -> None:
         if threading.get_ident() not in _silent_threads(widget):
@@ -75,60 +81,37 @@ def silent(*widgets: w.Widget) -> Iterator[None]:
 
 
 def set_value(widget: w.Widget, value: Any) -> None:
-    """Set a widget's value without a call of its `on_change` handlers."""
+    """Sets a widget's value without a call of its `on_change` handlers."""
     with silent(widget):
         widget.value = value
 
 
 def _silent_threads(widget: w.Widget) -> set[int]:
-    """Identifiers of the threads that are inside `silent(widget)`; kept with the widget."""
+    """Identifiers of the threads that are inside `silent(widget)`; stored with the widget."""
     threads: set[int] = widget.__dict__.setdefault("_silent_threads", set())
     return threads
 
 
 @contextmanager
-def told(place: w.HTML) -> Iterator[None]:
-    """Turn an error of the user's into a sentence in this place, beside what was clicked."""
+def errors_in(place: w.HTML) -> Iterator[None]:
+    """Shows an ExplorerError that is raised inside as text in `place`."""
     try:
         yield
     except ExplorerError as error:
-        place.value = refusal(error)
+        place.value = error_text(error)
 
 
-def refusal(error: Exception) -> str:
-    """An error as HTML, marked by a word and not by colour alone."""
+def error_text(error: Exception) -> str:
+    """Returns an error as HTML, marked by words as well as by a colour."""
     text = escape(str(error)).replace("\n", "<br>")
     return f'<span class="gx-error" role="alert">Cannot do that:</span> {text}'
 
 
 def inside(widget: w.Widget) -> Iterator[w.Widget]:
-    """All widgets in a widget, which ipywidgets would keep for ever."""
+    """Yields all widgets in a widget; ipywidgets keeps each of them until it is closed."""
     for child in getattr(widget, "children", ()):
         yield from inside(child)
         yield child
     for name in ("layout", "style"):
         if isinstance(owned := getattr(widget, name, None), w.Widget):
             yield owned
-
-
-def share(text: str, what: str) -> float | None:
-    """`45` or `45 %` as a fraction, None for nothing; DataError for anything else."""
-    number = text.strip().rstrip("%").strip().replace(",", ".")
-    if not number:
-        return None
-    try:
-        value = float(number)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 100:
-        raise DataError(f"{what} is {text!r}; expected per cent from 0 to 100, or nothing.")
-    return value / 100
-
-
-def radius(text: str) -> float:
-    """`0.15` or `8/255` as a number; DataError for anything else."""
-    top, _, bottom = text.partition("/")
-    try:
-        return float(top) / float(bottom or 1)
-    except (ValueError, ZeroDivisionError):
-        raise DataError(f"ε is {text!r}; expected a number such as 0.15 or 8/255.") from None

@@ -44,7 +44,7 @@ def panel(explorer: Explored) -> Iterator[Explored]:
 def test_every_layer_is_measured_and_a_click_chooses_one(panel: Explored) -> None:
     page = panel.page
     panel.root.locator(".gx-panel button").filter(has_text="Measure").click()
-    wanted = panel.kernel.ask("len(explorer.panel_bar.opened._steps())")
+    wanted = panel.kernel.ask("len(explorer.panel_bar.opened.steps)")
     panel.until(lambda: page.evaluate(DRAWN) == wanted, "not every point is drawn", 120)
     page.get_by_text(f"All {wanted} plans are measured").wait_for()
     assert page.get_by_text("Spearman’s ρ = ").count() == 1

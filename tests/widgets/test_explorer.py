@@ -166,16 +166,16 @@ def test_a_click_on_a_point_brings_its_plan_back(explorer):
 def test_evaluating_adds_the_point(explorer):
     explorer.session.measure_with(gx.FGSM(0.15), 20)
     send(explorer, "network", by="macs", value=0.3, gesture="1:4")
-    explorer.evaluate_bar._attack.value = "FGSM"
-    explorer.evaluate_bar._n.value = 20
-    explorer.evaluate_bar._evaluate.click()
+    explorer.evaluate_bar.attack.value = "FGSM"
+    explorer.evaluate_bar.n.value = 20
+    explorer.evaluate_bar.evaluate_button.click()
     explorer.session.jobs.wait(30)
     assert sum(len(t.x) for t in explorer.front_view.figure.data[:4]) == 2
-    assert explorer.evaluate_bar._cancel.disabled
-    explorer.evaluate_bar._eps.value = "eight"
+    assert explorer.evaluate_bar.cancel_button.disabled
+    explorer.evaluate_bar.eps.value = "eight"
     assert "expected a number such as 0.15 or 8/255" in explorer.message_line.value
-    explorer.evaluate_bar._eps.value = "0.15"
-    explorer.evaluate_bar._n.value = 100000
+    explorer.evaluate_bar.eps.value = "0.15"
+    explorer.evaluate_bar.n.value = 100000
     assert "expected 1 to 360" in explorer.message_line.value
 
 
@@ -253,30 +253,30 @@ def test_an_attack_that_the_inputs_cannot_say_stands_as_it_is():
     attack = gx.PGD(0.5, steps=3, step_size=0.2, norm="l2")
     explorer = gx.explore("digits", attack=attack)
     measuring, measured = explorer.evaluate_bar, explorer.session.measurements
-    assert measuring._attack.label == "PGD-3 ℓ2 ε 0.5"
-    measuring._n.value = 12
+    assert measuring.attack.label == "PGD-3 ℓ2 ε 0.5"
+    measuring.n.value = 12
     assert measured.attack == attack
-    measuring._attack.value = "FGSM"
+    measuring.attack.value = "FGSM"
     assert measured.attack == gx.FGSM(8 / 255), "ε of one norm says nothing about the other"
-    measuring._attack.value = "given"
+    measuring.attack.value = "given"
     assert measured.attack == attack
     explorer.close()
 
 
 def test_the_inputs_follow_the_attack(fresh):
     measuring, measured = fresh.evaluate_bar, fresh.session.measurements
-    measuring._attack.value = "Square"
+    measuring.attack.value = "Square"
     assert measured.attack == gx.Square(0.15, 1000)
-    assert measuring._steps.description == "queries"
-    measuring._restarts.value = 3
+    assert measuring.steps.description == "queries"
+    measuring.restarts.value = 3
     assert measured.attack == gx.Square(0.15, 1000, restarts=3)
-    measuring._norm.value = "l2"
+    measuring.norm.value = "l2"
     assert measured.attack == gx.Square(128 / 255, 1000, norm="l2", restarts=3)
-    measuring._attack.value = "staged"
+    measuring.attack.value = "staged"
     assert measured.attack == standard_sequence(0.15), "the radius of the norm that it has"
-    assert measuring._steps.layout.display == measuring._restarts.layout.display == "none"
-    measuring._attack.value = "PGD"
-    measuring._restarts.value = 1
+    assert measuring.steps.layout.display == measuring.restarts.layout.display == "none"
+    measuring.attack.value = "PGD"
+    measuring.restarts.value = 1
     assert measured.attack == gx.PGD(0.15, 20)
 
 
@@ -362,7 +362,7 @@ def test_panels_are_made_when_they_are_opened(explorer):
     shelf.refresh("plan")
     shelf.open("There")
     assert isinstance(shelf.opened, There)
-    assert shelf._place.children == (shelf.opened.box,)
+    assert shelf.content.children == (shelf.opened.box,)
     shelf.refresh("records")
     assert first.heard == ["plan"], "it is hidden"
     shelf.open("Here")
@@ -370,4 +370,4 @@ def test_panels_are_made_when_they_are_opened(explorer):
     assert len(made) == 2
     assert first.heard[1:] == ["plan", "records", "pins", "job"], "and catches up"
     shelf.open(None)
-    assert shelf._place.children == ()
+    assert shelf.content.children == ()

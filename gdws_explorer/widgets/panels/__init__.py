@@ -1,1 +1,4 @@
-"""What the explorer can open below its desk, one file each; made when it is first opened."""
+"""The panels below the mixing desk, one class per file; each is created when it is first opened.
+
+A panel has `title`, `tip` and `box`, and follows the session's events in `refresh(event)`.
+"""

@@ -7,80 +7,90 @@ from typing import Any, ClassVar, Protocol
 
 import ipywidgets as w
 
+from gdws_explorer.session.events import Event
 from gdws_explorer.session.session import Session
 from gdws_explorer.widgets.form import row
 
+REOPENED: tuple[Event, ...] = ("plan", "records", "pins", "job")  # what a hidden panel missed
+
 
 class Panel(Protocol):
-    """What the shelf opens. `refresh(what)` hears every change, also from the worker's thread."""
+    """A view that the panel bar opens.
+
+    title, tip : text and tooltip of its button. box : its widget.
+    """
 
     title: ClassVar[str]
     tip: ClassVar[str]
     box: w.Widget
 
     def __init__(self, session: Session) -> None:
-        """Make the widgets; called when it is first opened."""
+        """Creates the widgets; called when the panel is first opened."""
         ...
 
-    def refresh(self, what: str) -> None:
-        """Follow a change of the session; `what` is as its listeners hear it."""
+    def refresh(self, event: Event) -> None:
+        """Shows a change of the session; called in any thread."""
         ...
 
 
 class PanelBar:
-    """Panels by their titles; none is made before somebody wants to see it."""
+    """Panels by their titles, created when they are first opened.
+
+    buttons : one per title. panels : those that exist, by title. content : the box that holds the
+    panel that is shown.
+    """
 
     def __init__(self, session: Session, kinds: Sequence[type[Panel]]) -> None:
         self._session = session
         self._kinds = {kind.title: kind for kind in kinds}
-        self._made: dict[str, Panel] = {}
-        self._buttons = {
+        self.panels: dict[str, Panel] = {}
+        self.buttons = {
             kind.title: w.ToggleButton(
                 description=kind.title, tooltip=kind.tip, layout=w.Layout(width="auto")
             )
             for kind in kinds
         }
-        self._place = w.VBox([])
-        self._place.add_class("gx-panel")
-        for made in self._buttons.values():
-            made.observe(self._pressed, "value")
+        self.content = w.VBox([])
+        self.content.add_class("gx-panel")
+        for toggle in self.buttons.values():
+            toggle.observe(self._toggle, "value")
         label = w.HTML('<span class="gx-title">More</span>')
-        self.box = w.VBox([row(label, *self._buttons.values()), self._place])
+        self.box = w.VBox([row(label, *self.buttons.values()), self.content])
 
     @property
     def opened(self) -> Panel | None:
-        """The panel on view."""
-        title = next((t for t, made in self._buttons.items() if made.value), None)
-        return None if title is None else self._made.get(title)
+        """The panel that is shown, or None."""
+        title = next((title for title, each in self.buttons.items() if each.value), None)
+        return None if title is None else self.panels.get(title)
 
     def open(self, title: str | None) -> None:
-        """Show one panel, or none."""
-        for name, made in self._buttons.items():
-            made.value = name == title
+        """Shows one panel, or none."""
+        for name, toggle in self.buttons.items():
+            toggle.value = name == title
 
-    def refresh(self, what: str) -> None:
-        """Tell the panels that there are; one that is hidden catches up when it is opened."""
+    def refresh(self, event: Event) -> None:
+        """Passes an event to the panel that is shown; others are refreshed when they open."""
         opened = self.opened
         if opened is not None:
-            opened.refresh(what)
+            opened.refresh(event)
 
     def close(self) -> None:
-        """Let go of the panels that are not on view; the others close with the explorer."""
-        self._place.children = [panel.box for panel in self._made.values()]
+        """Puts all panels into the page's box, so that they are closed with the explorer."""
+        self.content.children = [panel.box for panel in self.panels.values()]
 
-    def _pressed(self, change: dict[str, Any]) -> None:
+    def _toggle(self, change: dict[str, Any]) -> None:
         title = change["owner"].description
         if not change["new"]:
-            if all(not made.value for made in self._buttons.values()):
-                self._place.children = []
+            if all(not toggle.value for toggle in self.buttons.values()):
+                self.content.children = []
             return
-        for name, made in self._buttons.items():
+        for name, toggle in self.buttons.items():
             if name != title:
-                made.value = False
+                toggle.value = False
         with self._session.show_errors():
-            if title not in self._made:
-                self._made[title] = self._kinds[title](self._session)
+            if title not in self.panels:
+                self.panels[title] = self._kinds[title](self._session)
             else:
-                for what in ("plan", "records", "pins", "job"):
-                    self._made[title].refresh(what)
-            self._place.children = [self._made[title].box]
+                for event in REOPENED:
+                    self.panels[title].refresh(event)
+            self.content.children = [self.panels[title].box]

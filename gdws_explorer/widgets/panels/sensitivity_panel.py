@@ -1,4 +1,4 @@
-"""The panel "Sensitivity": one layer compressed at a time, and whether its error foretold it."""
+"""The panel "Sensitivity": one layer compressed at a time, its accuracy and its analytic error."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import ipywidgets as w
 import plotly.graph_objects as go
 
-from gdws_explorer.figures import correlation_scatter as scatters
-from gdws_explorer.figures import layerwise_curves as lines
+from gdws_explorer.figures import correlation_scatter, layerwise_curves
 from gdws_explorer.network.plans.families import FAMILIES
+from gdws_explorer.session.events import Event
 from gdws_explorer.session.session import Session
 from gdws_explorer.study import layerwise
 from gdws_explorer.study.rank_correlation import RankCorrelation, spearman
@@ -18,182 +18,210 @@ from gdws_explorer.study.seconds_per_plan import measured_pace
 from gdws_explorer.widgets.figure import Figure
 from gdws_explorer.widgets.form import button, labelled, on, row
 from gdws_explorer.widgets.job_controls import JobControls
-from gdws_explorer.widgets.panels import sensitivity_text as words
+from gdws_explorer.widgets.panels import sensitivity_text
 
-ABOUT = "layer by layer"
-ALL, ONE = "all", "one"
-BEST = ""
+JOB_TITLE = "layer by layer"
+ALL_LAYERS, CHOSEN_LAYER = "all", "one"
+BEST = ""  # the family with the least error at each budget
 
 
 class SensitivityPanel:
-    """Accuracy against budget of every layer alone, and the analytic error against the loss."""
+    """Accuracy of every layer by its budget, and the analytic error against the measured loss.
+
+    family, layers : inputs of what is measured. metric, error : inputs of what is drawn.
+    measure_button : starts the measurements. status : their progress, or how many are missing.
+    controls : progress bar and Cancel. progress : the latest LayerwiseProgress, or None.
+    curves, scatter : the two figures. caption, correlation : texts below them.
+    """
 
     title: ClassVar[str] = "Sensitivity"
     tip: ClassVar[str] = (
-        "Which layers can be cut, and whether the error knows: one layer compressed at a time"
+        "Compress one layer at a time: which layers are sensitive, and does the error predict it?"
     )
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._drawing = threading.RLock()
-        self._progress: layerwise.LayerwiseProgress | None = None
-        self._planned: tuple[layerwise.LayerStep, ...] = ()
-        self._planned_for: object = None
-        self._was_working = False
-        self._family = labelled(
-            w.Dropdown, "family", 42, 190,
-            options=[("best per budget", BEST), *((x.label, name) for name, x in FAMILIES.items())],
-            tooltip="How the one layer is approximated at each budget",
-        )  # fmt: skip
-        self._which = labelled(
-            w.Dropdown, "layers", 42, 170, options=[("all layers", ALL), ("the chosen one", ONE)],
-        )  # fmt: skip
-        self._metric = labelled(
-            w.Dropdown, "accuracy", 64, 160, options=["robust", "clean"],
-            tooltip="Of the grey lines, and of the points on the right",
-        )  # fmt: skip
-        self._kind = labelled(
-            w.Dropdown, "error", 36, 220,
-            options=[(text, kind) for kind, text in layerwise.ERRORS.items()],
-        )  # fmt: skip
-        self._measure = button("Measure", "play", "Measure in the background what is missing", 96)
-        self._measure.button_style = "primary"
-        self._text = w.HTML()
-        self._run = run = JobControls(
-            session, self._measure, self._text, "Stop; what is measured so far is kept"
+        self.progress: layerwise.LayerwiseProgress | None = None
+        self._steps: tuple[layerwise.LayerStep, ...] = ()
+        self._steps_key: object = None  # what the steps depend on
+        self._was_alive = False
+        self._make_inputs()
+        self.status, self.caption, self.correlation = w.HTML(), w.HTML(), w.HTML()
+        self.controls = JobControls(
+            session, self.measure_button, self.status, "Stop; finished measurements are kept"
         )
-        self._caption, self._said = w.HTML(), w.HTML()
-        on(session, self._measure, self._go)
-        self._learn()
-        self._curves = Figure(self._draw_curves())
-        self._scatter = Figure(self._draw_scatter())
-        for trace in (*self._curves.data, *self._scatter.data):
-            trace.on_click(self._clicked)
-        for widget in (self._family, self._which, self._metric, self._kind):
+        on(session, self.measure_button, self._measure)
+        self._update_data()
+        self.curves = Figure(self._draw_curves())
+        self.scatter = Figure(self._draw_scatter())
+        for trace in (*self.curves.data, *self.scatter.data):
+            trace.on_click(self._select_layer)
+        for widget in (self.family, self.layers, self.metric, self.error):
             widget.observe(lambda _change: self.refresh("records"), "value")
-        left = w.VBox([self._curves, self._caption])
-        right = w.VBox([self._scatter, self._said])
+        left = w.VBox([self.curves, self.caption])
+        right = w.VBox([self.scatter, self.correlation])
         columns = w.Box([left, right])
         columns.add_class("gx-columns")
         left.add_class("gx-column")
         right.add_class("gx-column")
+        controls = self.controls
         self.box = w.VBox(
             [
-                row(self._family, self._which, self._measure, run.cancel, run.bar, self._text),
-                row(self._metric, self._kind),
+                row(
+                    self.family, self.layers, self.measure_button, controls.cancel_button,
+                    controls.bar, self.status,
+                ),
+                row(self.metric, self.error),
                 columns,
             ]
-        )
+        )  # fmt: skip
         self._show_job()
-        self._show_words()
+        self._show_texts()
 
-    def refresh(self, what: str) -> None:
-        """Follow the session; a fader that moves changes nothing here."""
+    def refresh(self, event: Event) -> None:
+        """Shows records, job and selected layer; a moved slider changes nothing here."""
         with self._drawing:
-            if what == "job":
-                if self._run.alive or self._was_working:  # others' jobs report many times a second
+            if event == "job":
+                if self.controls.alive or self._was_alive:  # not for every report of other jobs
                     self._show_job()
-            elif what == "records" or (what in ("plan", "selection") and self._stale):
-                self._learn()
-                self._show()
-            elif what in ("plan", "selection") and self._shown != self._session.controls.selected:
-                self._show()
-
-    # -- what is drawn ---------------------------------------------------------------------
+            elif event == "records" or (event in ("plan", "selection") and self._outdated):
+                self._update_data()
+                self._redraw()
+            elif event in ("plan", "selection") and self._drawn_layer != self._selected:
+                self._redraw()
 
     @property
-    def _stale(self) -> bool:
-        """Whether the plan is made from another source, and so are its errors."""
-        return self._planned_for != self._wanted
-
-    @property
-    def _wanted(self) -> tuple[str | None, str]:
-        return self._session.network.label, self._family.value
-
-    @property
-    def _shown_metric(self) -> str:
-        return "clean" if self._session.measurements.attack is None else self._metric.value
-
-    def _steps(self) -> tuple[layerwise.LayerStep, ...]:
-        """All layers' steps in the chosen family."""
-        if self._stale:
-            family = self._family.value
-            self._planned_for = self._wanted
-            self._planned = layerwise.steps(
+    def steps(self) -> tuple[layerwise.LayerStep, ...]:
+        """The steps of all layers in the chosen family."""
+        if self._outdated:
+            family = self.family.value
+            self._steps_key = self._present_key
+            self._steps = layerwise.steps(
                 self._session.network, families=None if family == BEST else (family,)
             )
-        return self._planned
+        return self._steps
 
-    def _learn(self) -> None:
-        """Read what is measured, and compare it with the errors."""
-        session, kind, metric = self._session, self._kind.value, self._shown_metric
-        curves = layerwise.curves(session.measurements, self._steps())
+    # -- figures and texts -----------------------------------------------------------------
+
+    def _make_inputs(self) -> None:
+        families = [("best per budget", BEST), *((x.label, name) for name, x in FAMILIES.items())]
+        self.family = labelled(
+            w.Dropdown, "family", 42, 190, options=families,
+            tooltip="The family of the compressed layer",
+        )  # fmt: skip
+        self.layers = labelled(
+            w.Dropdown, "layers", 42, 170,
+            options=[("all layers", ALL_LAYERS), ("the chosen one", CHOSEN_LAYER)],
+        )  # fmt: skip
+        self.metric = labelled(
+            w.Dropdown, "accuracy", 64, 160, options=["robust", "clean"],
+            tooltip="The accuracy of the grey lines and of the points on the right",
+        )  # fmt: skip
+        self.error = labelled(
+            w.Dropdown, "error", 36, 220,
+            options=[(label, kind) for kind, label in layerwise.ERRORS.items()],
+        )  # fmt: skip
+        self.measure_button = button(
+            "Measure", "play", "Measure the missing plans in the background", 96
+        )
+        self.measure_button.button_style = "primary"
+
+    @property
+    def _selected(self) -> str:
+        return self._session.controls.selected
+
+    @property
+    def _outdated(self) -> bool:
+        """Whether the steps are those of another source or family."""
+        return self._steps_key != self._present_key
+
+    @property
+    def _present_key(self) -> tuple[str | None, str]:
+        return self._session.network.label, self.family.value
+
+    @property
+    def _drawn_metric(self) -> str:
+        return "clean" if self._session.measurements.attack is None else self.metric.value
+
+    def _update_data(self) -> None:
+        """Computes the curves of the records, and the correlation with the errors."""
+        session, kind, metric = self._session, self.error.value, self._drawn_metric
+        curves = layerwise.curves(session.measurements, self.steps)
         of = "kernel" if session.network.calibration is None else "output"
-        self._info = lines.info(curves, kind, of)
-        self._agreement: RankCorrelation = spearman(
+        self._info = layerwise_curves.info(curves, kind, of)
+        self._rho: RankCorrelation = spearman(
             [curve.analytic(kind) for curve in curves], [curve.loss(metric) for curve in curves]
         )
 
     def _draw_curves(self) -> go.Figure:
-        self._shown = self._session.controls.selected
-        return lines.figure(self._info, self._shown, self._shown_metric)
+        self._drawn_layer = self._selected
+        return layerwise_curves.figure(self._info, self._drawn_layer, self._drawn_metric)
 
     def _draw_scatter(self) -> go.Figure:
-        return scatters.figure(
-            scatters.info(self._info, self._agreement, self._shown, self._shown_metric)
+        return correlation_scatter.figure(
+            correlation_scatter.info(self._info, self._rho, self._drawn_layer, self._drawn_metric)
         )
 
-    def _show(self) -> None:
-        """Bring both figures up to date; only what changed is sent."""
-        self._curves.redraw(self._draw_curves())
-        self._scatter.redraw(self._draw_scatter())
+    def _redraw(self) -> None:
+        """Updates both figures; only what changed is sent."""
+        self.curves.redraw(self._draw_curves())
+        self.scatter.redraw(self._draw_scatter())
         self._show_job()
-        self._show_words()
+        self._show_texts()
 
-    def _show_words(self) -> None:
-        self._caption.value = words.caption(self._info, self._shown_metric)
-        self._said.value = words.said(self._agreement, self._info, self._shown_metric)
-        self._metric.disabled = self._session.measurements.attack is None
+    def _show_texts(self) -> None:
+        self.caption.value = sensitivity_text.caption_text(self._info, self._drawn_metric)
+        self.correlation.value = sensitivity_text.correlation_text(
+            self._rho, self._info, self._drawn_metric
+        )
+        self.metric.disabled = self._session.measurements.attack is None
 
-    # -- measuring ----------------------------------------------------------------------------
-
-    def _asked(self) -> tuple[layerwise.LayerStep, ...]:
-        """The steps that the button would measure."""
-        only = None if self._which.value == ALL else self._session.controls.selected
-        return tuple(step for step in self._steps() if only in (None, step.layer))
-
-    def _go(self) -> None:
-        session = self._session
-        work = layerwise.task(session.measurements, session.network, self._asked(), self._heard)
-        self._progress = None
-        self._run.begin(ABOUT, work)
-        self._show_job()
-
-    def _heard(self, progress: layerwise.LayerwiseProgress) -> None:
-        """A point more is measured; called from the worker."""
-        self._progress = progress
-        if progress.done:
-            self._session.notify("records")
-
-    def _show_job(self) -> None:
-        """The bar while it runs, else what there is to measure."""
-        session, job = self._session, self._run.job
-        self._run.refresh()
-        self._was_working = self._run.alive
-        if job is not None and self._run.alive:
-            self._text.value = words.running(job, self._progress)
-            return
-        able = session.measurements.data is not None
-        asked = self._asked()
-        todo = layerwise.missing(session.measurements, session.network, asked) if able else ()
-        self._measure.disabled = not todo
-        if job is None or job.error is None:
-            seconds = measured_pace(session.measurements).seconds
-            self._text.value = words.ahead(len(todo), len(asked), seconds, session)
-
-    def _clicked(self, trace: Any, points: Any, _state: Any) -> None:
+    def _select_layer(self, trace: Any, points: Any, _state: Any) -> None:
+        """Selects the layer of a clicked point."""
         if points.point_inds and trace.customdata is not None:
             name = trace.customdata[points.point_inds[0]]
             if name:
                 with self._session.show_errors():
                     self._session.controls.select(str(name))
+
+    # -- measuring -------------------------------------------------------------------------
+
+    def _chosen_steps(self) -> tuple[layerwise.LayerStep, ...]:
+        """The steps that the button measures."""
+        only = None if self.layers.value == ALL_LAYERS else self._selected
+        return tuple(step for step in self.steps if only in (None, step.layer))
+
+    def _measure(self) -> None:
+        session = self._session
+        work = layerwise.task(
+            session.measurements, session.network, self._chosen_steps(), self._show_progress
+        )
+        self.progress = None
+        self.controls.start(JOB_TITLE, work)
+        self._show_job()
+
+    def _show_progress(self, progress: layerwise.LayerwiseProgress) -> None:
+        """Shows another measured step; called in the worker thread."""
+        self.progress = progress
+        if progress.done:
+            self._session.notify("records")
+
+    def _show_job(self) -> None:
+        """Shows the job's progress while it runs, else how many plans are missing."""
+        session, job = self._session, self.controls.job
+        self.controls.refresh()
+        self._was_alive = self.controls.alive
+        if job is not None and self.controls.alive:
+            self.status.value = sensitivity_text.status_text(job, self.progress)
+            return
+        chosen = self._chosen_steps()
+        missing: tuple[Any, ...] = ()
+        if session.measurements.data is not None:
+            missing = layerwise.missing(session.measurements, session.network, chosen)
+        self.measure_button.disabled = not missing
+        if job is None or job.error is None:
+            seconds = measured_pace(session.measurements).seconds
+            self.status.value = sensitivity_text.forecast_text(
+                len(missing), len(chosen), seconds, session
+            )

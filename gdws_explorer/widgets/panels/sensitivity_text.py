@@ -1,4 +1,4 @@
-"""The sentences of the panel "Sensitivity", as HTML."""
+"""Sentences of the panel "Sensitivity", as HTML."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gdws_explorer.study.rank_correlation import RankCorrelation
 from gdws_explorer.utils.format import duration
 from gdws_explorer.widgets import text
 
-# How well one order foretells the other, from the best down; ours.
+# The least ρ of every grade, from the best grade down. The limits are a choice of this package.
 GRADES = (
     (0.9, "orders the approximations almost perfectly"),
     (0.7, "orders the approximations well"),
@@ -22,54 +22,62 @@ GRADES = (
 )
 
 
-def caption(info: LayerwiseInfo, metric: str) -> str:
-    """How to read the lines."""
-    text = (
-        "Every line compresses one layer alone: where accuracy falls early, spare the layer; "
-        "where it stays level, cut it."
+def caption_text(info: LayerwiseInfo, metric: str) -> str:
+    """Returns how to read the lines, and the most sensitive layer."""
+    sentences = (
+        "Every line compresses one layer alone: where accuracy falls early, compress the layer "
+        "little; where it stays level, compress it more."
     )
-    worst = info.sensitive(metric)
-    if worst:
-        text += f" Most sensitive of the measured ones: {worst[0].name}."
-    return _quiet(f"{text} Click a line to choose its layer.")
+    sensitive = info.sensitive(metric)
+    if sensitive:
+        sentences += f" Most sensitive of the measured ones: {sensitive[0].name}."
+    return _grey(f"{sentences} Click a line to choose its layer.")
 
 
-def said(found: RankCorrelation, info: LayerwiseInfo, metric: str) -> str:
-    """What ρ says of the error."""
-    if found.rho is None:
-        return _quiet(f"Spearman’s ρ is undefined: {found.why}.")
-    grade = next(text for least, text in GRADES if found.rho >= least)
-    text = f"ρ = {found.rho:.2f}: the {info.axis} {grade} by the {metric} accuracy that they lose"
-    if found.within is not None and found.layers > 1:
-        text += f"; among the budgets of one layer ρ = {found.within:.2f} (median)"
-    note = "" if found.interval is None else " Its interval: layers drawn anew."
-    return _quiet(f"{text}.{note}")
+def correlation_text(correlation: RankCorrelation, info: LayerwiseInfo, metric: str) -> str:
+    """Returns how well the analytic error orders the approximations by loss."""
+    if correlation.rho is None:
+        return _grey(f"Spearman’s ρ is undefined: {correlation.why}.")
+    grade = next(words for least, words in GRADES if correlation.rho >= least)
+    sentence = (
+        f"ρ = {correlation.rho:.2f}: the {info.axis} {grade} by their loss of {metric} accuracy"
+    )
+    if correlation.within is not None and correlation.layers > 1:
+        sentence += f"; among the budgets of one layer ρ = {correlation.within:.2f} (median)"
+    note = ""
+    if correlation.interval is not None:
+        note = " Its interval is a bootstrap over the layers."
+    return _grey(f"{sentence}.{note}")
 
 
-def ahead(todo: int, asked: int, seconds: float | None, session: Session) -> str:
-    """What pressing the button would do."""
+def forecast_text(missing: int, total: int, seconds: float | None, session: Session) -> str:
+    """Returns how much the button would measure.
+
+    missing, total : plans that are not measured yet, and all plans. seconds : for one plan, or
+    None if it is not known.
+    """
     if session.measurements.data is None:
-        return _quiet("There are no images to measure on.")
-    if not asked:
-        return _quiet("The chosen layer cannot be approximated by this family.")
-    if not todo:
-        return _quiet(f"All {asked} plans are measured with {text.setting(session)}.")
-    time = "" if seconds is None else f", about {duration(seconds * todo)}"
-    count = "1 evaluation" if todo == 1 else f"{todo} evaluations"
-    return _quiet(f"{count}{time}: {text.setting(session)}")
+        return _grey("There are no images to measure on.")
+    if not total:
+        return _grey("The chosen layer cannot be approximated by this family.")
+    if not missing:
+        return _grey(f"All {total} plans are measured with {text.setting(session)}.")
+    time = "" if seconds is None else f", about {duration(seconds * missing)}"
+    count = "1 evaluation" if missing == 1 else f"{missing} evaluations"
+    return _grey(f"{count}{time}: {text.setting(session)}")
 
 
-def running(job: Job, progress: LayerwiseProgress | None) -> str:
-    """How far it is."""
+def status_text(job: Job, progress: LayerwiseProgress | None) -> str:
+    """Returns the progress of the job."""
     if job.cancelling:
-        return _quiet("stopping …")
+        return _grey("stopping …")
     if job.status == "waiting":
-        return _quiet("waiting for the jobs before it")
+        return _grey("waiting for the jobs before it")
     parts = [] if progress is None else [f"{progress.done} of {progress.total}", progress.about]
     left = job.seconds_left
     time = "" if left is None else f"{duration(max(0.0, left))} left"
-    return _quiet(" · ".join(filter(None, [*parts, f"{job.fraction:.0%}", time])))
+    return _grey(" · ".join(filter(None, [*parts, f"{job.fraction:.0%}", time])))
 
 
-def _quiet(text: str) -> str:
-    return f'<span class="gx-unit">{escape(text)}</span>'
+def _grey(sentence: str) -> str:
+    return f'<span class="gx-unit">{escape(sentence)}</span>'

@@ -1,4 +1,4 @@
-"""Sweep and search: many plans measured in the background, and choosing among them."""
+"""The panel "Sweep & search": many plans measured in the background, and filters over them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import ipywidgets as w
 
 from gdws_explorer.errors import ExplorerError
-from gdws_explorer.figures import record_charts as figures
+from gdws_explorer.figures import record_charts
+from gdws_explorer.session.events import Event
 from gdws_explorer.session.jobs import Job
 from gdws_explorer.session.session import Session
 from gdws_explorer.study.executors import Execution
@@ -19,201 +20,225 @@ from gdws_explorer.study.study_job import StudyJob
 from gdws_explorer.study.study_spec import StudySpec
 from gdws_explorer.utils.format import duration
 from gdws_explorer.widgets.figure import Figure
-from gdws_explorer.widgets.form import button, on, refusal, row, told
+from gdws_explorer.widgets.form import button, error_text, errors_in, on, row
 from gdws_explorer.widgets.panels.record_filter_view import RecordFilterView
 from gdws_explorer.widgets.panels.sweep_search_form import SweepSearchForm
 
-RUNNING, COUNTING = "the sweep or search", "counting"
-SEEN = 0.4  # seconds between two drawings while points arrive, at the least
-RESTED = 4  # times as long as a drawing took: faders come first
+JOB_TITLE, ESTIMATE_TITLE = "the sweep or search", "counting the plans"
+INTERVAL = 0.4  # least seconds between two drawings while records arrive
+IDLE_FACTOR = 4  # idle time after a drawing, as a multiple of its duration, so that sliders work
 HINT = (
-    "Plans are measured in the background with the attack and images below the front; what is "
-    "measured already is not measured again, and what arrives is kept whatever ends it."
+    "Plans are measured in the background with the attack and the images below the front. Plans "
+    "that are measured already are not measured again, and every record is stored at once."
 )
 
 
 class SweepSearchPanel:
-    """The order, what it will take, its progress, and what may be done with what it brings."""
+    """A form, an estimate of the work, the job with its progress, and filters over the records.
+
+    form : the inputs. forecast : how many plans, and how long. start_button, pause_button,
+    cancel_button, time_button : the buttons. bar, status : progress as a bar and as text.
+    hypervolume : its figure. record_filter_view : the filters. job_queue, estimate_queue : of the
+    job and of the estimates. job : the latest job, or None.
+    """
 
     title: ClassVar[str] = "Sweep & search"
-    tip: ClassVar[str] = "Measure many plans in the background, and choose among them"
+    tip: ClassVar[str] = "Measure many plans in the background, and choose one of them"
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._queue = session.job_queue("many")
-        self._counting = session.job_queue("counting")
-        self._job: Job | None = None
-        self._errand: StudyJob | None = None
-        self._counted: Job | None = None
-        self._next = 0.0
-        self._form = SweepSearchForm(session, self._count)
-        self._start = button("Start", "play", "Measure them in the background", 80)
-        self._start.button_style = "primary"
-        self._pause = button("Pause", "pause", "End the plan under way, begin no other", 92)
-        self._cancel = button("Cancel", "stop", "Stop now; what is measured is kept", 84)
-        self._one = button("Time one", "clock-o", "Measure the first plan, to know how long", 100)
-        self._bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="160px"))
-        self._expected, self._said = w.HTML(), w.HTML()
-        self._growth = Figure(figures.growth_figure(figures.growth_info([])))
-        self._grown = w.VBox([self._growth], layout=w.Layout(width="340px", display="none"))
-        self._among = RecordFilterView(session)
-        on(session, self._start, self._go)
-        on(session, self._one, lambda: self._go(limit=1))
-        on(session, self._pause, self._halt)
-        on(session, self._cancel, self._queue.cancel)
-        self._before = row(self._expected, self._one)
-        orders = w.VBox(
+        self.job_queue = session.job_queue("many")
+        self.estimate_queue = session.job_queue("counting")
+        self.job: Job | None = None
+        self._study: StudyJob | None = None
+        self._estimated_after: Job | None = None  # the job after which the estimate was made
+        self._next_drawing = 0.0
+        self.form = SweepSearchForm(session, self._estimate)
+        self._make_buttons()
+        self.bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="160px"))
+        self.forecast, self.status = w.HTML(), w.HTML()
+        self.hypervolume = Figure(record_charts.growth_figure(record_charts.growth_info([])))
+        self._right = w.VBox([self.hypervolume], layout=w.Layout(width="340px", display="none"))
+        self.record_filter_view = RecordFilterView(session)
+        self._before = row(self.forecast, self.time_button)
+        left = w.VBox(
             [
-                w.HTML(f'<span class="gx-unit">{HINT}</span>'), self._form.box,
+                w.HTML(f'<span class="gx-unit">{HINT}</span>'), self.form.box,
                 self._before,
-                row(self._start, self._pause, self._cancel, self._bar, self._said),
+                row(
+                    self.start_button, self.pause_button, self.cancel_button, self.bar,
+                    self.status,
+                ),
             ]
         )  # fmt: skip
-        orders.add_class("gx-column")
-        columns = w.Box([orders, self._grown])
+        left.add_class("gx-column")
+        columns = w.Box([left, self._right])
         columns.add_class("gx-columns")
-        self.box = w.VBox([columns, self._among.box])
-        self._count()
+        self.box = w.VBox([columns, self.record_filter_view.box])
+        self._estimate()
         self.refresh("job")
 
-    def refresh(self, what: str) -> None:
-        """Follow the errand, the records and the filters."""
-        if what in ("records", "filters"):
-            self._among.refresh(what)
-        if what == "records":
+    def refresh(self, event: Event) -> None:
+        """Shows the job, the records and the filters."""
+        if event in ("records", "filters"):
+            self.record_filter_view.refresh(event)
+        if event == "records":
             self._draw()
-            if self._setting != self._session.measurements.setting and not self._running:
-                self._count()
-        elif what == "job":
-            self._follow()
+            setting = self._session.measurements.setting
+            if self._estimated_setting != setting and not self._alive:
+                self._estimate()
+        elif event == "job":
+            self._show_job()
 
     @property
-    def _running(self) -> bool:
-        return self._job is not None and self._job.alive
+    def _alive(self) -> bool:
+        return self.job is not None and self.job.alive
 
-    def _follow(self) -> None:
-        """Buttons, bar and words as the job stands."""
-        job, running = self._job, self._running
-        if job is not self._counted and not running:
-            self._counted = job
-            self._count()  # what it measured need not be measured again
-            self._among.catch_up()
-        self._before.layout.display = "none" if running else None
-        self._start.disabled = self._one.disabled = running
-        self._pause.disabled = self._cancel.disabled = not running
-        self._bar.layout.display = None if running else "none"
-        self._bar.value = job.fraction if job is not None and running else 0.0
-        if job is None or self._errand is None:
+    def _make_buttons(self) -> None:
+        session = self._session
+        self.start_button = button("Start", "play", "Measure the plans in the background", 80)
+        self.start_button.button_style = "primary"
+        self.pause_button = button(
+            "Pause", "pause", "Finish the plan that is measured now, and start no other", 92
+        )
+        self.cancel_button = button("Cancel", "stop", "Stop now; all records are kept", 84)
+        self.time_button = button(
+            "Time one", "clock-o", "Measure the first plan, to estimate the time of all", 100
+        )
+        on(session, self.start_button, self._start)
+        on(session, self.time_button, lambda: self._start(limit=1))
+        on(session, self.pause_button, self._pause_or_resume)
+        on(session, self.cancel_button, self.job_queue.cancel)
+
+    def _show_job(self) -> None:
+        """Shows the state of the job in buttons, bar and text."""
+        job, alive = self.job, self._alive
+        if job is not self._estimated_after and not alive:
+            self._estimated_after = job
+            self._estimate()  # what the job measured need not be measured again
+            self.record_filter_view.catch_up()
+        self._before.layout.display = "none" if alive else None
+        self.start_button.disabled = self.time_button.disabled = alive
+        self.pause_button.disabled = self.cancel_button.disabled = not alive
+        self.bar.layout.display = None if alive else "none"
+        self.bar.value = job.fraction if job is not None and alive else 0.0
+        if job is None or self._study is None:
             return
-        paused = self._errand.paused
-        self._pause.description = "Resume" if paused else "Pause"
-        self._pause.icon = "play" if paused else "pause"
-        self._said.value = refusal(job.error) if job.error else escape(_words(job, self._errand))
+        paused = self._study.paused
+        self.pause_button.description = "Resume" if paused else "Pause"
+        self.pause_button.icon = "play" if paused else "pause"
+        self.status.value = (
+            error_text(job.error) if job.error else escape(status_text(job, self._study))
+        )
 
     def _draw(self) -> None:
-        """The hypervolume so far; there is no figure before there is one."""
-        if self._errand is None or not self._errand.records:
+        """Draws the hypervolume; the figure is hidden while there is none."""
+        if self._study is None or not self._study.records:
             return
-        self._grown.layout.display = None
-        history = self._errand.hypervolume_history
-        self._growth.redraw(figures.growth_figure(figures.growth_info(history)))
+        self._right.layout.display = None
+        growth = record_charts.growth_info(self._study.hypervolume_history)
+        self.hypervolume.redraw(record_charts.growth_figure(growth))
 
-    # -- before it starts ------------------------------------------------------------------
+    # -- the estimate ----------------------------------------------------------------------
 
-    def _count(self) -> None:
-        """Say, beside everything else, how much the form asks for; the latest question wins."""
-        self._setting = self._session.measurements.setting
+    def _estimate(self) -> None:
+        """Estimates the work of the form in the background; an older estimate is cancelled."""
+        self._estimated_setting = self._session.measurements.setting
         try:
-            order = self._form.order()
+            spec = self.form.spec()
         except ExplorerError as error:
-            self._tell(refusal(error), False)
+            self._show_forecast(error_text(error), False)
             return
-        self._counting.cancel()
+        self.estimate_queue.cancel()
 
-        def count(progress: Any, cancelled: Any) -> None:
-            with told(self._expected):
+        def estimate(progress: Any, cancelled: Any) -> None:
+            with errors_in(self.forecast):
                 found = estimate_job(
-                    order, self._session.measurements, self._session.views, cancelled
+                    spec, self._session.measurements, self._session.views, cancelled
                 )
                 if not cancelled():
-                    self._tell(_forecast(found), found.seconds is None or bool(found.guess))
+                    inexact = found.seconds is None or bool(found.guess)
+                    self._show_forecast(forecast_text(found), inexact)
 
-        self._counting.submit(COUNTING, count)
+        self.estimate_queue.submit(ESTIMATE_TITLE, estimate)
 
-    def _tell(self, text: str, unknown: bool) -> None:
-        self._expected.value = text
-        self._one.layout.display = None if unknown else "none"
+    def _show_forecast(self, html: str, inexact: bool) -> None:
+        """Shows an estimate. inexact : whether timing one plan would improve it."""
+        self.forecast.value = html
+        self.time_button.layout.display = None if inexact else "none"
 
-    # -- on its way ------------------------------------------------------------------------
+    # -- the job ---------------------------------------------------------------------------
 
-    def _go(self, limit: int | None = None) -> None:
+    def _start(self, limit: int | None = None) -> None:
         session = self._session
-        order: StudySpec = self._form.order()
-        self._errand = errand = StudyJob(
-            order, session.measurements.evaluator(session.views.plain), session.views,
+        spec: StudySpec = self.form.spec()
+        self._study = study = StudyJob(
+            spec, session.measurements.evaluator(session.views.plain), session.views,
             session.measurements.store, known=session.measurements.bundled,
-            execution=Execution(self._form.workers), limit=limit, on_record=self._arrived,
+            execution=Execution(self.form.workers), limit=limit, on_record=self._show_record,
         )  # fmt: skip
-        self._said.value = ""
+        self.status.value = ""
 
         def work(progress: Any, cancelled: Any) -> None:
             try:
-                errand.run(progress, cancelled)
+                study.run(progress, cancelled)
             finally:
                 session.notify("records")
 
-        self._job = self._queue.submit(RUNNING, work)
+        self.job = self.job_queue.submit(JOB_TITLE, work)
         self.refresh("job")
 
-    def _arrived(self, _record: Record) -> None:
-        """Show it, unless something was shown just now: known records come a hundred at once.
+    def _show_record(self, _record: Record) -> None:
+        """Draws a new record, unless the last drawing was a short time ago.
 
-        What comes during a pause is the last for a while, and shown with those before it.
+        Known records arrive many at once. A record that arrives during a pause is always drawn,
+        because no other follows it soon.
         """
-        began = time.monotonic()
-        if began >= self._next or (self._errand is not None and self._errand.paused):
+        now = time.monotonic()
+        if now >= self._next_drawing or (self._study is not None and self._study.paused):
             self._session.notify("records")
-            self._next = began + max(SEEN, (1 + RESTED) * (time.monotonic() - began))
+            duration_of_drawing = time.monotonic() - now
+            self._next_drawing = now + max(INTERVAL, (1 + IDLE_FACTOR) * duration_of_drawing)
 
-    def _halt(self) -> None:
-        if self._errand is not None:
-            if self._errand.paused:
-                self._errand.resume()
+    def _pause_or_resume(self) -> None:
+        if self._study is not None:
+            if self._study.paused:
+                self._study.resume()
             else:
-                self._errand.pause()
+                self._study.pause()
                 self._session.notify("records")
             self.refresh("job")
 
 
-def _forecast(found: JobEstimate) -> str:
-    """How many plans and how long, as a sentence."""
-    missing = found.total - found.known
-    known = f", {found.known} of them measured already" if found.known else ""
-    most = "at most " if found.at_most and found.known else ""
-    text = f"{found.total} plans{known}: {most}<b>{missing} to measure</b>"
+def forecast_text(estimate: JobEstimate) -> str:
+    """Returns how many plans have to be measured and how long that takes, as HTML."""
+    missing = estimate.total - estimate.known
+    known = f", {estimate.known} of them measured already" if estimate.known else ""
+    most = "at most " if estimate.at_most and estimate.known else ""
+    text = f"{estimate.total} plans{known}: {most}<b>{missing} to measure</b>"
     if missing == 0:
         return f'{text}. <span class="gx-unit">Start shows them at once.</span>'
-    if found.seconds is None:
-        return f"{text}. Nobody knows yet how long: time one."
-    guess = f" (a guess {escape(found.guess)})" if found.guess else ""
-    return f"{text}, about <b>{duration(found.seconds)}</b>{guess}."
+    if estimate.seconds is None:
+        return f"{text}. The time is not known yet. Time one plan to estimate it."
+    guess = f" (a guess {escape(estimate.guess)})" if estimate.guess else ""
+    return f"{text}, about <b>{duration(estimate.seconds)}</b>{guess}."
 
 
-def _words(job: Job, errand: StudyJob) -> str:
-    """Where the errand stands."""
-    now = errand.progress
+def status_text(job: Job, study: StudyJob) -> str:
+    """Returns the progress or the result of a job."""
+    now = study.progress
     total = "" if now.total is None else f" of {now.total}"
     count = f"{now.done}{total} plans"
-    stage = f"{errand.stage}: " if errand.stage else ""
+    stage = f"{study.stage}: " if study.stage else ""
     if job.status == "done":
         return f"done: {now.measured} measured, {now.known} known before"
     if job.status == "cancelled":
-        return f"cancelled after {count}; Start goes on from there"
+        return f"cancelled after {count}; Start continues from there"
     if job.status == "waiting":
         return "waiting"
     if job.cancelling:
         return f"stopping … {count}"
-    if errand.paused:
+    if study.paused:
         return f"paused at {stage}{count}"
     left = now.seconds_left
     return f"{stage}{count}" + ("" if left is None else f" · {duration(left)} left")

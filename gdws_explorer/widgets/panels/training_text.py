@@ -1,4 +1,4 @@
-"""The sentences of the panel "Train", as HTML."""
+"""Sentences of the panel "Train", as HTML."""
 
 from __future__ import annotations
 
@@ -9,88 +9,93 @@ from gdws_explorer.session.training_queue import TrainingQueue, TrainingRun
 from gdws_explorer.training.callbacks import EpochRecord
 from gdws_explorer.training.training_spec import TrainingSpec
 from gdws_explorer.utils.format import duration
-from gdws_explorer.widgets.form import refusal
+from gdws_explorer.widgets.form import error_text
 
 
-def ahead(trainer: TrainingQueue, task: TrainingSpec, plan: Plan) -> str:
-    """How long it will take, on how many images, and what a killed kernel leaves."""
-    if trainer.epochs_done(task, plan) == sum(task.planned):
-        return _quiet(f"trained before, to the end: the result is in {_folder(trainer)}")
-    seconds, guess = trainer.seconds(task, plan)
-    images = len(trainer.data()[1])
-    held = task.tuning.held_out(images)
+def forecast_text(queue: TrainingQueue, spec: TrainingSpec, plan: Plan) -> str:
+    """Returns how long a training takes, on how many images, and what is in its checkpoint."""
+    if queue.epochs_done(spec, plan) == sum(spec.planned):
+        return _grey(f"this training is finished: its result is in {_folder(queue)}")
+    seconds, guess = queue.seconds(spec, plan)
+    images = len(queue.data()[1])
+    held_out = spec.tuning.held_out(images)
     if not guess:
         parts = [f"<b>about {duration(seconds)}</b> on this machine, by a few steps timed"]
-    elif trainer.jobs.running is not None and trainer.running is None:
+    elif queue.jobs.running is not None and queue.running is None:
         parts = [f"perhaps {duration(seconds)}, a guess: a few steps are being timed …"]
     else:
         parts = [f"perhaps {duration(seconds)}: only a guess"]
-    parts.append(f"{images - held:,} training images" + (f", {held:,} held out" if held else ""))
-    return _quiet(" · ".join([*parts, _kept(trainer, task, plan)]))
+    held = f", {held_out:,} held out" if held_out else ""
+    parts.append(f"{images - held_out:,} training images{held}")
+    return _grey(" · ".join([*parts, _checkpoint_text(queue, spec, plan)]))
 
 
-def running(run: TrainingRun, seconds_left: float | None) -> str:
-    """Where a training is."""
+def status_text(run: TrainingRun, seconds_left: float | None) -> str:
+    """Returns the progress of a training that runs or waits."""
     assert run.job is not None
     if run.job.cancelling:
         return "stopping …"
-    course = run.progress
-    if not course.epoch:
-        return "waiting for its turn" if run.job.status == "waiting" else "beginning …"
+    progress = run.progress
+    if not progress.epoch:
+        return "waiting for its turn" if run.job.status == "waiting" else "starting …"
     part = ""
-    if course.planned[0]:
-        part = "towards low rank · " if course.epoch <= course.planned[0] else "the factors · "
+    if progress.planned[0]:
+        low_rank = progress.epoch <= progress.planned[0]
+        part = "towards low rank · " if low_rank else "the factors · "
     left = "" if seconds_left is None else f" · about {duration(seconds_left)} left"
-    return f"{part}epoch {course.epoch} of {course.epochs}{left}"
+    return f"{part}epoch {progress.epoch} of {progress.epochs}{left}"
 
 
-def ended(run: TrainingRun, kept: int) -> str:
-    """What came of a training. kept : the epochs that its checkpoint holds."""
+def result_text(run: TrainingRun, stored_epochs: int) -> str:
+    """Returns the result of a training that ended. stored_epochs : those in its checkpoint."""
     assert run.job is not None
     if run.job.error is not None:
-        return refusal(run.job.error)
-    course = run.progress
+        return error_text(run.job.error)
+    progress = run.progress
     if run.result is None:
-        heard = sum(course.length[:2])  # the latest may have been saved before it was told
-        last = f" (epoch {heard}: {_reached(course.last)})" if heard else ""
-        later = "Continue goes on from there" if kept else "nothing of it is kept"
-        return f"<b>Stopped</b> after {max(heard, kept)} of {course.epochs} epochs{last}; {later}."
+        reported = sum(progress.length[:2])  # the checkpoint may be one epoch ahead
+        last = f" (epoch {reported}: {_accuracy_text(progress.last)})" if reported else ""
+        later = "Continue goes on from there" if stored_epochs else "no checkpoint was written"
+        epochs = max(reported, stored_epochs)
+        return f"<b>Stopped</b> after {epochs} of {progress.epochs} epochs{last}; {later}."
     best = run.result.entries[run.result.best - 1]
-    which = f"the factors' epoch {run.result.best}" if course.planned[0] else f"epoch {best.number}"
+    which = f"epoch {best.number}"
+    if progress.planned[0]:
+        which = f"the factors' epoch {run.result.best}"
     return (
-        f"<b>Done</b>, {escape(str(run.spec))}: weights of {which}, {_reached(best)}. It is on the "
-        "faders, measured as a new point of the front. Its weights live in this kernel: export the "
-        "network to keep them."
+        f"<b>Done</b>, {escape(str(run.spec))}: weights of {which}, {_accuracy_text(best)}. The "
+        "result is the present plan and a new point of the front. Its weights exist only in this "
+        "kernel: export the network to keep them."
     )
 
 
-def title(run: TrainingRun) -> str:
-    """What the curves are of."""
-    return f"<b>{escape(str(run.spec))}</b> " + _quiet(
-        f"{_method(run.spec)} · plan before: {escape(_short(str(run.plan)))}"
+def title_text(run: TrainingRun) -> str:
+    """Returns the title of the curves: the training, its method, the plan before it."""
+    return f"<b>{escape(str(run.spec))}</b> " + _grey(
+        f"{_method_text(run.spec)} · plan before: {escape(_shortened(str(run.plan)))}"
     )
 
 
-def _reached(entry: EpochRecord | None) -> str:
-    """An epoch's accuracies with counts and intervals."""
+def _accuracy_text(entry: EpochRecord | None) -> str:
+    """Returns an epoch's accuracies with counts and intervals."""
     if entry is None:
         return ""
-    told = entry.validation
-    if told is None:
-        return f"loss {entry.loss:.3g}, {entry.correct} of {entry.seen} images right while learning"
-    low, high = told.clean_interval
-    words = [f"clean {told.clean_correct} of {told.n} held-out images ({low:.0%} to {high:.0%})"]
-    if told.robust_correct is not None and told.robust_interval and told.attack:
-        low, high = told.robust_interval
-        words.insert(
-            0, f"robust {told.robust_correct} of {told.n} ({low:.0%} to {high:.0%}) under "
-            f"{escape(told.attack.label)}",
+    found = entry.validation
+    if found is None:
+        return f"loss {entry.loss:.3g}, {entry.correct} of {entry.seen} training images correct"
+    low, high = found.clean_interval
+    parts = [f"clean {found.clean_correct} of {found.n} held-out images ({low:.0%} to {high:.0%})"]
+    if found.robust_correct is not None and found.robust_interval and found.attack:
+        low, high = found.robust_interval
+        parts.insert(
+            0, f"robust {found.robust_correct} of {found.n} ({low:.0%} to {high:.0%}) under "
+            f"{escape(found.attack.label)}",
         )  # fmt: skip
-    return ", ".join(words)
+    return ", ".join(parts)
 
 
-def _method(task: TrainingSpec) -> str:
-    recipe = task.recipe
+def _method_text(spec: TrainingSpec) -> str:
+    recipe = spec.recipe
     used = recipe.training_attack
     attack = "" if used is None else f" {escape(used.label)}"
     if recipe.method == "trades":
@@ -98,22 +103,22 @@ def _method(task: TrainingSpec) -> str:
     return f"{recipe.method}{attack} · lr {recipe.lr:g} · seed {recipe.seed}"
 
 
-def _kept(trainer: TrainingQueue, task: TrainingSpec, plan: Plan) -> str:
-    if trainer.folder is None:
+def _checkpoint_text(queue: TrainingQueue, spec: TrainingSpec, plan: Plan) -> str:
+    if queue.folder is None:
         return "no checkpoints (opened with cache=False)"
-    done = trainer.epochs_done(task, plan)
+    done = queue.epochs_done(spec, plan)
     if done:
-        return f"{done} of {sum(task.planned)} epochs are done and in {_folder(trainer)}"
-    return f"a checkpoint after every epoch in {_folder(trainer)}"
+        return f"{done} of {sum(spec.planned)} epochs are done and in {_folder(queue)}"
+    return f"a checkpoint after every epoch in {_folder(queue)}"
 
 
-def _folder(trainer: TrainingQueue) -> str:
-    return escape(str(trainer.folder))
+def _folder(queue: TrainingQueue) -> str:
+    return escape(str(queue.folder))
 
 
-def _short(text: str, most: int = 90) -> str:
+def _shortened(text: str, most: int = 90) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _quiet(text: str) -> str:
-    return f'<span class="gx-unit">{text}</span>'
+def _grey(html: str) -> str:
+    return f'<span class="gx-unit">{html}</span>'

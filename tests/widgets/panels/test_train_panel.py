@@ -50,17 +50,17 @@ def panel_of(explorer, kind=None):
     """The panel, set to something short, when it has timed its steps."""
     explorer.panel_bar.open("Train")
     panel = explorer.panel_bar.opened
-    panel._epochs.value, panel._ratio.value = 2, 2.0
+    panel.epochs.value, panel.ratio.value = 2, 2.0
     if kind is not None:
         panel.choose(kind)
-        panel._epochs.value = 2
+        panel.epochs.value = 2
     explorer.session.training_queue.jobs.wait(60)
     return panel
 
 
 def trained(explorer, panel):
-    panel._start.click()
-    assert panel._said.value == ""
+    panel.start_button.click()
+    assert panel.message.value == ""
     explorer.session.training_queue.jobs.wait(120)
     explorer.session.jobs.wait(60)
     return explorer.session.training_queue.latest
@@ -85,9 +85,9 @@ def held(monkeypatch):
 @pytest.mark.parametrize("kind", ["tucker2", "gdws"])
 def test_low_rank_and_robustness_together(explorer, kind):
     panel = panel_of(explorer, kind)
-    assert "about" in panel._about.value
-    assert "a few steps timed" in panel._about.value
-    assert "48 training images" in panel._about.value
+    assert "about" in panel.forecast.value
+    assert "a few steps timed" in panel.forecast.value
+    assert "48 training images" in panel.forecast.value
     run = trained(explorer, panel)
     session = explorer.session
     assert explorer.plan == run.result.plan
@@ -96,14 +96,14 @@ def test_low_rank_and_robustness_together(explorer, kind):
     record = explorer.measured
     assert record.parent == session.views.plain.plan().hash
     assert record in session.measurements.records()
-    assert "Done" in panel._said.value
+    assert "Done" in panel.message.value
     assert "trained: " in session.message
-    assert "to the end" in panel._about.value
-    figure = panel._figure
+    assert "is finished" in panel.forecast.value
+    figure = panel.curves
     assert [len(trace.x) for trace in figure.data[:3]] == [2, 1, 3]
     ranks = len(run.progress.rounds.names) * (2 if kind == "tucker2" else 1)
-    assert panel._ranks[1].data[0].z.shape == (ranks, 3)
-    assert panel._right.layout.display is None
+    assert panel.ranks.data[0].z.shape == (ranks, 3)
+    assert panel.ranks_column.layout.display is None
 
 
 def test_the_plan_is_fine_tuned_from_a_button_beside_evaluate(explorer):
@@ -112,16 +112,16 @@ def test_the_plan_is_fine_tuned_from_a_button_beside_evaluate(explorer):
     before = session.plan
     panel_of(explorer)
     explorer.panel_bar.open(None)
-    explorer.evaluate_bar._finetune.click()
+    explorer.evaluate_bar.finetune_button.click()
     assert "Train" in session.message
     panel = explorer.panel_bar.opened
-    assert panel._kind.value == FINETUNE
-    assert panel._ratio.layout.display == "none"
-    panel._epochs.value = 1
+    assert panel.kind.value == FINETUNE
+    assert panel.ratio.layout.display == "none"
+    panel.epochs.value = 1
     run = trained(explorer, panel)
     assert dict(run.result.plan) == dict(explorer.plan)
     assert explorer.measured.parent == before.hash
-    assert panel._right.layout.display == "none"
+    assert panel.ranks_column.layout.display == "none"
     session.controls.undo()
     assert session.plan == before
 
@@ -158,7 +158,7 @@ def test_a_state_string_says_that_it_holds_no_weights(explorer, opened, data):
     panel = panel_of(explorer, FINETUNE)
     trained(explorer, panel)
     explorer.session.controls.move_slider("5", [0.4])
-    explorer.export_bar._show()
+    explorer.export_bar.state_button.click()
     assert "not the trained weights" in explorer.session.message
     other = opened(state=explorer.state)
     assert not other.plan.trained
@@ -176,14 +176,14 @@ def test_a_trained_plan_of_another_kernel_is_refused(explorer, opened):
 def test_it_runs_beside_the_faders_and_measurements(explorer, held):
     reached, go = held
     panel = panel_of(explorer, FINETUNE)
-    panel._start.click()
+    panel.start_button.click()
     assert reached.wait(60)
     session = explorer.session
     assert session.training_queue.running is not None
-    assert panel._start.disabled
-    assert not panel._cancel.disabled
+    assert panel.start_button.disabled
+    assert not panel.cancel_button.disabled
     with pytest.raises(DataError, match="under way"):
-        session.train(panel._task())
+        session.train(panel.spec())
     session.controls.move_slider("5", [0.5])
     session.evaluate()
     session.jobs.wait(60)
@@ -193,43 +193,43 @@ def test_it_runs_beside_the_faders_and_measurements(explorer, held):
     session.training_queue.jobs.wait(60)
     session.jobs.wait(60)
     assert session.plan.trained
-    assert "Done" in panel._said.value
+    assert "Done" in panel.message.value
 
 
 def test_cancel_says_what_was_reached_and_continue_goes_on(explorer, held):
     reached, go = held
     before = explorer.plan
     panel = panel_of(explorer, FINETUNE)
-    panel._epochs.value = 3
+    panel.epochs.value = 3
     explorer.session.training_queue.jobs.wait(60)
-    panel._start.click()
+    panel.start_button.click()
     assert reached.wait(60)
-    panel._cancel.click()
+    panel.cancel_button.click()
     go.set()
     explorer.session.training_queue.jobs.wait(60)
-    assert "Stopped" in panel._said.value
-    assert "after 2 of 3 epochs (epoch 1: loss" in panel._said.value
-    assert "Continue goes on" in panel._said.value
-    assert panel._start.description == "Continue"
-    assert "2 of 3 epochs are done" in panel._about.value
+    assert "Stopped" in panel.message.value
+    assert "after 2 of 3 epochs (epoch 1: loss" in panel.message.value
+    assert "Continue goes on" in panel.message.value
+    assert panel.start_button.description == "Continue"
+    assert "2 of 3 epochs are done" in panel.forecast.value
     assert not explorer.plan.trained
     run = trained(explorer, panel)
     assert run.result is not None
-    assert len(panel._figure.data[1].x) == 3
-    assert panel._start.description == "Start", "to go on with what is trained now"
+    assert len(panel.curves.data[1].x) == 3
+    assert panel.start_button.description == "Start", "to go on with what is trained now"
     explorer.session.show(before)
-    assert panel._start.description == "Open result"
-    assert panel._anew.layout.display is None
-    panel._epochs.value = 4
-    assert panel._start.description == "Start"
-    assert panel._anew.layout.display == "none"
+    assert panel.start_button.description == "Open result"
+    assert panel.restart_button.layout.display is None
+    panel.epochs.value = 4
+    assert panel.start_button.description == "Start"
+    assert panel.restart_button.layout.display == "none"
 
 
 def test_begun_anew(explorer):
     panel = panel_of(explorer, "gdws")
     first = trained(explorer, panel)
-    assert panel._start.description == "Open result"
-    panel._anew.click()
+    assert panel.start_button.description == "Open result"
+    panel.restart_button.click()
     explorer.session.training_queue.jobs.wait(60)
     again = explorer.session.training_queue.latest
     assert again is not first
@@ -241,10 +241,10 @@ def test_begun_anew(explorer):
 def test_without_a_cache_nothing_is_written(opened, tmp_path):
     explorer = opened(cache=False)
     panel = panel_of(explorer, FINETUNE)
-    assert "no checkpoints" in panel._about.value
+    assert "no checkpoints" in panel.forecast.value
     run = trained(explorer, panel)
     assert run.checkpoint is None
-    assert panel._start.description == "Start"
+    assert panel.start_button.description == "Start"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -252,72 +252,72 @@ def test_without_a_cache_nothing_is_written(opened, tmp_path):
 def test_what_cannot_be_trained_on_is_said(opened, data, with_images, words):
     explorer = opened(calibration=data[0] if with_images else None)
     panel = panel_of(explorer)
-    assert words in panel._about.value
-    assert panel._start.disabled
+    assert words in panel.forecast.value
+    assert panel.start_button.disabled
 
 
 def test_settings_that_cannot_be_are_refused_in_place(explorer):
     panel = panel_of(explorer, "tucker2")
-    panel._ratio.value = 1.0
-    assert "expected how many times fewer" in panel._about.value
-    assert panel._start.disabled
-    panel._ratio.value = 500.0
+    panel.ratio.value = 1.0
+    assert "expected how many times fewer" in panel.forecast.value
+    assert panel.start_button.disabled
+    panel.ratio.value = 500.0
     explorer.session.training_queue.jobs.wait(60)
-    assert "cannot be reached" in panel._said.value
-    panel._ratio.value = 2.0
+    assert "cannot be reached" in panel.message.value
+    panel.ratio.value = 2.0
     explorer.session.training_queue.jobs.wait(60)
-    assert panel._said.value == ""
-    assert not panel._start.disabled
-    panel._eps.value = "much"
-    assert "expected a number such as" in panel._about.value
-    panel._eps.value, panel._lr.value = "0.1", -1.0
-    assert "a positive learning rate" in panel._about.value
+    assert panel.message.value == ""
+    assert not panel.start_button.disabled
+    panel.eps.value = "much"
+    assert "expected a number such as" in panel.forecast.value
+    panel.eps.value, panel.lr.value = "0.1", -1.0
+    assert "a positive learning rate" in panel.forecast.value
 
 
 def test_a_loss_that_is_no_number_is_said_and_the_plan_stays(explorer):
     panel = panel_of(explorer, FINETUNE)
     before = explorer.plan
-    panel._lr.value = 1e30
+    panel.lr.value = 1e30
     explorer.session.training_queue.jobs.wait(60)
     trained_run = trained(explorer, panel)
     assert trained_run.result is None
     assert trained_run.job.status == "failed"
-    assert "smaller learning rate" in panel._said.value
+    assert "smaller learning rate" in panel.message.value
     assert "the training stopped" in explorer.session.message
     assert explorer.plan == before
 
 
 def test_epsilon_follows_the_attack_that_is_measured_with(explorer):
     panel = panel_of(explorer)
-    assert panel._eps.value == "0.1"
+    assert panel.eps.value == "0.1"
     explorer.session.measure_with(gx.PGD(8 / 255, 3), 20)
-    assert panel._eps.value == "8/255"
+    assert panel.eps.value == "8/255"
     explorer.session.measure_with(gx.PGD(0.5, 3, norm="l2"), 20)
-    assert panel._task().recipe.training_attack.norm == "l2"
-    panel._method.value = "standard"
-    assert panel._eps.layout.display == "none"
-    assert panel._task().recipe.validation_attack is None
+    assert panel.spec().recipe.training_attack.norm == "l2"
+    panel.method.value = "standard"
+    assert panel.eps.layout.display == "none"
+    assert panel.spec().recipe.validation_attack is None
 
 
 def test_a_page_that_looks_again_finds_progress_and_curves(explorer, held):
     reached, go = held
     panel = panel_of(explorer, FINETUNE)
-    panel._start.click()
+    panel.start_button.click()
     assert reached.wait(60)
     explorer.panel_bar.open(None)
     go.set()
     explorer.session.training_queue.jobs.wait(60)
     explorer.session.jobs.wait(60)
     explorer.panel_bar.open("Train")
-    assert "Done" in panel._said.value
-    state = panel._figure.get_state()
+    assert "Done" in panel.message.value
+    state = panel.curves.get_state()
     assert len(state["_widget_data"][1]["x"]) == 2
 
 
 def test_closing_ends_a_training(explorer, held):
     reached, go = held
     panel = panel_of(explorer, FINETUNE)
-    panel._start.click()
+    panel.start_button.click()
     assert reached.wait(60)
     run = explorer.session.training_queue.latest
     run.job.cancel()
@@ -332,7 +332,7 @@ def test_an_opened_panel_leaves_no_widget(opened):
     for kind in ("tucker2", "gdws"):
         explorer = opened()
         panel = panel_of(explorer, kind)
-        panel._epochs.value = 1
+        panel.epochs.value = 1
         trained(explorer, panel)
         explorer.close()
     assert set(widgets._instances) == known
