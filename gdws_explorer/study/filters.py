@@ -105,7 +105,9 @@ class Filters:
         """
         if share is None:
             return self.bound(name)
-        return self.bound(name, high=share * dense_macs) if name == "macs" else self.bound(name, share)
+        if name == "macs":
+            return self.bound(name, high=share * dense_macs)
+        return self.bound(name, low=share)
 
     def share(self, name: str, dense_macs: int) -> float | None:
         """Returns the fraction of a bound that `with_share` sets; None without a bound."""

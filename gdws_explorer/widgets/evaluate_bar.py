@@ -17,8 +17,8 @@ from gdws_explorer.study.attack_settings import (
     AttackSpec,
     attack_settings_of,
 )
-from gdws_explorer.utils.checks import parse_radius
 from gdws_explorer.utils.format import eps_text
+from gdws_explorer.utils.parsing import parse_radius
 from gdws_explorer.widgets import text
 from gdws_explorer.widgets.form import button, labelled, on, on_change, row, set_value, silent
 

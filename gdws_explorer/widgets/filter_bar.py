@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as w
 
 from gdws_explorer.session.session import Session
-from gdws_explorer.utils.checks import parse_percent
+from gdws_explorer.utils.parsing import parse_percent
 from gdws_explorer.widgets.form import button, labelled, on, on_change, row, set_value
 from gdws_explorer.widgets.front_view import FrontView
 

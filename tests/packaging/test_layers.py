@@ -58,7 +58,6 @@ ROOMS_IN_WORK = {
     "factorize",
     "network",
     "session",
-    "widgets",
 }
 
 

@@ -86,3 +86,13 @@ def test_bad_names_and_ranges_are_errors(line):
         Range("speed")
     with pytest.raises(gx.DataError, match="smaller number first"):
         Range("macs", 2, 1)
+
+
+@pytest.mark.parametrize("name", ["robust", "clean", "macs"])
+def test_a_bound_as_a_share_is_its_own_inverse(name):
+    filters = Filters().with_share(name, 0.4, 5000)
+    assert filters.share(name, 5000) == 0.4
+    (bound,) = filters.bounds
+    assert (bound.low, bound.high) == ((-math.inf, 2000) if name == "macs" else (0.4, math.inf))
+    assert filters.with_share(name, None, 5000) == Filters()
+    assert Filters().share(name, 5000) is None

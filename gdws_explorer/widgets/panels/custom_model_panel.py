@@ -18,7 +18,7 @@ from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.robust.attacks import PGD
 from gdws_explorer.session.events import Event
 from gdws_explorer.session.session import Session
-from gdws_explorer.utils.checks import parse_radius
+from gdws_explorer.utils.parsing import parse_radius
 from gdws_explorer.widgets.form import button, errors_in, labelled, on, row
 from gdws_explorer.widgets.job_controls import JobControls
 
@@ -251,7 +251,7 @@ class ImagesForm:
             missing = [name for name in (x, y) if name and name not in variables]
             if missing or not x:
                 raise DataError(
-                    f"there is no variable {missing[0]!r} in this notebook." if missing
+                    f"unknown variable {missing[0]!r}; expected one of this notebook." if missing
                     else "name the variable that holds the images."
                 )  # fmt: skip
             return (variables[x], variables[y]) if y else variables[x]

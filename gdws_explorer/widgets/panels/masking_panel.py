@@ -22,7 +22,7 @@ INTRODUCTION = (
     "A network can look robust only because its gradients mislead the attack. This check looks for "
     "signs of that on the same images: zero gradients, one step against many, random points, a "
     "search without gradients, more steps, a larger ball, and an ε at which every network must "
-    "fail. A check that finds no sign is no proof of robustness."
+    "fail. A check that finds no sign does not prove robustness."
 )
 
 

@@ -19,8 +19,8 @@ from gdws_explorer.study.attack_settings import calibration_attack
 from gdws_explorer.training.cstar_style.admm import AdmmHistory
 from gdws_explorer.training.training_progress import TrainingProgress
 from gdws_explorer.training.training_spec import FINETUNE, MEASURES, TrainingSpec, default_recipe
-from gdws_explorer.utils.checks import parse_radius
 from gdws_explorer.utils.format import eps_text
+from gdws_explorer.utils.parsing import parse_radius
 from gdws_explorer.widgets.figure import Figure
 from gdws_explorer.widgets.form import (
     button,

@@ -90,7 +90,7 @@ def test_errors_are_said_where_they_are_seen(panel, explorer):
     panel.images.source.value = VARIABLES
     panel.images.x.value = "z"
     panel.look_button.click()
-    assert "no variable &#x27;z&#x27;" in panel.message.value
+    assert "unknown variable &#x27;z&#x27;" in panel.message.value
     panel.images.x.value = "pair"
     _looked(explorer, panel)
     assert "Cannot do that" in panel.message.value
@@ -98,7 +98,7 @@ def test_errors_are_said_where_they_are_seen(panel, explorer):
     assert panel.open_button.disabled
     panel.images.x.value = "z"
     panel.look_button.click()
-    assert "no variable &#x27;z&#x27;" in panel.message.value, "not the error before"
+    assert "unknown variable &#x27;z&#x27;" in panel.message.value, "not the error before"
 
 
 def test_only_the_fields_that_count_are_there(panel):

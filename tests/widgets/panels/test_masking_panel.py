@@ -51,7 +51,7 @@ def test_an_honest_network_shows_no_sign():
 def test_a_network_that_rounds_is_found_out(bench):
     explorer = gx.explore(Rounded(bench.model).eval(), data=bench.data, eps=0.15)
     said = _checked(explorer, _panel(explorer))
-    assert "cannot be trusted" in said
+    assert "is not reliable" in said
     assert "⚠ found" in said
     assert "gradient of exactly zero" in said
     assert said.index("⚠ found") < said.index("✓ not found")
