@@ -56,6 +56,7 @@ def test_it_follows_a_setting_that_another_view_chose(bar, session):
 
 def test_buttons_evaluate_and_open_fine_tuning(bar, session):
     session.measure_with(gx.FGSM(0.15), 20)
+    bar.refresh()
     bar.evaluate_button.click()
     session.jobs.wait(60)
     assert session.measurements.of(session.plan).n == 20
