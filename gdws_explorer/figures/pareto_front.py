@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
 from gdws_explorer.figures import theme
 from gdws_explorer.robust.sequence import any_attack_from_dict
+from gdws_explorer.robust.transfer import TransferEstimate
 from gdws_explorer.study.pareto import front_indices
 from gdws_explorer.study.records import Record
 from gdws_explorer.utils.format import millions
@@ -224,6 +225,30 @@ def cursor(cost: float) -> dict[str, Any]:
         "type": "line", "xref": "x", "yref": "paper", "x0": cost, "x1": cost, "y0": 0, "y1": 1,
         "line": {"color": theme.PURPLE, "width": 1.5, "dash": "dash"},
     }  # fmt: skip
+
+
+def plan_shapes(
+    cost: float,
+    right: float,
+    predicted: Mapping[str, float | None],
+    estimate: TransferEstimate | None = None,
+) -> list[dict[str, Any]]:
+    """Returns the shapes of the present plan: a line at its cost, and marks while not measured.
+
+    cost : of the plan. right : the end of the axis, where labels go to the left of their marks.
+    predicted : accuracies as fractions by metric, or None where there is no prediction; empty for
+    a measured plan. estimate : drawn instead of the predictions.
+    """
+    shapes = [cursor(cost)]
+    side = "left" if cost > 0.7 * right else "right"
+    for metric, value in predicted.items():
+        if estimate is not None and metric == "robust":
+            shapes.append(upper_bound_mark(cost, 100 * estimate.robust, outwards=side))
+        elif estimate is not None:
+            shapes.append(estimate_mark(cost, 100 * estimate.clean))
+        elif value is not None:
+            shapes.append(prediction_mark(cost, 100 * value, outwards=side))
+    return shapes
 
 
 def ranges(infos: Sequence[FrontInfo], dense: float) -> dict[str, Any]:

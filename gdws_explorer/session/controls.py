@@ -64,7 +64,9 @@ class Controls:
         self.pins: dict[str, Plan] = {}
         # Choices are steps: without the exact position a slider would jump back to its step.
         self._exact_positions: dict[str, tuple[str, tuple[float, ...]]] = {}
+        self._network: tuple[str | None, Network] | None = None
         self._summary: tuple[Network, Plan, Summary] | None = None
+        self._positions: dict[str, tuple[object, tuple[float, ...]]] = {}  # by what they depend on
 
     # -- the present state -----------------------------------------------------------------
 
@@ -82,13 +84,16 @@ class Controls:
     @locked
     def network(self) -> Network:
         """The network as the plan sees it: plain, calibrated on images, or trained."""
-        return self.views.of(self.plan)
+        label, known = self.plan.calibration, self._network
+        if known is None or known[0] != label:
+            known = self._network = label, self.views.of(self.plan)
+        return known[1]
 
     @property
     @locked
     def summary(self) -> Summary:
         """Costs and error of the plan; computed once per plan."""
-        plan, network = self.plan, self.views.of(self.plan)
+        plan, network = self.plan, self.network
         known = self._summary
         if known is None or known[0] is not network or known[1] is not plan:
             known = self._summary = network, plan, network.summary(plan)
@@ -99,7 +104,9 @@ class Controls:
     def source(self) -> str:
         """What the plan is made from: one of KINDS, or the label of a trained network."""
         label = self.plan.calibration
-        return label if label and self.plan.trained else self.views.kind(self.plan)
+        if label is None:
+            return "weights"
+        return label if self.plan.trained else self.views.kind(self.plan)
 
     @locked
     def scale(self, name: str) -> LayerScale:
@@ -112,12 +119,21 @@ class Controls:
 
         A position that no longer belongs to the layer's choice is replaced by the choice's own.
         """
-        choice, scale = self.plan[name], self.scale(name)
-        own = scale.positions(choice, self.slider_meaning)
-        meaning, exact = self._exact_positions.get(name, ("", ()))
-        if meaning != self.slider_meaning or len(exact) != len(own):
-            return own
-        return exact if scale.choice(family_of(choice), meaning, exact) == choice else own
+        return self.all_positions[name]
+
+    @property
+    @locked
+    def all_positions(self) -> dict[str, tuple[float, ...]]:
+        """The positions of every layer's slider; only those of changed layers are computed."""
+        network, meaning = self.network, self.slider_meaning
+        for name, choice in self.plan:
+            exact = self._exact_positions.get(name)
+            key = (network, choice, meaning, exact)
+            known = self._positions.get(name)
+            if known is None or known[0] != key:
+                scale = LayerScale(network, name)
+                self._positions[name] = key, scale.nearest_positions(choice, meaning, exact)
+        return {name: self._positions[name][1] for name, _ in self.plan}
 
     @property
     @locked

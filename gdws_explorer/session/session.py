@@ -42,6 +42,7 @@ from gdws_explorer.errors import ExplorerError, PlanError
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.cost import Summary
 from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.robust.transfer import TransferEstimate
 from gdws_explorer.session.controls import Controls, checked_meaning
 from gdws_explorer.session.events import EVENTS, Event, Listener, check_event
 from gdws_explorer.session.jobs import Job, Jobs, Work
@@ -56,7 +57,7 @@ from gdws_explorer.study.budget_scale import NETWORK_MEANINGS
 from gdws_explorer.study.measurements import Measurements
 from gdws_explorer.study.network_views import KINDS, NetworkViews
 from gdws_explorer.study.pareto import neighbour
-from gdws_explorer.study.records import EvaluationSetting
+from gdws_explorer.study.records import EvaluationSetting, Record
 from gdws_explorer.study.storage.store import Store
 from gdws_explorer.training.training_spec import TrainingSpec
 
@@ -152,7 +153,10 @@ class Session:
         )
         self._listeners: list[tuple[Listener, frozenset[Event]]] = []
         self._snapshot: Snapshot | None = None
-        self._closed = False
+        # What a snapshot needs and only some events change: not computed again at every move.
+        self._reading_images = False
+        self._other_images = False
+        self._records: dict[str, Record] | None = None
 
     @classmethod
     def of(
@@ -193,18 +197,22 @@ class Session:
             controls, history = self.controls, self.controls.history
             self._snapshot = Snapshot(
                 network=controls.network,
+                plan=controls.plan,
                 state=controls.state,
                 summary=controls.summary,
                 budget=controls.budget,
                 budget_number=controls.budget_number,
+                positions=controls.all_positions,
                 selected=controls.selected,
                 slider_meaning=controls.slider_meaning,
+                error_unit="‖W‖²" if controls.network.calibration is None else "the outputs",
                 source=controls.source,
-                reading_images=self.reading_images,
+                reading_images=self._reading_images,
                 can_undo=bool(history.past),
                 can_redo=bool(history.future),
-                record=self.measurements.of(controls.plan),
-                estimate=self.estimates.latest(controls.plan, *self.measurements.how),
+                other_images=self._other_images,
+                record=self._record(controls.plan),
+                estimate=self._estimate(controls.plan),
             )
         return self._snapshot
 
@@ -229,9 +237,15 @@ class Session:
     @locked
     def notify(self, event: Event) -> None:
         """Calls the listeners; parts of the session do so after every change."""
-        check_event(event)
+        if event not in EVENTS:
+            check_event(event)
         if event not in WITHOUT_STATE:
             self._snapshot = None
+        if event == "records":
+            self._records = None
+            self._other_images = self.measurements.shows_other_images
+        elif event == "source":
+            self._reading_images = self.reading_images
         if event in ("plan", "selection") and self.failed:
             self.message, self.failed = "", False
             self.notify("message")
@@ -393,7 +407,7 @@ class Session:
         """Writes the network of the present plan, the plan and what was measured of it."""
         with self.lock:
             now, plain = self.snapshot, self.views.plain.plan()
-            measured, dense = now.record, self.measurements.of(plain)
+            measured, dense = (self.measurements.of(plan) for plan in (now.plan, plain))
         if measured is None or dense is None or measured.paired(dense, "clean") is None:
             dense = None  # nothing to compare with, or measured without per-image results
         return export(
@@ -419,10 +433,24 @@ class Session:
 
     # -- inside ----------------------------------------------------------------------------
 
+    def _record(self, plan: Plan) -> Record | None:
+        """The record of a plan in the present setting, looked up in the records of the setting."""
+        if self._records is None:
+            self._records = {record.plan.hash: record for record in self.measurements.records()}
+        return self._records.get(plan.hash) if self._records else None
+
+    def _estimate(self, plan: Plan) -> TransferEstimate | None:
+        if not self.estimates.enabled:
+            return None
+        return self.estimates.latest(plan, *self.measurements.how)
+
     def _request_estimate(self) -> None:
         """Asks for the present plan's estimate; the dense network is attacked first if needed."""
-        how, estimates = self.measurements.how, self.estimates
-        if not estimates.enabled or how[0] is None:
+        estimates = self.estimates
+        if not estimates.enabled:
+            return
+        how = self.measurements.how
+        if how[0] is None:
             return
         if estimates.ready(*how):
             estimates.request(self.network, self.plan, *how)

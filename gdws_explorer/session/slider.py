@@ -81,6 +81,18 @@ class LayerScale:
             return (min(1.0, -math.log10(share) / DECADES) if share > 0 else 1.0,)
         return (min(1.0, self._macs(choice)),)
 
+    def nearest_positions(
+        self, choice: Choice, by: str, exact: tuple[str, tuple[float, ...]] | None
+    ) -> tuple[float, ...]:
+        """The positions of a choice: the exact ones that were last set, where they still fit.
+
+        exact : a meaning and the positions that were set under it, or None.
+        """
+        own = self.positions(choice, by)
+        if exact is None or exact[0] != by or len(exact[1]) != len(own):
+            return own
+        return exact[1] if self.choice(family_of(choice), by, exact[1]) == choice else own
+
     def numbers(self, choice: Choice, by: str) -> tuple[float, ...]:
         """What is written beside the fader: squared error, per cent of MACs, or ranks."""
         if by == "rank":

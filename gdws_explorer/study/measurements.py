@@ -15,7 +15,7 @@ from gdws_explorer.robust.data_checks import data_fingerprint
 from gdws_explorer.robust.sequence import any_attack_from_dict
 from gdws_explorer.study.attack_settings import AttackSpec
 from gdws_explorer.study.plan_evaluator import PlanEvaluator
-from gdws_explorer.study.prediction import predict
+from gdws_explorer.study.prediction import AccuracyCurve, fit
 from gdws_explorer.study.record_files import write_csv
 from gdws_explorer.study.records import EvaluationSetting, Record
 from gdws_explorer.study.runner import StudyRun
@@ -136,6 +136,11 @@ class Measurements:
         """The setting whose records are shown: the present one, or another that `show` chose."""
         return self._elsewhere or self.setting
 
+    @property
+    def shows_other_images(self) -> bool:
+        """Whether records of other images than these are shown."""
+        return self._elsewhere is not None
+
     def show(self, setting: EvaluationSetting) -> None:
         """Shows the records of another setting, one of `settings`.
 
@@ -173,13 +178,19 @@ class Measurements:
         images = "" if setting.data == self._images else f" · other images ({setting.data[:8]})"
         return setting.label + images
 
-    def predicted(self, plan: Plan, error: float, metric: str) -> float | None:
-        """Predicts the accuracy of a plan with this relative error, as `prediction.predict` does.
+    def accuracy_curve(self, calibration: str | None, metric: str) -> AccuracyCurve | None:
+        """Returns the accuracy over the error of the records made from one source.
 
-        Only records of plans from the same source count: errors of weights and of outputs differ.
+        calibration : the `calibration` of their plans: errors in weights and errors in outputs
+        are not the same. None is returned where fewer than two records have the metric.
         """
-        alike = (r for r in self.records() if r.plan.calibration == plan.calibration)
-        return predict(alike, error, metric)
+        alike = (r for r in self.records() if r.plan.calibration == calibration)
+        return fit(alike, metric)
+
+    def predicted(self, plan: Plan, error: float, metric: str) -> float | None:
+        """Returns the predicted accuracy of an unmeasured plan of this relative error, or None."""
+        curve = self.accuracy_curve(plan.calibration, metric)
+        return None if curve is None else curve.at(error)
 
     def evaluator(self, *networks: Network) -> PlanEvaluator:
         """Returns an evaluator for plans of these networks in the present setting; DataError."""

@@ -75,6 +75,7 @@ function render({ model, el: root }) {
   let gesture = 0;
   const hand = Math.random().toString(36).slice(2); // a page that reloads begins to count again
   let held = null; // the input under the hand: the kernel's echo must not move it
+  let acknowledged = 0; // number of the latest message that changed nothing
   let editing = null; // the number that is being typed: nor may it replace that
 
   // A drag is one gesture from press to release; a run of arrow keys ends when the key is up.
@@ -211,7 +212,7 @@ function render({ model, el: root }) {
         post.send({ type: "method", layer: i, family: method.value }),
       );
       const axis = (k) => {
-        const mark = el("div", { class: "gx-mark", title: "break-even: above it, dearer than dense" });
+        const mark = el("div", { class: "gx-mark", title: "break-even: above it, more MACs than dense" });
         const input = fader(
           { class: "gx-fader", "aria-label": `${strip.name}: fader${k ? " r_in" : ""}` },
           (value, g) => {
@@ -285,7 +286,8 @@ function render({ model, el: root }) {
     source.disabled = state.network.reading;
     reading.hidden = !state.network.reading;
     options(slideBy, state.meanings, state.by);
-    if (!post.ahead("network", state.seq)) put(master, state.network.position);
+    const seq = Math.max(state.seq, acknowledged);
+    if (!post.ahead("network", seq)) put(master, state.network.position);
     put(masterNumber, state.network.number);
     unit.textContent = state.network.unit;
     totals.replaceChildren(
@@ -305,13 +307,13 @@ function render({ model, el: root }) {
       if (!row) return;
       const strip = model.get("strips")[i];
       row.node.classList.toggle("gx-selected", i === state.selected);
-      row.node.classList.toggle("gx-dearer", now.dearer);
+      row.node.classList.toggle("gx-larger", now.larger);
       row.node.dataset.family = now.family;
       row.kept.style.height = `${Math.min(1.35, now.kept) * 100}%`;
       options(row.method, strip.methods, now.family);
       row.axes.forEach((axis, k) => {
         axis.box.hidden = k >= now.positions.length;
-        if (k < now.positions.length && !post.ahead(`move ${i}`, state.seq))
+        if (k < now.positions.length && !post.ahead(`move ${i}`, seq))
           put(axis.input, now.positions[k]);
         const at = k === 0 ? now.break_even : null;
         axis.mark.hidden = at === null;
@@ -326,8 +328,15 @@ function render({ model, el: root }) {
       row.lock.setAttribute("aria-pressed", String(now.locked));
       row.skip.setAttribute("aria-pressed", String(now.skipped));
     });
-    post.answered(state.seq);
+    post.answered(seq);
   }
+
+  // A message that changed nothing is only acknowledged; a slider that was refused goes back.
+  const receive = (message) => {
+    if (message.type !== "acknowledged") return;
+    acknowledged = message.seq;
+    show();
+  };
 
   build();
   show();
@@ -337,6 +346,7 @@ function render({ model, el: root }) {
   };
   model.on("change:strips", rebuilt);
   model.on("change:state", show);
+  model.on("msg:custom", receive);
 
   // Arrow keys anywhere in the explorer, outside an input, walk the front; a fader has no undo of
   // its own, so that of the desk works there too.
@@ -378,6 +388,7 @@ function render({ model, el: root }) {
     window.removeEventListener("keydown", guard, true);
     model.off("change:strips", rebuilt);
     model.off("change:state", show);
+    model.off("msg:custom", receive);
   };
 }
 

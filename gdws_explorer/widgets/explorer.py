@@ -69,6 +69,7 @@ class Explorer(w.VBox):
         self.layer_view = LayerView(session)
         self.front_view = FrontView(session)
         self.toolbar = Toolbar(session)
+        self._steps = session.snapshot.can_undo, session.snapshot.can_redo
         self.evaluate_bar = EvaluateBar(session, self._finetune)
         self.front_controls = FrontControls(session, self.front_view)
         panels = PANELS if open_custom is None else (*PANELS, CustomModelPanel)
@@ -173,25 +174,27 @@ class Explorer(w.VBox):
         self.children = self._usual
         gone.close()
 
-    def _changed(self, event: Event, _snapshot: Snapshot) -> None:
+    def _changed(self, event: Event, now: Snapshot) -> None:
         if event == "custom":
             self._enter()
             return
         # Called in the kernel's thread and in workers: one draws at a time.
         with self._drawing:
             if event in ("plan", "selection"):
-                self.layer_view.refresh()
-                self.front_view.moved()
-                self.toolbar.refresh()
-                self.desk.refresh()  # last: its answer lets the next move come
+                self.layer_view.refresh(now)
+                self.front_view.refresh_plan(now)
+                if (now.can_undo, now.can_redo) != self._steps:
+                    self._steps = now.can_undo, now.can_redo
+                    self.toolbar.refresh(now)
+                self.desk.refresh(now)  # last: its answer allows the page to send the next move
             elif event == "source":
-                self.desk.refresh()
+                self.desk.refresh(now)
             elif event in ("records", "filters"):
-                self.front_view.refresh()
+                self.front_view.refresh(now)
                 self.filter_bar.refresh()
                 self.settings_menu.refresh()
             elif event == "estimate":
-                self.front_view.moved()
+                self.front_view.refresh_plan(now)
                 self.front_controls.refresh()
             elif event == "message":
                 self.message_line.value = text.message(self.session)

@@ -57,6 +57,18 @@ class Figure(go.FigureWidget):  # type: ignore[misc]
             self.layout.shapes = fresh.layout.shapes
             self.layout.annotations = fresh.layout.annotations
 
+    def set_shapes(self, shapes: list[dict[str, Any]]) -> None:
+        """Replaces the shapes of the layout; nothing is sent where they are equal.
+
+        shapes : valid shapes as dictionaries. plotly's own assignment validates every property,
+        which takes most of a slider move; the shapes of `figures` are tested instead.
+        """
+        if shapes == self._layout.get("shapes", []):
+            return
+        self._layout["shapes"] = shapes
+        self._layout_obj._compound_array_props["shapes"] = None  # read back from `_layout`
+        self._send_relayout_msg({"shapes": shapes})
+
     def send_state(self, key: Any = None) -> None:
         """Send what changed; not that a message to the page was said and is over."""
         over = isinstance(key, str) and key.startswith("_py2js_") and getattr(self, key) is None

@@ -29,7 +29,7 @@ class FrontControls:
             value=True, description="show dominated plans", indent=False, layout=wide(170)
         )
         back = button("", "arrow-left", "The next cheaper plan of the front (←)", 36)
-        forth = button("", "arrow-right", "The next dearer plan of the front (→)", 36)
+        forth = button("", "arrow-right", "The next more expensive plan of the front (→)", 36)
         on(session, back, lambda: session.step_along_front(-1, view.metrics[0], view.cost))
         on(session, forth, lambda: session.step_along_front(1, view.metrics[0], view.cost))
         for widget in (self._cost, self._metrics, self._dominated):
@@ -47,7 +47,8 @@ class FrontControls:
         self._view.cost = self._cost.value
         self._view.metrics = self._metrics.value
         self._view.dominated = self._dominated.value
-        self._view.refresh()
+        with self._session.show_errors():
+            self._view.refresh(self._session.snapshot)
 
     def refresh(self) -> None:
         """The box is ticked where estimates are on."""

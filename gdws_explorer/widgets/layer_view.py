@@ -1,66 +1,128 @@
-"""The two live figures: the chosen layer, and the front. They draw what `figures` works out."""
+"""The selected layer as a live figure with a caption."""
 
 from __future__ import annotations
+
+from html import escape
 
 from ipywidgets import HTML, VBox
 
 from gdws_explorer.figures import layer_figure
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plans.choices import Choice
+from gdws_explorer.network.plans.choices import (
+    GDWS,
+    SVD,
+    Choice,
+    Dense,
+    SpatialSVD,
+    Tucker2,
+    family_of,
+    ranks_of,
+)
+from gdws_explorer.network.plans.cost import break_even
+from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.session.session import Session
-from gdws_explorer.widgets import text
+from gdws_explorer.session.snapshot import Snapshot
+from gdws_explorer.utils.format import millions
 from gdws_explorer.widgets.figure import Figure
 
 ARRAYS = ("x", "y", "z", "customdata")
+EXPLANATIONS = {
+    GDWS: "Left: every singular triplet, kept ones blue. Right: the strongest depthwise kernels "
+    "(blue positive, orange negative), dropped ones faded.",
+    Tucker2: "Colour: the error of every pair of ranks. White lines: share of the dense MACs. "
+    "Ring: the chosen pair.",
+    SVD: "How the error falls and the MACs rise with the rank; rings: the chosen one.",
+    SpatialSVD: "How the error falls and the MACs rise with the rank; rings: the chosen one.",
+    Dense: "The layer as it is: everything kept.",
+}
 
 
 class LayerView:
-    """The chosen layer in its family's picture: triplets, error table, or error by rank."""
+    """The selected layer in the figure of its family: triplets, error table, or error by rank.
+
+    caption : the layer and its choice in words. figure : the live figure.
+    """
 
     def __init__(self, session: Session) -> None:
-        self._session = session
-        self._caption = HTML()
-        self._shown = self._wanted()
-        self.figure = Figure(layer_figure.figure(self._info()))
-        self.box = VBox([self._caption, self.figure])
-        self.refresh()
+        self._plain = session.views.plain
+        self.caption = HTML()
+        now = session.snapshot
+        self.figure = Figure(layer_figure.figure(self._info(now)))
+        self._drawn = self._traces_key(now)  # layer, family and network of the drawn traces
+        self.box = VBox([self.caption, self.figure])
+        self.refresh(now)
 
-    def refresh(self) -> None:
-        """Show the chosen layer under the present plan; only what changed is sent."""
-        self._caption.value = text.layer(self._session)
-        wanted = self._wanted()
-        data = self._info()
-        with self.figure.batch_update():
-            if wanted != self._shown:
+    def refresh(self, now: Snapshot) -> None:
+        """Shows the selected layer under a plan; only changes are sent to the page."""
+        self.caption.value = caption_of(now)
+        key, data = self._traces_key(now), self._info(now)
+        if key != self._drawn:
+            with self.figure.batch_update():
                 self._draw(data)
-            self.figure.layout.shapes = layer_figure.shapes(data)
-        self._shown = wanted
+            self._drawn = key
+        self.figure.set_shapes(layer_figure.shapes(data))
 
     def _draw(self, data: layer_figure.LayerInfo) -> None:
-        """Put another layer's or another family's traces into the figure."""
+        """Puts the traces of another layer, family or source into the figure."""
         places = layer_figure.TRACES[data.view]
-        if layer_figure.view_of(self._shown[1]) != data.view:
+        if layer_figure.view_of(self._drawn[1]) != data.view:
             for i, trace in enumerate(self.figure.data):
                 trace.visible = i in places
-            self.figure.update_layout(layer_figure.axes(data.view))
+            # Only these differ between the views; the whole layout takes 20 ms to validate.
+            for name, axis in layer_figure.axes(data.view).items():
+                if isinstance(axis, dict):
+                    self.figure.layout[name].visible = axis["visible"]
+                else:
+                    self.figure.layout[name] = axis
         for i, new in zip(places, layer_figure.traces(data), strict=True):
             given = {key: new[key] for key in ARRAYS if key in new and new[key] is not None}
             self.figure.data[i].update(given)
 
-    def _info(self) -> layer_figure.LayerInfo:
-        return layer_figure.info(self._network, *self._chosen())
+    def _info(self, now: Snapshot) -> layer_figure.LayerInfo:
+        return layer_figure.info(self._network(now), *_selected(now))
 
-    def _chosen(self) -> tuple[str, Choice]:
-        return self._session.controls.selected, self._session.plan[self._session.controls.selected]
+    def _network(self, now: Snapshot) -> Network:
+        """The network as the plan sees it; plain for a layer that has no family there."""
+        return now.network if now.network.layer(now.selected).families else self._plain
 
-    @property
-    def _network(self) -> Network:
-        """The network as the plan sees it; a layer that has no family there is shown plain."""
-        network = self._session.network
-        able = network.layer(self._session.controls.selected).families
-        return network if able else self._session.views.plain
+    def _traces_key(self, now: Snapshot) -> tuple[str, str, Network]:
+        network = self._network(now)
+        name, choice = _selected(now)
+        return name, layer_figure.shown_family(network, name, choice), network
 
-    def _wanted(self) -> tuple[str, str, str | None]:
-        """What the traces depend on: layer, family, source."""
-        name, choice = self._chosen()
-        return name, layer_figure.shown_family(self._network, name, choice), self._network.label
+
+def _selected(now: Snapshot) -> tuple[str, Choice]:
+    return now.selected, now.summary.layers[now.selected].choice
+
+
+def caption_of(now: Snapshot) -> str:
+    """The selected layer and its choice with costs and error, as HTML."""
+    layer = now.summary.layers[now.selected]
+    parts = [f"<b>{escape(str(now.network.layer(now.selected)))}</b>", escape(_choice_text(now))]
+    if not isinstance(layer.choice, Dense):
+        parts += [
+            f"MACs {millions(layer.dense_macs)} → {millions(layer.macs)} "
+            f"({layer.macs / layer.dense_macs:.0%})",
+            f"parameters {millions(layer.dense_params)} → {millions(layer.params)}",
+            f"squared error {layer.error:.4g} ({layer.error / (layer.energy or 1):.2%} "
+            f"of {now.error_unit.replace('outputs', 'output')})",
+        ]
+    if layer.larger:
+        parts.append('<b style="color:var(--gx-warn)">more expensive than the dense layer</b>')
+    explanation = EXPLANATIONS[type(layer.choice)]
+    return " · ".join(parts) + f'<br><span class="gx-unit">{explanation}</span>'
+
+
+def _choice_text(now: Snapshot) -> str:
+    name, choice = _selected(now)
+    if isinstance(choice, Dense):
+        return "dense"
+    family = FAMILIES[family_of(choice)]
+    most = family.most(now.network.spectrum(name, family.name))
+    text = f"{family.label}: " + ", ".join(
+        f"{label} {rank} of {limit}"
+        for label, rank, limit in zip(family.ranks, ranks_of(choice), most, strict=True)
+    )
+    if isinstance(choice, GDWS):
+        text += f" (cheaper than dense up to {break_even(now.network.layer(name))})"
+    return text

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from gdws_explorer.network.plans.choices import (
-    GDWS,
-    SVD,
-    Dense,
-    SpatialSVD,
-    Tucker2,
-    family_of,
-    ranks_of,
-)
-from gdws_explorer.network.plans.cost import break_even
-from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.session.session import Session
+from gdws_explorer.session.snapshot import Snapshot
 from gdws_explorer.utils.format import millions
 
 
@@ -27,52 +17,6 @@ def head(session: Session) -> str:
         f'<span class="gx-unit">{millions(network.params)} parameters · '
         f"{millions(network.macs)} MACs per image · {len(network.names)} layers</span>"
     )
-
-
-def layer(session: Session) -> str:
-    """What the chosen layer is and becomes."""
-    name = session.controls.selected
-    described = session.network.layer(name)
-    summary = session.summary.layers[name]
-    choice = summary.choice
-    parts = [f"<b>{escape(str(described))}</b>", escape(_choice(session, name))]
-    if not isinstance(choice, Dense):
-        parts += [
-            f"MACs {millions(summary.dense_macs)} → {millions(summary.macs)} "
-            f"({summary.macs / summary.dense_macs:.0%})",
-            f"parameters {millions(summary.dense_params)} → {millions(summary.params)}",
-            f"squared error {summary.error:.4g} ({summary.error / (summary.energy or 1):.2%} "
-            f"of {session.snapshot.error_unit.replace('outputs', 'output')})",
-        ]
-    if summary.larger:
-        parts.append('<b style="color:var(--gx-warn)">dearer than the dense layer</b>')
-    return " · ".join(parts) + f'<br><span class="gx-unit">{PICTURES[type(choice)]}</span>'
-
-
-PICTURES = {
-    GDWS: "Left: every singular triplet, kept ones blue. Right: the strongest depthwise kernels "
-    "(blue positive, orange negative), dropped ones faded.",
-    Tucker2: "Colour: the error of every pair of ranks. White lines: share of the dense MACs. "
-    "Ring: the chosen pair.",
-    SVD: "How the error falls and the MACs rise with the rank; rings: the chosen one.",
-    SpatialSVD: "How the error falls and the MACs rise with the rank; rings: the chosen one.",
-    Dense: "The layer as it is: everything kept.",
-}
-
-
-def _choice(session: Session, name: str) -> str:
-    choice = session.plan[name]
-    if isinstance(choice, Dense):
-        return "dense"
-    one = FAMILIES[family_of(choice)]
-    most = one.most(session.network.spectrum(name, one.name))
-    text = f"{one.label}: " + ", ".join(
-        f"{label} {rank} of {limit}"
-        for label, rank, limit in zip(one.ranks, ranks_of(choice), most, strict=True)
-    )
-    if isinstance(choice, GDWS):
-        text += f" (cheaper than dense up to {break_even(session.network.layer(name))})"
-    return text
 
 
 def setting(session: Session) -> str:
@@ -105,14 +49,12 @@ def records(session: Session) -> str:
     return f'<span class="gx-unit">{escape(text)}</span>'
 
 
-def estimate(session: Session) -> str:
-    """The transfer estimate with its interval, or what it waits for; nothing where it is off."""
-    if not session.estimates.enabled:
-        return ""
-    if session.measurements.of(session.plan) is not None:
+def estimate(session: Session, now: Snapshot) -> str:
+    """The live estimate with its interval, or why there is none yet."""
+    if now.record is not None:
         text = "▽ This plan is measured: no estimate is needed."
-    elif session.snapshot.estimate is not None:
-        found = session.snapshot.estimate
+    elif now.estimate is not None:
+        found = now.estimate
         low, high = found.robust_interval or (0.0, 1.0)
         clean = found.clean_interval
         text = (

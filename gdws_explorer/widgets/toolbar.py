@@ -8,6 +8,7 @@ import ipywidgets as w
 
 from gdws_explorer.session.presets import PRESETS
 from gdws_explorer.session.session import Session
+from gdws_explorer.session.snapshot import Snapshot
 from gdws_explorer.widgets import text
 from gdws_explorer.widgets.form import button, on, row
 
@@ -29,12 +30,12 @@ class Toolbar:
         on(session, reset, session.controls.reset)
         self._preset.observe(self._chosen, "value")
         self.box = row(w.HTML(text.head(session)), self._undo, self._redo, self._preset, reset)
-        self.refresh()
+        self.refresh(session.snapshot)
 
-    def refresh(self) -> None:
-        """Undo and redo are alive only where there is a step."""
-        self._undo.disabled = not self._session.controls.history.past
-        self._redo.disabled = not self._session.controls.history.future
+    def refresh(self, now: Snapshot) -> None:
+        """Disables Undo and Redo where there is no step."""
+        self._undo.disabled = not now.can_undo
+        self._redo.disabled = not now.can_redo
 
     def _chosen(self, change: dict[str, Any]) -> None:
         if change["new"]:

@@ -222,7 +222,7 @@ _session.controls.select("conv2")
 _session.controls.history.past.clear()
 _session.controls.history.future.clear()
 _session.show_message("")
-explorer.toolbar.refresh()
+_session.notify("selection")
 """
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import gdws_explorer as gx
 from gdws_explorer.network.network import Network
-from gdws_explorer.session.snapshot import Snapshot, error_unit
+from gdws_explorer.session.snapshot import Snapshot
 
 
 def test_it_is_the_state_of_the_session(digits_session):
@@ -24,7 +24,7 @@ def test_it_is_the_state_of_the_session(digits_session):
     assert "conv4" in now.state.locked
     assert (now.can_undo, now.can_redo) == (True, False)
     assert (now.source, now.reading_images, now.estimate) == ("weights", False, None)
-    assert now.error_unit == error_unit(session.network) == "‖W‖²"
+    assert now.error_unit == "‖W‖²"
     assert now.record == session.measurements.of(session.plan)
 
 

@@ -1,6 +1,7 @@
 """The widgets without a browser: messages in, state out."""
 
 import math
+import sys
 
 import ipywidgets as w
 import pytest
@@ -29,7 +30,7 @@ def explorer(opened):
 
 
 def send(explorer, kind, **message):
-    explorer.desk._received(explorer.desk, {"type": kind, "seq": 7, **message}, [])
+    explorer.desk.receive({"type": kind, "seq": 7, **message})
     return explorer.desk.state
 
 
@@ -243,7 +244,7 @@ def test_the_switch_from_data(explorer):
     send(explorer, "select", layer=6)
     assert explorer.layer_view.figure.data[4].visible, "fc is shown as it is by its weights"
     send(explorer, "select", layer=1)
-    assert "of the output)" in explorer.layer_view._caption.value
+    assert "of the output)" in explorer.layer_view.caption.value
     state = send(explorer, "source", value="weights")
     assert state["network"]["source"] == "weights"
     assert all(why is None for _, _, why in explorer.desk.strips[1]["methods"])
@@ -297,13 +298,13 @@ def test_a_live_estimate_is_drawn_and_labelled(fresh):
     session, view = fresh.session, fresh.front_view
     session.measure_with(gx.FGSM(0.15), 60)
     send(fresh, "network", by="macs", value=0.3, gesture="1:1")
-    assert view._bound.value == ""
+    assert view.estimate_note.value == ""
     fresh.front_controls._live.value = True
     session.jobs.wait(60)
     session.estimates.wait(60)
     found = session.snapshot.estimate
-    assert "transfer, upper bound: robust at most" in view._bound.value
-    assert f"{found.robust:.1%}" in view._bound.value
+    assert "transfer, upper bound: robust at most" in view.estimate_note.value
+    assert f"{found.robust:.1%}" in view.estimate_note.value
     labels = [shape.label.text for shape in view.figure.layout.shapes]
     assert any(f"at most {100 * found.robust:.0f} % (transfer)" in each for each in labels if each)
     send(fresh, "network", by="macs", value=0.1, gesture="1:2")
@@ -311,9 +312,9 @@ def test_a_live_estimate_is_drawn_and_labelled(fresh):
     assert session.snapshot.estimate != found
     session.evaluate()
     session.jobs.wait(60)
-    assert "no estimate is needed" in view._bound.value
+    assert "no estimate is needed" in view.estimate_note.value
     fresh.front_controls._live.value = False
-    assert view._bound.value == ""
+    assert view.estimate_note.value == ""
 
 
 def test_no_estimate_without_an_attack(fresh):
@@ -371,3 +372,53 @@ def test_panels_are_made_when_they_are_opened(explorer):
     assert first.heard[1:] == ["plan", "records", "pins", "job"], "and catches up"
     shelf.open(None)
     assert shelf.content.children == ()
+
+
+def files_entered(run):
+    """The files of the package that a call enters, and how often it computes a summary."""
+    files, summaries, states = set(), 0, 0
+
+    def seen(frame, event, _argument):
+        nonlocal summaries, states
+        code = frame.f_code
+        if event == "call" and "/gdws_explorer/" in code.co_filename:
+            files.add(code.co_filename.rpartition("/gdws_explorer/")[2])
+            summaries += code.co_qualname == "Network.summary"
+            states += code.co_name == "state_of"
+
+    sys.setprofile(seen)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return files, summaries, states
+
+
+@pytest.mark.parametrize("kind", ["move", "network"])
+def test_a_slider_message_computes_one_summary_and_one_state(explorer, kind):
+    message = {
+        "move": {"type": "move", "layer": 3, "gesture": "a", "values": [0.4]},
+        "network": {"type": "network", "by": "macs", "gesture": "b", "value": 0.4},
+    }[kind]
+    explorer.desk.receive({**message, "seq": 1})
+    moved = {"values": [0.3]} if kind == "move" else {"value": 0.3}
+    files, summaries, states = files_entered(
+        lambda: explorer.desk.receive({**message, **moved, "seq": 2})
+    )
+    assert (summaries, states) == (1, 1)
+    assert explorer.desk.state["seq"] == 2
+    assert len(files) <= 32, sorted(files)
+    beneath = {f for f in files if not f.startswith(("widgets/", "figures/"))}
+    assert len(beneath) <= 23, sorted(beneath)
+
+
+def test_a_message_that_changes_nothing_is_acknowledged(explorer, monkeypatch):
+    sent = []
+    monkeypatch.setattr(type(explorer.desk), "send", lambda self, content: sent.append(content))
+    explorer.desk.receive({"type": "move", "layer": 3, "values": [0.4], "gesture": "a", "seq": 1})
+    state = explorer.desk.state
+    assert sent == [], "the state itself carries the number"
+    explorer.desk.receive({"type": "number", "layer": 3, "texts": ["none"], "seq": 2})
+    assert sent == [{"type": "acknowledged", "seq": 2}]
+    assert explorer.desk.state is state
+    assert "not a number" in explorer.session.message

@@ -1,41 +1,37 @@
-"""The live figure: what a redrawing changes and sends."""
+"""The live figure: shapes without plotly's validation."""
 
 import plotly.graph_objects as go
+import pytest
 
+from gdws_explorer.figures import pareto_front
 from gdws_explorer.widgets.figure import Figure
 
-LINE = {"type": "line", "x0": 1, "x1": 1, "y0": 0, "y1": 2}
+
+@pytest.fixture
+def figure():
+    return Figure(go.Figure(layout={"shapes": [{"type": "line", "x0": 0, "x1": 1}]}))
 
 
-def drawn(y, *, shapes=(), title="y", text=()):
-    return go.Figure(
-        [go.Scatter(x=[1, 2], y=y), go.Bar(x=[1, 2], y=[1, 1])],
-        {"yaxis": {"title": {"text": title}}, "shapes": shapes,
-         "annotations": [{"text": each} for each in text]},
-    )  # fmt: skip
+def test_shapes_are_read_back_and_are_in_the_state_of_a_page(figure):
+    shapes = pareto_front.plan_shapes(3.0, 10.0, {"robust": 0.5, "clean": 0.9})
+    figure.set_shapes(shapes)
+    assert [shape.type for shape in figure.layout.shapes] == ["line", "circle", "circle"]
+    assert figure.get_state()["_widget_layout"]["shapes"] == shapes
+    assert go.Figure(layout={"shapes": shapes}).layout.shapes == figure.layout.shapes, "valid"
 
 
-def test_it_takes_over_traces_axes_shapes_and_annotations():
-    live = Figure(drawn([1, 2], shapes=[LINE], text=["old"]))
-    live.redraw(drawn([3, 4], title="new", text=["a", "b"]))
-    assert list(live.data[0].y) == [3, 4]
-    assert live.layout.yaxis.title.text == "new"
-    assert live.layout.shapes == ()
-    assert [each.text for each in live.layout.annotations] == ["a", "b"]
+def test_plotly_can_still_replace_them(figure):
+    figure.set_shapes([{"type": "circle", "x0": 2, "x1": 3}])
+    with figure.batch_update():
+        figure.layout.shapes = [{"type": "line", "x0": 9}]
+    assert figure.layout.shapes[0].x0 == 9
+    figure.set_shapes([{"type": "line", "x0": 8}])
+    assert figure.layout.shapes[0].x0 == 8
 
 
-def test_only_what_differs_is_sent():
-    live = Figure(drawn([1, 2], shapes=[LINE], text=["a"]))
+def test_equal_shapes_are_not_sent_again(figure, monkeypatch):
     sent = []
-    live.observe(lambda change: sent.append(change["new"]), "_py2js_update")
-    live.redraw(drawn([1, 3], shapes=[LINE], text=["a"]))
-    (message,) = [each for each in sent if each]
-    assert message["style_data"] == {"y": [[1, 3]]}
-    assert message["style_traces"] == [0]
-    assert message["layout_data"] == {}
-
-
-def test_a_page_that_opens_later_gets_the_present_figure():
-    live = Figure(drawn([1, 2]))
-    live.redraw(drawn([5, 6]))
-    assert list(live.get_state()["_widget_data"][0]["y"]) == [5, 6]
+    monkeypatch.setattr(figure, "_send_relayout_msg", sent.append)
+    for _ in range(3):
+        figure.set_shapes([{"type": "line", "x0": 5}])
+    assert sent == [{"shapes": [{"type": "line", "x0": 5}]}]
