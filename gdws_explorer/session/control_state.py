@@ -1,4 +1,4 @@
-"""The faders' state: a plan and how it is held, and what the network's budget makes of it."""
+"""The state that undo keeps: a plan with its locks and skips, and the budget that made it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gdws_explorer.study.budget_scale import RULES, WEIGHINGS, budget_weights, n
 
 
 class HeldLayers(TypedDict):
-    """What a budget may not touch, as `Network.budget` takes it."""
+    """The layers that a budget leaves as they are, as arguments of `Network.budget`."""
 
     skip: Collection[str]
     fixed: Mapping[str, Choice]
@@ -24,7 +24,7 @@ class HeldLayers(TypedDict):
 
 @dataclass(frozen=True)
 class BudgetSetting:
-    """Where the network's fader stands. by : one of NETWORK_MEANINGS. position : in [0, 1]."""
+    """The budget slider. by : one of NETWORK_MEANINGS. position : in [0, 1]."""
 
     by: str = "macs"
     position: float = 1.0
@@ -32,11 +32,12 @@ class BudgetSetting:
 
 @dataclass(frozen=True)
 class ControlState:
-    """A plan, what is locked and skipped, and which families the network's fader may use.
+    """A plan, its locked and skipped layers, and the settings of the budget slider.
 
-    weighing : how it compares the layers' errors: "relative" to each kernel, or "squared" as
+    families : those that the budget slider may use.
+    weighing : how it compares the layers' errors: "relative" to each kernel, or "squared", as
         they are.
-    budget : where that fader stands, while the plan is what it made of it.
+    budget : its meaning and position, while the plan is the one that it made.
     """
 
     plan: Plan
@@ -53,24 +54,24 @@ class ControlState:
         return {"skip": self.skipped - self.locked, "fixed": fixed}
 
     def choose(self, name: str, choice: Choice) -> ControlState:
-        """One layer changed by hand: it is no longer skipped, and no budget made this plan."""
+        """Changes one layer: it is no longer skipped, and the plan is no longer the budget's."""
         skipped = self.skipped if isinstance(choice, Dense) else self.skipped - {name}
         plan = self.plan.replace(name, choice)
         return replace(self, plan=plan, skipped=skipped, budget=None)
 
     def lock(self, name: str, on: bool) -> ControlState:
-        """Hold a layer as it is when the network's fader moves."""
+        """Locks a layer, so that the budget slider leaves it as it is, or unlocks it."""
         self.plan[name]
         return replace(self, locked=_with(self.locked, name, on))
 
     def skip(self, name: str, on: bool) -> ControlState:
-        """Keep a layer dense whatever the network's fader says."""
+        """Makes a layer dense and keeps it so when the budget slider moves, or ends that."""
         plan = self.plan.replace(name, Dense()) if on else self.plan
         locked = self.locked - {name} if on else self.locked
         return replace(self, plan=plan, locked=locked, skipped=_with(self.skipped, name, on))
 
     def under(self, network: Network, budget: BudgetSetting) -> ControlState:
-        """The desk after the network's fader moved; a budget out of reach gives the cheapest."""
+        """The state after the budget slider moved; too small a budget gives the cheapest."""
         number = network_number(network, budget.by, budget.position)
         if budget.by in RULES:
             plan = network.lego(number, **self.held)
@@ -81,8 +82,10 @@ class ControlState:
         return replace(self, plan=plan, budget=budget)
 
     def bounded(self, network: Network, by: str, share: float) -> Plan:
-        """`network.budget` of "macs", "params" or "error"; out of reach is an error."""
-        macs, params, error = (share if by == one else None for one in ("macs", "params", "error"))
+        """The plan of a budget of "macs", "params" or "error"; BudgetError if it is too small."""
+        macs, params, error = (
+            share if by == measure else None for measure in ("macs", "params", "error")
+        )
         return network.budget(
             macs=macs,
             params=params,
@@ -94,23 +97,23 @@ class ControlState:
         )
 
     def allow(self, network: Network, families: tuple[str, ...]) -> ControlState:
-        """Change the families that the network's fader may use, and move it where it stands."""
+        """Changes the families of the budget slider and computes its plan again."""
         return replace(self, families=families)._again(network)
 
     def weigh(self, network: Network, weighing: str) -> ControlState:
-        """Change how the layers' errors are compared, and move the fader where it stands."""
+        """Changes how the layers' errors are compared and computes the budget's plan again."""
         if weighing not in WEIGHINGS:
-            raise BudgetError(f"{weighing!r} is no weighing; expected one of {WEIGHINGS}.")
+            raise BudgetError(f"unknown weighing {weighing!r}; expected one of {WEIGHINGS}.")
         return replace(self, weighing=weighing)._again(network)
 
     def _again(self, network: Network) -> ControlState:
         return self if self.budget is None else self.under(network, self.budget)
 
     def on(self, network: Network) -> ControlState:
-        """The same desk for the same network from another source.
+        """The same state for another view of the network.
 
-        The network's fader makes its plan anew where it made the present one; otherwise choices
-        stay, and what the source cannot make becomes what it can at no more MACs.
+        The budget computes its plan again where it made the present one. Otherwise choices stay,
+        and one that the view does not have becomes its best at no more MACs.
         """
         choices = {name: _nearest(network, name, choice) for name, choice in self.plan}
         moved = replace(self, plan=network.plan(choices))

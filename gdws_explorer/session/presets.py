@@ -1,4 +1,4 @@
-"""Plans worth starting from, by name."""
+"""Plans to start from, by name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PresetFn(Protocol):
     def __call__(
         self, network: Network, *, skip: Collection[str], fixed: Mapping[str, Choice]
     ) -> Plan:
-        """Return the plan."""
+        """Returns the plan."""
         ...
 
 

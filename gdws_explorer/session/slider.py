@@ -1,7 +1,7 @@
-"""What the position of a fader means: error, complexity or rank; up always keeps more.
+"""The scale of a layer's slider: error, MACs or rank; higher always keeps more.
 
-A position is a number in [0, 1]; a fader for ranks of Tucker-2 has two, r_out and r_in. The
-number beside a fader is what a person would type: β, per cent of the dense MACs, or ranks.
+A position is a number in [0, 1]; with ranks of Tucker-2 there are two, r_out and r_in. The number
+of a slider is what a person types: β, per cent of the dense MACs, or ranks.
 """
 
 from __future__ import annotations
@@ -23,52 +23,52 @@ ROUNDING = 1e-9  # of an error
 
 @dataclass(frozen=True)
 class LayerScale:
-    """The fader of one layer."""
+    """The scale of one layer's slider."""
 
     network: Network
     name: str
 
-    def choice(self, one: str, by: str, positions: Sequence[float]) -> Choice:
+    def choice(self, family: str, by: str, positions: Sequence[float]) -> Choice:
         """The choice of family `one`, or "dense", at a position."""
-        if one == "dense":
+        if family == "dense":
             return Dense()
         place = [min(1.0, max(0.0, p)) for p in positions]
         if by == "rank":
-            most = self._most(one)
+            most = self._most(family)
             chosen = (1 + round(p * (m - 1)) for p, m in zip(place, most, strict=True))
-            return self._family(one).choice(*chosen)
+            return self._family(family).choice(*chosen)
         if by == "error":
-            # A logarithm and back: a choice's own position must lead back to it.
+            # Rounded up: the position of a choice must give this choice again.
             beta = self._energy * 10 ** (-DECADES * place[0]) * (1 + ROUNDING)
-            return self._within_error(one, beta)
-        return self._within_macs(one, place[0])
+            return self._within_error(family, beta)
+        return self._within_macs(family, place[0])
 
-    def typed(self, one: str, by: str, numbers: Sequence[float]) -> Choice:
-        """The choice for the number a person typed: β, per cent of MACs, or the ranks."""
-        if one == "dense":
+    def typed(self, family: str, by: str, numbers: Sequence[float]) -> Choice:
+        """The choice for a typed number: β, per cent of the MACs, or the ranks."""
+        if family == "dense":
             return Dense()
         if by == "rank":
-            most = self._most(one)
-            for number, limit, label in zip(numbers, most, self._family(one).ranks, strict=True):
+            most = self._most(family)
+            for number, limit, label in zip(numbers, most, self._family(family).ranks, strict=True):
                 if not (1 <= number <= limit and number == int(number)):
                     raise BudgetError(
                         f"{self.name}: {label} is {number:g}; expected a whole number from 1 to "
                         f"{limit}."
                     )
-            return self._family(one).choice(*map(int, numbers))
+            return self._family(family).choice(*map(int, numbers))
         (number,) = numbers
         if by == "error":
             if not number >= 0:
                 raise BudgetError(f"{self.name}: beta is {number:g}; expected a number ≥ 0.")
-            return self._within_error(one, number)
+            return self._within_error(family, number)
         if not 0 < number <= 100:
             raise BudgetError(
                 f"{self.name}: the MACs are {number:g} %; expected more than 0 and at most 100 %."
             )
-        return self._within_macs(one, number / 100)
+        return self._within_macs(family, number / 100)
 
     def positions(self, choice: Choice, by: str) -> tuple[float, ...]:
-        """Where a choice stands; a dense layer stands at the top."""
+        """The positions of a choice; a dense layer has the highest."""
         if isinstance(choice, Dense):
             return (1.0,)
         if by == "rank":
@@ -94,19 +94,19 @@ class LayerScale:
         return exact[1] if self.choice(family_of(choice), by, exact[1]) == choice else own
 
     def numbers(self, choice: Choice, by: str) -> tuple[float, ...]:
-        """What is written beside the fader: squared error, per cent of MACs, or ranks."""
+        """The numbers of a choice: squared error, per cent of the MACs, or ranks."""
         if by == "rank":
             return tuple(map(float, ranks_of(choice)))
         if by == "error":
             return (self.network.error(self.name, choice),)
         return (100 * self._macs(choice),)
 
-    def break_even(self, one: str, by: str) -> float | None:
+    def break_even(self, family: str, by: str) -> float | None:
         """The position above which GDWS costs more MACs than the dense layer."""
-        if one != "gdws":
+        if family != "gdws":
             return None
         kernels = break_even(self.network.layer(self.name))
-        if not 1 <= kernels <= self._most(one)[0]:
+        if not 1 <= kernels <= self._most(family)[0]:
             return None
         return self.positions(GDWS(kernels), by)[0]
 
@@ -118,19 +118,21 @@ class LayerScale:
         layer = self.network.layer(self.name)
         return float(cost(layer, choice).macs / layer.macs)
 
-    def _family(self, one: str) -> Family:
+    def _family(self, name: str) -> Family:
         try:
-            return FAMILIES[one]
+            return FAMILIES[name]
         except KeyError:
-            raise PlanError(f"{self.name}: there is no family {one!r}.") from None
+            raise PlanError(
+                f"{self.name}: unknown family {name!r}; expected one of {', '.join(FAMILIES)}."
+            ) from None
 
-    def _most(self, one: str) -> tuple[int, ...]:
-        return self._family(one).most(self.network.spectrum(self.name, one))
+    def _most(self, family: str) -> tuple[int, ...]:
+        return self._family(family).most(self.network.spectrum(self.name, family))
 
-    def _within_error(self, one: str, beta: float) -> Choice:
-        table = self.network.table(self.name, (one,))
+    def _within_error(self, family: str, beta: float) -> Choice:
+        table = self.network.table(self.name, (self._family(family).name,))
         return table.choice(table.cheapest(beta))
 
-    def _within_macs(self, one: str, share: float) -> Choice:
-        table = self.network.table(self.name, (one,))
+    def _within_macs(self, family: str, share: float) -> Choice:
+        table = self.network.table(self.name, (self._family(family).name,))
         return table.choice(table.best(int(share * self.network.layer(self.name).macs)))

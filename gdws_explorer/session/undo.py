@@ -1,4 +1,4 @@
-"""Undo and redo of immutable states, where one gesture of the hand is one step."""
+"""Undo and redo of immutable states, where one gesture is one step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class UndoHistory(Generic[State]):
         self._gesture: object = None
 
     def put(self, state: State, gesture: object = None) -> None:
-        """Make `state` the present; states of one gesture (not None) are one step."""
+        """Makes `state` the present one; states of one gesture (not None) are one step."""
         if state == self.present:
             return
         if gesture is None or gesture != self._gesture:
@@ -30,11 +30,11 @@ class UndoHistory(Generic[State]):
         self.present = state
 
     def undo(self) -> bool:
-        """Go a step back; False at the beginning."""
+        """Goes back one step; False at the beginning."""
         return self._step(self.past, self.future)
 
     def redo(self) -> bool:
-        """Go a step forward again; False at the end."""
+        """Goes forward one step; False at the end."""
         return self._step(self.future, self.past)
 
     def _step(self, source: deque[State], target: deque[State]) -> bool:

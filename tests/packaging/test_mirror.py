@@ -25,6 +25,7 @@ OF_MANY = {
     "study/test_hypervolume.py": "the hypervolume in study/pareto.py",
     "test_explore.py": "gx.explore, from its arguments to the widget",
     "training/test_side_by_side.py": "two trainings at once are as each alone",
+    "session/test_threads.py": "all public methods of the room's classes from eight threads",
     "widgets/test_closing.py": "what a closed explorer gives back",
 }
 
