@@ -46,7 +46,7 @@ PANELS: tuple[type[Panel], ...] = (
 )
 
 
-class Explorer(w.VBox):
+class Explorer(w.VBox):  # type: ignore[misc]
     """The interactive explorer of one network; `gx.explore` makes it.
 
     session : its state and work, without widgets. plan, summary, network : the present ones.

@@ -60,7 +60,7 @@ def waiting(text: str) -> Iterator[Callable[[float], None]]:
         if not shown:
             bar = w.FloatProgress(min=0, max=1, layout=w.Layout(width="240px"))
             shown.append(w.HBox([bar, w.HTML()]))
-            places.append(display(shown[0], display_id=True))
+            places.append(display(shown[0], display_id=True))  # type: ignore[no-untyped-call]
         bar, words = shown[0].children
         bar.value, words.value = fraction, f"{text} … {fraction:.0%}"
 
@@ -68,7 +68,7 @@ def waiting(text: str) -> Iterator[Callable[[float], None]]:
         yield progress
     finally:
         for place in places:  # a saved notebook must not ask for widgets that are gone
-            place.update(HTML(""))
+            place.update(HTML(""))  # type: ignore[no-untyped-call]
         for box in shown:
             for widget in (*inside(box), box):
                 widget.close()
