@@ -53,8 +53,6 @@ NOT_YET = {
     "nn.py",
     "session/controls.py",
     "session/presets.py",
-    "session/record_filter.py",
-    "session/state_string.py",
     "session/training_queue.py",
     "session/undo.py",
     "widgets/desk.py",
