@@ -28,7 +28,7 @@ from gdws_explorer.network.surgery import apply_structure, densify
 from gdws_explorer.robust.paired_difference import compare
 from gdws_explorer.robust.report import Report
 from gdws_explorer.utils.files import write_folder
-from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.modules import own_copy, set_requires_grad
 from gdws_explorer.utils.provenance import library_versions, machine
 
 SCHEMA = 1
@@ -127,6 +127,8 @@ def restore(folder: str | os.PathLike[str], model: nn.Module) -> nn.Module:
     network = apply_structure(own_copy(model), plan).eval()
     weights.load(network, plan, path / file_names.WEIGHTS)
     return network.requires_grad_(True)
+    weights.load(network, plan, place / folders.WEIGHTS)
+    return set_requires_grad(network, True)
 
 
 # -- the network ---------------------------------------------------------------------------

@@ -55,7 +55,7 @@ from gdws_explorer.network.surgery import check_same_architecture, densify, with
 from gdws_explorer.network.tracing import TracedModel
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.hashing import Digest
-from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.modules import own_copy, set_requires_grad
 
 
 @dataclass(frozen=True, eq=False)
@@ -561,7 +561,7 @@ class Network:
             family = family_of(choice)
             return FAMILIES[family].build(self.spectrum(name, family), choice)
 
-        built = with_layers(self.model, make).eval().requires_grad_(True)
+        built = set_requires_grad(with_layers(self.model, make).eval(), True)
         images = self.refits_on if refit is None else images_of(refit, self.input_shape)
         if images is not None and any(choice != Dense() for _, choice in plan):
             built = refit_factors(self.model, built, images, progress=progress, cancel=cancel)

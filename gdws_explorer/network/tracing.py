@@ -18,7 +18,9 @@ from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.network.mac_counter import MacCounter
 from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.layer import Layer, LayerSet
+from gdws_explorer.network.replacement_check import unreplaceable
 from gdws_explorer.network.weight_reads import WeightReadTracker
+from gdws_explorer.utils.devices import device_of, dtype_of
 from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.hashing import Digest
 from gdws_explorer.utils.modules import own_copy
@@ -112,9 +114,8 @@ def one_example(example: Tensor, model: nn.Module) -> Tensor:
             f"the example has shape {tuple(example.shape)}; expected a batch (N, C, H, W) with "
             "at least one image."
         )
-    place = next(model.parameters(), torch.zeros(()))
-    dtype = place.dtype if example.is_floating_point() else example.dtype
-    return example[:1].detach().to(place.device, dtype)
+    dtype = dtype_of(model) if example.is_floating_point() else example.dtype
+    return example[:1].detach().to(device_of(model), dtype)
 
 
 def trace(model: nn.Module, example: Tensor) -> Trace:
@@ -151,7 +152,7 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     counter = MacCounter()
     try:
         with exclusive_rng(example.device), _countable(), torch.no_grad(), counter, tracker:
-            model(example)
+            output = model(example)
     except Exception as error:
         raise ModelError(
             f"the model does not take an example of shape {tuple(example.shape)}: "
@@ -161,11 +162,19 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
         for hook in hooks:
             hook.remove()
 
+    if not calls:
+        raise ModelError(
+            f"the forward pass of {type(model).__name__} calls none of the model's own layers; "
+            "expected a forward method that calls them (it may be a function that calls another "
+            "model)."
+        )
     shared, read = _shared(model), tracker.elsewhere | _fast(model, named)
-    layers = tuple(
-        _layer(name, named[name], sizes, _reasons(named[name], shared, name in read))
-        for name, sizes in calls.items()
-    )
+    reasons = {name: _reasons(named[name], shared, name in read) for name in calls}
+    offered = {name: named[name] for name in calls if len(reasons[name]) < len(FAMILIES)}
+    with _countable():
+        for name, why in unreplaceable(model, example, output, offered).items():
+            reasons[name] = dict.fromkeys(FAMILIES, why)
+    layers = tuple(_layer(name, named[name], sizes, reasons[name]) for name, sizes in calls.items())
     in_layers = sum(layer.macs for layer in layers)
     unused = tuple(n for n, m in named.items() if n not in calls and not isinstance(m, nn.Linear))
     return Trace(layers, max(in_layers, counter.macs), unused)
@@ -297,6 +306,8 @@ def _reason_for_all(module: nn.Module, shared: frozenset[int]) -> str | None:
         return f"{kind}: transposed convolutions are not supported"
     if not isinstance(module, nn.Conv2d | nn.Linear):
         return f"{kind}: only 2-D convolutions are supported"
+    if isinstance(module.weight, Tensor) and not module.weight.is_floating_point():
+        return f"its weight is {module.weight.dtype}; only floating-point weights are supported"
     if parametrize.is_parametrized(module):
         return "its weight is parametrized: torch.nn.utils.parametrize.remove_parametrizations"
     if "weight" not in module._parameters:

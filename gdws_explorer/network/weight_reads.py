@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.overrides import TorchFunctionMode
+
+from gdws_explorer.utils.tensors import tensors_of
 
 
 class WeightReadTracker(TorchFunctionMode):
@@ -52,7 +54,7 @@ class WeightReadTracker(TorchFunctionMode):
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         if _has_tensor(out):  # operations that return a shape, type or device read no number
-            for value in (*args, *kwargs.values()):
+            for value in tensors_of((args, kwargs)):
                 owner = self._owner.get(id(value))
                 if owner is not None and not self._inside[owner]:
                     self._elsewhere.add(owner)
@@ -61,5 +63,4 @@ class WeightReadTracker(TorchFunctionMode):
 
 def _has_tensor(out: Any) -> bool:
     """Whether a result is, or holds, a tensor."""
-    parts = out if isinstance(out, tuple | list) else (out,)
-    return any(isinstance(part, Tensor) for part in parts)
+    return next(tensors_of(out), None) is not None

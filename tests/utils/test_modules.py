@@ -11,6 +11,7 @@ from gdws_explorer.utils.modules import (
     no_parameter_grads,
     own_copy,
     preserve_modes,
+    set_requires_grad,
     use_channels_last,
 )
 
@@ -86,3 +87,104 @@ def test_computed_weights_are_copied(net):
     mine = deep_copy(net)
     assert torch.equal(mine[0].weight, net[0].weight)
     assert mine[0].weight_orig is not net[0].weight_orig
+
+
+# -- models whose copy would be none -----------------------------------------------------------
+
+
+class Pair(nn.Module):
+    """A network that answers with its scores and its features."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 5)
+
+    def forward(self, x):
+        features = self.bn(self.conv(x)).mean((2, 3))
+        return self.fc(features), features
+
+
+MODEL = Pair()  # whose method a patched forward finds among the globals
+OLD = MODEL.forward
+
+
+def closure(model):
+    old = model.forward
+    model.forward = lambda x: old(x)[0]
+
+
+def default(model):
+    model.forward = lambda x, old=model.forward: old(x)[0]
+
+
+def nested(model):
+    def first(x):
+        return model.conv(x)
+
+    model.forward = lambda x: model.fc(first(x).mean((2, 3)))
+
+
+@pytest.mark.parametrize("patch", [closure, default, nested])
+def test_a_patched_forward_is_refused(patch):
+    model = Pair().train()
+    patch(model)
+    with pytest.raises(ModelError, match="`forward` that calls the original model"):
+        own_copy(model)
+    assert model.training
+
+
+def test_a_patched_forward_over_globals_is_refused(monkeypatch):
+    monkeypatch.setattr(MODEL, "forward", lambda x: OLD(x)[0])
+    with pytest.raises(ModelError, match="`forward` that calls the original model"):
+        own_copy(MODEL)
+
+
+def test_functions_that_need_no_module_are_copied():
+    model = Pair()
+    model.scale = lambda x: 2 * torch.relu(x)
+    model.again = model.conv.forward  # a bound method is copied with its module
+    copied = own_copy(model)
+    assert copied.again.__self__ is copied.conv
+
+
+def test_a_compiled_model_is_copied_without_its_code():
+    model = Pair()
+    copied = own_copy(torch.compile(model))
+    assert type(copied) is Pair
+    assert copied is not model
+
+
+@pytest.mark.parametrize("kind", ["scripted", "part"])
+def test_torchscript_is_named(kind):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    if kind == "scripted":
+        model = torch.jit.script(model)
+    else:
+        model[0] = torch.jit.script(model[0])
+    with pytest.raises(ModelError, match="TorchScript"):
+        own_copy(model)
+
+
+def test_weights_that_were_never_loaded_are_named():
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Conv2d(3, 4, 3))
+    with pytest.raises(ModelError, match=r"0\.weight is on the meta device"):
+        own_copy(model)
+
+
+def test_integer_parameters_need_no_gradient():
+    model = nn.Linear(2, 2)
+    model.order = nn.Parameter(torch.arange(3), requires_grad=False)
+    set_requires_grad(own_copy(model), True)
+    assert own_copy(model, trainable=True).order.dtype == torch.int64
+
+
+def test_other_entries_of_a_state_dict_are_left_alone():
+    class Extra(nn.Linear):
+        def get_extra_state(self):
+            return {"calls": 3}
+
+        def set_extra_state(self, state):
+            self.state = state
+
+    assert isinstance(own_copy(Extra(2, 2), trainable=True), Extra)

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gdws_explorer.errors import DataError, ModelError
-from gdws_explorer.network.calibration.lockstep import LockstepForward, tensors_of
+from gdws_explorer.network.calibration.lockstep import LockstepForward
 from gdws_explorer.typing import Cancel
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import cast_like, device_of, dtype_of, to_float64
-from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.modules import own_copy, set_requires_grad
+from gdws_explorer.utils.tensors import tensors_of
 
 
 def reestimate_batchnorm(
@@ -64,7 +65,7 @@ def reestimate_batchnorm(
             f"the model reads the statistics of {', '.join(read)} without calling the layer, so "
             "they cannot be measured anew; build without batchnorm=."
         )
-    return mine.eval().requires_grad_(True)
+    return set_requires_grad(mine.eval(), True)
 
 
 @dataclass

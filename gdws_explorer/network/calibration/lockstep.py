@@ -9,7 +9,7 @@ method does; starting again for every layer would cost the square of its depth.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gdws_explorer.errors import ModelError
+from gdws_explorer.utils.tensors import tensors_of
 
 SUM = "+"  # before a layer's name: the sum that its output goes into
 IN_PLACE = ("add_", "__iadd__")
@@ -304,18 +305,6 @@ class _BatchThread(threading.Thread):
         self._branches.clear()
         self._kept.clear()
         self.followed.clear()
-
-
-def tensors_of(given: object) -> Iterator[Tensor]:
-    """Yields the tensors among arguments, in lists, tuples and dictionaries too."""
-    if isinstance(given, Tensor):
-        yield given
-    elif isinstance(given, dict):
-        for each in given.values():
-            yield from tensors_of(each)
-    elif isinstance(given, tuple | list):
-        for each in given:
-            yield from tensors_of(each)
 
 
 def _fan_in(module: nn.Module) -> int:

@@ -26,7 +26,7 @@ from gdws_explorer.network.calibration.residual_sums import find_sums
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import cast_like, device_of, dtype_of, to_float64, to_single
-from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.modules import own_copy, set_requires_grad
 from gdws_explorer.utils.progress import report
 
 RIDGE = 1e-4  # of the mean eigenvalue of the normal equations, towards the present weights
@@ -135,7 +135,7 @@ def refit(
     mine.refit_report = RefitReport(  # type: ignore[assignment]
         tuple(ways[best]), sums.obstacles, lost, found[1 - best][0] if len(found) == 2 else None
     )
-    return mine.requires_grad_(True)
+    return set_requires_grad(mine, True)
 
 
 class _Settings(NamedTuple):

@@ -1,0 +1,117 @@
+"""Finds layers that a model uses in other ways than by calling them.
+
+A factorised layer is another class without the attributes of a convolution. A model that reads
+such an attribute, or asks for the class, would break or compute something else with it. One run
+with placeholders in the layers' places finds these layers, whatever the forward method does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gdws_explorer.utils.rng import exclusive_rng
+from gdws_explorer.utils.tensors import tensors_of
+
+TOLERANCE = 1e-4  # of the largest output: the same operations on the same numbers
+
+
+class _Placeholder(nn.Module):
+    """A layer that can be called, and nothing else; it records which attributes are read.
+
+    layer : the real one. reads : names of the attributes that were read.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self._layer = [layer]  # in a list, so that it is not found as a child
+        self.reads: set[str] = set()
+        for name, parameter in layer._parameters.items():  # as a replaced layer has some
+            self.register_parameter(f"factor_{name}", parameter)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the layer."""
+        return self._layer[0](*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Records the read of an attribute that a replaced layer would not have."""
+        layer = self.__dict__["_layer"][0]
+        found = getattr(layer, name)
+        self.__dict__["reads"].add(name)
+        return found
+
+
+def unreplaceable(
+    model: nn.Module, example: Tensor, expected: object, layers: Mapping[str, nn.Module]
+) -> dict[str, str]:
+    """Returns why some of `layers` cannot be replaced, by name; empty where all can.
+
+    model : in eval mode; it is left as it was. example : `(1, …)`. expected : the model's output
+    for it, with the same random numbers. layers : modules of the model by name.
+    """
+    if not layers:
+        return {}
+    reads, same = _run(model, example, expected, layers)
+    found = {
+        name: f"the model reads its attribute {sorted(names)[0]!r}; it may only call the layer"
+        for name, names in reads.items()
+        if names
+    }
+    if same:
+        return found
+    others = {name: layer for name, layer in layers.items() if name not in found}
+    why = "the model computes something else with another module in its place (a class check?)"
+    alone = [n for n, layer in others.items() if not _run(model, example, expected, {n: layer})[1]]
+    return found | dict.fromkeys(alone or others, why)
+
+
+def _run(
+    model: nn.Module, example: Tensor, expected: object, layers: Mapping[str, nn.Module]
+) -> tuple[dict[str, set[str]], bool]:
+    """Returns the attributes read of every layer, and whether the output is as expected."""
+    with _placeholders(layers) as reads, exclusive_rng(example.device), torch.no_grad():
+        try:
+            given: object = model(example)
+        except Exception:  # whatever the model does with a class that it does not know
+            return reads, False
+    return reads, _alike(given, expected)
+
+
+@contextmanager
+def _placeholders(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, set[str]]]:
+    """Turns the layers into placeholders; yields the attributes that are read, by name."""
+    before = {name: (type(layer), layer.__dict__) for name, layer in layers.items()}
+    reads: dict[str, set[str]] = {}
+    try:
+        for name, layer in layers.items():
+            kind, contents = before[name]
+            real = kind.__new__(kind)
+            real.__dict__ = contents
+            placeholder = _Placeholder(real).train(layer.training)
+            reads[name] = placeholder.reads
+            # The object itself becomes the placeholder, as in `surgery.with_layers`.
+            layer.__class__, layer.__dict__ = _Placeholder, placeholder.__dict__
+        yield reads
+    finally:
+        for name, layer in layers.items():
+            layer.__class__, layer.__dict__ = before[name]
+
+
+def _alike(given: object, expected: object) -> bool:
+    """Whether two outputs hold the same tensors, up to rounding."""
+    ours, theirs = ([t.detach() for t in tensors_of(each)] for each in (given, expected))
+    if [t.shape for t in ours] != [t.shape for t in theirs]:
+        return False
+    for a, b in zip(ours, theirs, strict=True):
+        if not (a.is_floating_point() and b.is_floating_point()):
+            if not torch.equal(a, b):
+                return False
+            continue
+        scale = float(b.abs().nan_to_num(0, 0, 0).max()) if b.numel() else 0.0
+        if not torch.allclose(a, b, rtol=0, atol=TOLERANCE * (1 + scale), equal_nan=True):
+            return False
+    return True
