@@ -126,8 +126,6 @@ def restore(folder: str | os.PathLike[str], model: nn.Module) -> nn.Module:
     plan = Plan.load(path / file_names.PLAN)
     network = apply_structure(own_copy(model), plan).eval()
     weights.load(network, plan, path / file_names.WEIGHTS)
-    return network.requires_grad_(True)
-    weights.load(network, plan, place / folders.WEIGHTS)
     return set_requires_grad(network, True)
 
 

@@ -21,6 +21,7 @@ FLOORS = [
     [
         "network.mac_counter",
         "network.weight_reads",
+        "network.replacement_check",
         "network.tracing",
         "network.surgery",
         "network.latency",

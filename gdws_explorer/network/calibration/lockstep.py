@@ -32,7 +32,7 @@ METADATA = frozenset(
 )
 
 
-@dataclass
+@dataclass(eq=False)
 class ResidualBranch:
     """A layer's output on its way to a sum, through a BatchNorm or directly.
 

@@ -199,6 +199,11 @@ def test_of_two_branches_the_one_with_more_weights_is_solved_for():
         assert obstacles(forward, ("one", "pool"))[0] == {"one"}
 
 
+def test_two_branches_of_equal_layers():
+    layers = ("one", "two")
+    assert obstacles(lambda net, x: net.one(x) + net.two(x), layers)[0] == {"two"}
+
+
 def test_a_sum_after_an_activation_is_no_sum_of_the_layer():
     assert obstacles(lambda net, x: x + F.relu(net.one(x))) == (set(), {})
 
