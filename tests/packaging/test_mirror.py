@@ -19,6 +19,8 @@ OF_MANY = {
     "notebooks": "the notebooks and their lessons",
     "packaging": "the package as a whole: layers, imports, wheel, versions",
     "test_docs.py": "the code blocks of README and docs",
+    "factorize/test_from_conv.py": "`from_conv` of every factorised layer",
+    "network/test_network_views.py": "what the views of one network share",
     "cli/test_studies.py": "the commands sweep, search and front together",
     "network/test_trained_networks.py": "networks with trained plans",
     "study/storage/test_new_database.py": "two programs that open one new file at once",

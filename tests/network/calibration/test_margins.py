@@ -58,7 +58,7 @@ def expected(model, x, name, floor):
 @pytest.mark.parametrize("memory", [1, 1 << 26])
 @pytest.mark.parametrize("floor", [1e-3, 10.0])
 def test_gradients_are_those_of_each_image(model, x, memory, floor):
-    frozen = frozen_copy(model)
+    frozen = frozen_copy(model, x)
     layers = convolutions_of(frozen, None)
     found = {name: [] for name in ("conv", "last")}
     with differentiable():
@@ -75,7 +75,7 @@ def test_gradients_are_those_of_each_image(model, x, memory, floor):
 
 
 def test_a_frozen_copy_computes_the_same(model, x):
-    frozen = frozen_copy(model)
+    frozen = frozen_copy(model, x)
     torch.testing.assert_close(frozen(x), model(x))
     assert not any(p.requires_grad for p in frozen.parameters())
     assert not isinstance(frozen.norm, nn.BatchNorm2d)
@@ -122,7 +122,7 @@ class Shift:
 
 def test_attacked_images_do_not_depend_on_the_callers_random_state(model, x):
     y, parts = torch.tensor([0, 1, 2]), []
-    frozen = frozen_copy(model)
+    frozen = frozen_copy(model, x)
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
