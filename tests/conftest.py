@@ -22,6 +22,8 @@ from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.choices import GDWS, Dense, Tucker2
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust import FGSM
+from gdws_explorer.session.session import Session
+from gdws_explorer.study.measurements import Measurements
 from gdws_explorer.study.plan_evaluator import PlanEvaluator
 from gdws_explorer.study.records import Record
 
@@ -197,3 +199,21 @@ def evaluator(network, images):
 def alike():
     """A record without what differs between two measurements of the same."""
     return lambda one: {**one.to_dict(), "seconds": 0, "created": "", "timings": {}}
+
+
+# -- sessions of the bundled digits, for the rooms session and widgets -------------------------
+
+
+@pytest.fixture(scope="session")
+def digits_network(bench):
+    """The network of the bundled digits, with all layers decomposed."""
+    return Network(bench.model, bench.example).prepare()
+
+
+@pytest.fixture
+def digits_session(digits_network, bench):
+    """A session of the bundled digits with their records, closed after the test."""
+    measured = Measurements(digits_network, bench.data, bench.attack, bench.records)
+    made = Session.of(digits_network, measured, title="digits", bench="digits")
+    yield made
+    made.close()

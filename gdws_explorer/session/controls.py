@@ -11,6 +11,7 @@ from gdws_explorer.errors import ExplorerError, PlanError
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.choices import Dense, family_of
 from gdws_explorer.network.plans.cost import Summary
+from gdws_explorer.network.plans.families import family_name
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.session.control_state import BudgetSetting, ControlState
 from gdws_explorer.session.events import Event
@@ -259,8 +260,9 @@ class Controls:
     def set_family(self, name: str, family: str) -> None:
         """Changes a layer's family, at about the MACs that it has now."""
         layer = self.network.layer(name)
+        family = family if family == "dense" else family_name(family)
         if family != "dense" and family not in layer.families:
-            why = layer.reasons.get(family, "there is no such family")
+            why = layer.reasons[family]
             raise PlanError(f"{name} cannot be approximated by {family}: {why}.")
         old, scale = self.plan[name], self.scale(name)
         if family_of(old) == family:

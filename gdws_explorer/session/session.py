@@ -472,7 +472,8 @@ class Session:
         changed = self.controls.change_source(network)
         if changed:
             self.show_message(
-                f"{', '.join(changed)} could not stay as locked: there is no such form from data."
+                f"{', '.join(changed)} could not stay as locked: the family cannot be made from "
+                "this source."
             )
 
     def _measure(self, plan: Plan, parent: str | None) -> Job:

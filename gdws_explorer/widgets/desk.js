@@ -1,6 +1,6 @@
-// The mixing desk: one fader per layer and one for the whole network.
-// The kernel computes; this draws what it says and sends what the hand does. While an answer is
-// under way only the latest position waits, so a fast hand never queues up old positions.
+// The mixing desk: one slider per layer and one for the whole network.
+// The kernel computes. This file draws the state and sends the user's input. While an answer is
+// awaited, only the latest position of a slider is kept, so that old positions never pile up.
 
 function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -29,12 +29,12 @@ function options(select, pairs, value) {
   if (select.value !== value) select.value = value;
 }
 
-// Sends messages one at a time; of moves that pile up only the latest of each fader survives.
-// busy : told whether an answer is still to come.
+// Sends messages one at a time; of the moves of one slider that wait, only the latest is sent.
+// busy : called with whether an answer is still awaited.
 function courier(model, busy) {
   let seq = 0;
   let waitingFor = 0;
-  let about = null; // the fader whose answer is waited for
+  let about = null; // the slider whose answer is awaited
   let timer = null;
   const pending = new Map();
   function next() {
@@ -59,7 +59,7 @@ function courier(model, busy) {
       pending.set(key, message);
       if (!waitingFor) next();
     },
-    // Whether the hand has moved a fader further than an answer knows.
+    // Whether a slider was moved again after the message that an answer belongs to.
     ahead: (key, number) => pending.has(key) || (waitingFor > number && about === key),
     answered(number) {
       if (number >= waitingFor && waitingFor) {
@@ -73,10 +73,10 @@ function courier(model, busy) {
 function render({ model, el: root }) {
   const post = courier(model, (yes) => root.setAttribute("aria-busy", yes));
   let gesture = 0;
-  const hand = Math.random().toString(36).slice(2); // a page that reloads begins to count again
-  let held = null; // the input under the hand: the kernel's echo must not move it
+  const hand = Math.random().toString(36).slice(2); // a reloaded page counts its gestures from 0 again
+  let held = null; // the slider that is being dragged: the kernel's answer must not move it
   let acknowledged = 0; // number of the latest message that changed nothing
-  let editing = null; // the number that is being typed: nor may it replace that
+  let editing = null; // the number that is being typed: an answer must not replace it
 
   // A drag is one gesture from press to release; a run of arrow keys ends when the key is up.
   function fader(attributes, send) {
@@ -90,9 +90,10 @@ function render({ model, el: root }) {
     input.addEventListener("pointerdown", begin);
     input.addEventListener("keydown", (event) => {
       if (event.key.startsWith("Arrow") || event.key.startsWith("Page")) begin();
-      if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); // undo works from here too
+      if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); // undo works here too
     });
-    // Only its own: the fader that loses the focus to this one says "blur" after the press.
+    // Each slider ends only its own gesture: the one that loses the focus reports "blur" after the
+    // next one was pressed.
     for (const done of ["pointerup", "pointercancel", "keyup", "blur"])
       input.addEventListener(done, () => {
         if (held === input) held = null;
@@ -120,7 +121,7 @@ function render({ model, el: root }) {
     if (input !== held && input !== editing) input.value = value;
   }
 
-  // -- the network's fader -------------------------------------------------------------
+  // -- the network's slider ------------------------------------------------------------
   const by = el("select", { "aria-label": "what the network budget limits" });
   by.addEventListener("change", () => post.send({ type: "network by", by: by.value }));
   const master = fader({ class: "gx-master", "aria-label": "network budget" }, (value, g) =>
@@ -281,7 +282,8 @@ function render({ model, el: root }) {
     options(by, state.network.meanings, state.network.by);
     options(families, state.network.families, state.network.family);
     options(weighing, state.network.weighings, state.network.weighing);
-    weighing.closest(".gx-pair").hidden = state.network.source === "data"; // the images say it
+    // A network that is calibrated on images has weights of its own.
+    weighing.closest(".gx-pair").hidden = state.network.source === "data";
     options(source, state.network.sources, state.network.source);
     source.disabled = state.network.reading;
     reading.hidden = !state.network.reading;
@@ -331,7 +333,7 @@ function render({ model, el: root }) {
     post.answered(seq);
   }
 
-  // A message that changed nothing is only acknowledged; a slider that was refused goes back.
+  // A message that changed nothing is only acknowledged; a slider whose move was refused goes back.
   const receive = (message) => {
     if (message.type !== "acknowledged") return;
     acknowledged = message.seq;
@@ -348,8 +350,8 @@ function render({ model, el: root }) {
   model.on("change:state", show);
   model.on("msg:custom", receive);
 
-  // Arrow keys anywhere in the explorer, outside an input, walk the front; a fader has no undo of
-  // its own, so that of the desk works there too.
+  // Arrow keys outside an input go along the front. A slider has no undo of its own, so that undo
+  // works on it as well.
   const explorer = root.closest(".gx-explorer") || root;
   const keys = (event) => {
     const fader = event.target.closest("input[type=range]");
@@ -363,15 +365,16 @@ function render({ model, el: root }) {
     post.send(walk ? { type: "walk", step: walk } : { type: step });
   };
   let home = explorer;
-  // JupyterLab's commands of one key (d d deletes the cell) must not hear what is typed here; it
-  // listens first, on the document, and looks for this attribute of what has the focus.
+  // JupyterLab's commands of one key (d d deletes the cell) must not react to keys that are typed
+  // here. JupyterLab handles keys first, on the document, and leaves an element alone that has the
+  // focus and this attribute.
   const guard = (event) => {
     const chord = event.ctrlKey || event.metaKey || event.altKey || event.shiftKey;
     if (home.contains(event.target))
       event.target.toggleAttribute("data-lm-suppress-shortcuts", !chord);
   };
-  // Figures measure their column when they are made, which may be before it has its width; they
-  // listen to the window's resize and to nothing else.
+  // Figures measure their column when they are made, perhaps before it has its width. Later they
+  // react only to the window's event "resize".
   const fit = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
   const attach = () => {
     home = root.closest(".gx-explorer") || root;

@@ -1,16 +1,16 @@
-// A plotly figure that opens fast: plotly's own five megabytes come once for all figures of a page,
-// and they are read when the first figure is drawn.
+// A plotly figure that opens fast: the five megabytes of plotly are sent once for all figures of a
+// page, and they are loaded when the first figure is drawn.
 //
-// anywidget gives every model two seconds to be ready, and for ever after refuses the messages of
-// one that was not; five megabytes of JavaScript take longer than that on a busy machine. So this
-// is ready at once, notes what the kernel says meanwhile, and says it again when plotly is there.
+// anywidget gives every model two seconds to be ready and ignores all later messages of a model
+// that was not. Five megabytes of JavaScript take longer than that on a busy machine. Therefore
+// this model is ready at once, stores the kernel's messages, and repeats them after plotly loaded.
 
 const SHARED = Symbol.for("gdws_explorer plotly");
 const SAID = ["addTraces", "deleteTraces", "moveTraces", "restyle", "relayout", "update", "animate"]
   .concat(["removeLayoutProps", "removeTraceProps"])
   .map((what) => `_py2js_${what}`);
 
-// The promise of plotly's module, made by whichever figure brings the code.
+// The promise of plotly's module; the figure that carries the code fulfils it.
 function plotly() {
   if (!globalThis[SHARED]) {
     const shared = {};
@@ -41,11 +41,11 @@ async function unpacked(code) {
   }
 }
 
-// plotly's view marks what it draws for the kernel with a property that plotly.js takes for an
-// unknown attribute, and therefore draws everything again; and it answers each time with all
-// defaults, which here nobody reads. A mark that is not enumerable, and no answers: a cursor then
-// moves without the points behind it. What a hand does to an axis of parallel coordinates is told:
-// no other event says it. (This copy of the module is ours: others keep theirs.)
+// plotly's view marks the kernel's changes with a property that plotly.js reads as an unknown
+// attribute, so that it draws everything again; and it answers each change with all defaults, which
+// are not used here. With a mark that is not enumerable and without answers, a cursor moves and the
+// points are not drawn again. A range that the user selects on an axis of parallel coordinates is
+// still reported, because no other event reports it. Only this copy of the module is changed.
 function calm(module) {
   const view = module.FigureView?.prototype;
   if (!view?.perform_render) return module;
@@ -83,8 +83,8 @@ function marked(model) {
   });
 }
 
-// Drawn before it stands on the page, a figure cannot know its width; and plotly itself looks again
-// only when the window changes, not when a column does.
+// A figure that is drawn before it is on the page has no width yet, and plotly itself measures again
+// only when the window changes its size, not when a column does.
 function fitted(el) {
   let width = 0;
   const sizes = new ResizeObserver(() => {

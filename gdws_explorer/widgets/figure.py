@@ -16,17 +16,17 @@ from gdws_explorer.figures import theme
 class Figure(go.FigureWidget):  # type: ignore[misc]
     """A plotly figure for a page that holds several.
 
-    figure : what it shows at first.
-    brings : whether it carries plotly's JavaScript, gzipped, for all figures of its page; one of
-        them has to. See figure.js for why a FigureWidget must not bring its own.
+    figure : the first traces and layout.
+    brings : whether it carries plotly's JavaScript, gzipped, for all figures of its page. One
+        figure of the page has to. figure.js explains why not every figure carries it.
 
-    plotly keeps what it changed after construction out of the widget's state; the state that is
-    asked for as a whole (when a page opens) is made of the figure as it is now.
+    plotly does not write changes after construction into the widget's state. When a page opens
+    and requests the whole state, it is made from the figure as it is now.
     """
 
     _esm = (Path(__file__).parent / "figure.js").read_text(encoding="utf-8")  # as in desk.py
     _plotly = traitlets.Bytes().tag(sync=True)
-    # figure.js sends nothing back that these would number.
+    # These number answers of the page, and figure.js sends no answers.
     _last_layout_edit_id = traitlets.Integer(0)
     _last_trace_edit_id = traitlets.Integer(0)
     _brings = False
@@ -40,11 +40,11 @@ class Figure(go.FigureWidget):  # type: ignore[misc]
 
     @traitlets.default("_plotly")
     def _code(self) -> bytes:
-        # As bytes it travels beside the message: no JSON to write and read, a third of the size.
+        # Bytes are sent outside the JSON of the message: faster, and a third of the size.
         return gzip.compress(str(go.FigureWidget._esm).encode(), 1) if self._brings else b""
 
     def redraw(self, fresh: go.Figure) -> None:
-        """Take over the traces, axes, shapes and annotations of a figure of the same kind.
+        """Takes over the traces, axes, shapes and annotations of a figure of the same kind.
 
         fresh : as many traces, in the same order. Only what differs is sent to the page.
         """
@@ -70,15 +70,15 @@ class Figure(go.FigureWidget):  # type: ignore[misc]
         self._send_relayout_msg({"shapes": shapes})
 
     def send_state(self, key: Any = None) -> None:
-        """Send what changed; not that a message to the page was said and is over."""
-        over = isinstance(key, str) and key.startswith("_py2js_") and getattr(self, key) is None
-        if not over:
+        """Sends what changed, but not the reset of a message to the page to None."""
+        reset = isinstance(key, str) and key.startswith("_py2js_") and getattr(self, key) is None
+        if not reset:
             super().send_state(key)
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:
-        """The widget's state, with data and layout as they are now."""
+        """Returns the widget's state, with data and layout as they are now."""
         if key is None and self._complete:
-            # Past the traits' notification: nothing has to be sent twice.
+            # Set without the traits' notification, so that nothing is sent twice.
             self._trait_values["_widget_data"] = deepcopy(self._data)
             self._trait_values["_widget_layout"] = deepcopy(self._layout_obj._props)
         return super().get_state(key=key, drop_defaults=drop_defaults)

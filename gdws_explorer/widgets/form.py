@@ -65,9 +65,10 @@ def on_change(widget: w.Widget, handler: Callable[[dict[str, Any]], object]) -> 
 
 @contextmanager
 def silent(*widgets: w.Widget) -> Iterator[None]:
-    """Inside, this thread changes the widgets without a call of their `on_change` handlers.
+    """A context in which this thread changes widgets without a call of their handlers.
 
-    A change by another thread, such as the user's on the kernel's thread, is still handled.
+    The handlers are those of `on_change`. A change by another thread, such as a user's input on
+    the kernel's thread, is still handled.
     """
     me = threading.get_ident()
     silenced = [threads for each in widgets if me not in (threads := _silent_threads(each))]
@@ -94,7 +95,7 @@ def _silent_threads(widget: w.Widget) -> set[int]:
 
 @contextmanager
 def errors_in(place: w.HTML) -> Iterator[None]:
-    """Shows an ExplorerError that is raised inside as text in `place`."""
+    """A context in which an ExplorerError is shown as text in `place`."""
     try:
         yield
     except ExplorerError as error:

@@ -1,4 +1,4 @@
-"""Import plotly without waiting for what it does not use."""
+"""A quicker import of plotly, and a progress bar while an explorer opens."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ GRAMMAR = "rfc3987_syntax"
 
 @contextmanager
 def quick_plotly() -> Iterator[None]:
-    """Inside, importing plotly takes a second or two less where JupyterLab is installed.
+    """A context in which plotly is imported a second or two faster where JupyterLab is installed.
 
-    plotly imports nbformat, that jsonschema, and that compiles a grammar of international web
-    addresses when it is imported. Here it gets a function that does so when it is first called.
+    plotly imports nbformat, nbformat imports jsonschema, and jsonschema compiles a grammar of
+    international web addresses when it is imported. In this context jsonschema gets a function
+    that compiles the grammar when it is first called.
     """
     if GRAMMAR in sys.modules or "jsonschema" in sys.modules or find_spec(GRAMMAR) is None:
         yield
@@ -43,12 +44,15 @@ def _is_valid_syntax(term: str, value: str) -> bool:
     return bool(import_module(GRAMMAR).is_valid_syntax(term, value))
 
 
-PATIENCE = 0.7  # seconds without a word
+PATIENCE = 0.7  # seconds before the progress bar is shown
 
 
 @contextmanager
 def waiting(text: str) -> Iterator[Callable[[float], None]]:
-    """A function that takes the fraction done; in a notebook it shows a bar that goes again."""
+    """Yields a function that takes the fraction done.
+
+    In a notebook it shows a progress bar, which is removed at the end.
+    """
     started = time.monotonic()
     shown: list[w.HBox] = []
     places: list[DisplayHandle] = []
@@ -67,7 +71,7 @@ def waiting(text: str) -> Iterator[Callable[[float], None]]:
     try:
         yield progress
     finally:
-        for place in places:  # a saved notebook must not ask for widgets that are gone
+        for place in places:  # a saved notebook must not refer to closed widgets
             place.update(HTML(""))  # type: ignore[no-untyped-call]
         for box in shown:
             for widget in (*inside(box), box):

@@ -1,4 +1,4 @@
-"""The explorer's sentences, as HTML."""
+"""Sentences that the explorer shows, as HTML or plain text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gdws_explorer.utils.format import millions
 
 
 def head(session: Session) -> str:
-    """The title line."""
+    """Returns the title line, with the size of the network."""
     network = session.network
     return (
         f'<span class="gx-head">{escape(session.title)}</span> '
@@ -20,14 +20,14 @@ def head(session: Session) -> str:
 
 
 def setting(session: Session) -> str:
-    """How accuracy is measured now."""
+    """Returns the present setting of measurements, as plain text."""
     m = session.measurements
     attack = "no attack" if m.attack is None else m.attack.label
     return f"{attack} · n {m.n} · seed {m.seed}"
 
 
 def records(session: Session) -> str:
-    """What the front shows, and what it does not."""
+    """Returns a note on the records that the front shows and on those that it does not."""
     measured, picking = session.measurements, session.record_filter
     count, others = len(picking.records), measured.others()
     text = ""
@@ -50,7 +50,7 @@ def records(session: Session) -> str:
 
 
 def estimate(session: Session, now: Snapshot) -> str:
-    """The live estimate with its interval, or why there is none yet."""
+    """Returns the live estimate with its interval, or the reason why there is none."""
     if now.record is not None:
         text = "▽ This plan is measured: no estimate is needed."
     elif now.estimate is not None:
@@ -73,7 +73,7 @@ def estimate(session: Session, now: Snapshot) -> str:
 
 
 def job(session: Session) -> str:
-    """The running measurement in words."""
+    """Returns the progress of the running measurement, as plain text; empty without one."""
     running, waiting = session.jobs.running, session.jobs.waiting
     if running is None:
         return ""
@@ -87,7 +87,7 @@ def job(session: Session) -> str:
 
 
 def message(session: Session) -> str:
-    """The last message; an error is marked by a word, not by colour alone."""
+    """Returns the last message; words mark an error, so that colour alone does not."""
     if not session.message:
         return ""
     text = escape(session.message)
