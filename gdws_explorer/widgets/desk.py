@@ -132,6 +132,17 @@ class DeskWidget(anywidget.AnyWidget):
             self.left_alone = left_alone(now.network)
         self.state = state_of(now, self._seq, self._session.views.trained, self._rows)
 
+    def send_state(self, key: Any = None) -> None:
+        """Sends traits that changed.
+
+        The state holds no binary data; looking for some takes a fifth of a slider move.
+        """
+        if key == "state" and not self._property_lock:
+            message = {"method": "update", "state": {"state": self.state}, "buffer_paths": []}
+            self._send(message)
+        else:
+            super().send_state(key)
+
     def receive(self, message: Message) -> None:
         """Does what a message of the page requests.
 

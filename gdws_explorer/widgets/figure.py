@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,27 @@ class Figure(go.FigureWidget):  # type: ignore[misc]
             self.layout.shapes = fresh.layout.shapes
             self.layout.annotations = fresh.layout.annotations
 
+    def set_traces(
+        self, traces: Mapping[int, Mapping[str, Any]], layout: Mapping[str, Any] | None = None
+    ) -> None:
+        """Replaces properties of traces and of the layout, in one message to the page.
+
+        traces : valid values by the trace's index and the property's name. layout : valid values
+        by name, such as "showlegend" or "xaxis.visible". plotly's own assignment validates every
+        value, which takes ten times as long; the arrays of `figures` are tested instead.
+        """
+        for index, given in traces.items():
+            self._data[index].update(given)
+        for name, value in (layout or {}).items():
+            part, _, inner = name.partition(".")
+            target, key = (
+                (self._layout.setdefault(part, {}), inner) if inner else (self._layout, part)
+            )
+            target[key] = value
+        names = sorted({name for given in traces.values() for name in given})
+        values = {name: [self._data[index].get(name) for index in traces] for name in names}
+        self._send_update_msg(values, dict(layout or {}), list(traces))
+
     def set_shapes(self, shapes: list[dict[str, Any]]) -> None:
         """Replaces the shapes of the layout; nothing is sent where they are equal.
 
@@ -67,7 +89,15 @@ class Figure(go.FigureWidget):  # type: ignore[misc]
             return
         self._layout["shapes"] = shapes
         self._layout_obj._compound_array_props["shapes"] = None  # read back from `_layout`
-        self._send_relayout_msg({"shapes": shapes})
+        self._last_layout_edit_id += 1
+        self._layout_edit_in_process = True
+        relayout = {
+            "relayout_data": {"shapes": shapes},
+            "layout_edit_id": self._last_layout_edit_id,
+            "source_view_id": None,
+        }
+        # The message that plotly sends by setting a trait and resetting it, which takes longer.
+        self._send({"method": "update", "state": {"_py2js_relayout": relayout}, "buffer_paths": []})
 
     def send_state(self, key: Any = None) -> None:
         """Sends what changed, but not the reset of a message to the page to None."""

@@ -31,7 +31,8 @@ def test_plotly_can_still_replace_them(figure):
 
 def test_equal_shapes_are_not_sent_again(figure, monkeypatch):
     sent = []
-    monkeypatch.setattr(figure, "_send_relayout_msg", sent.append)
+    monkeypatch.setattr(figure, "_send", sent.append)
     for _ in range(3):
         figure.set_shapes([{"type": "line", "x0": 5}])
-    assert sent == [{"shapes": [{"type": "line", "x0": 5}]}]
+    relayouts = [message["state"]["_py2js_relayout"] for message in sent]
+    assert [r["relayout_data"] for r in relayouts] == [{"shapes": [{"type": "line", "x0": 5}]}]
