@@ -131,7 +131,9 @@ def _write(
     if kind == ".html":
         from gdws_explorer.figures import theme
 
-        files.write_text(path, figure.to_html(include_plotlyjs=True, config=theme.CONFIG))
+        # A copy: plotly removes entries from what it is given.
+        html = figure.to_html(include_plotlyjs=True, config=dict(theme.CONFIG))
+        files.write_text(path, html)
         return
     figure.update_layout(paper_bgcolor="white", plot_bgcolor="white")  # there is no page behind it
     with files.atomic(path) as temporary:

@@ -2,6 +2,8 @@
 
 import itertools
 
+import plotly.graph_objects as go
+
 from gdws_explorer.figures import theme
 from gdws_explorer.network.plans.families import FAMILIES
 
@@ -39,3 +41,9 @@ def test_layouts_are_transparent_and_can_be_changed():
 def test_no_figure_sends_anything_anywhere():
     assert theme.CONFIG["showSendToCloud"] is False
     assert theme.CONFIG["plotlyServerURL"] == ""
+
+
+def test_writing_html_leaves_the_settings_alone():
+    before = dict(theme.CONFIG)
+    go.Figure().to_html(include_plotlyjs=False, config=dict(theme.CONFIG))
+    assert before == theme.CONFIG

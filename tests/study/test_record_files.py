@@ -102,7 +102,7 @@ def test_a_spreadsheet_adds_a_mark_and_old_files_have_fewer_columns(record, tmp_
     ("old", "new", "words"),
     [
         ("320", "many", r"csv, line 2 has robust_correct='many'; expected int or NoneType"),
-        ("320", "361", r"csv, line 2 cannot be used: 361 correct of 360"),
+        ("320", "361", r"csv, line 2 cannot be used: correct is 361 and n is 360"),
         ("PGD", "FGSMX", r"unknown attack 'FGSMX'"),
         (",0,dddd", ",0,,dddd", r"line 2 has more or fewer cells"),
         ("macs,", "flops,", r"unknown fields: flops"),
