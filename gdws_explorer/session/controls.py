@@ -103,7 +103,7 @@ class Controls:
     @property
     @locked
     def source(self) -> str:
-        """What the plan is made from: one of KINDS, or the label of a trained network."""
+        """The source of the plan: one of KINDS, or the label of a trained network."""
         label = self.plan.calibration
         if label is None:
             return "weights"

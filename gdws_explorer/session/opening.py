@@ -17,7 +17,7 @@ from gdws_explorer.study.storage.store import Store, open_store
 
 @dataclass(frozen=True, eq=False)
 class SessionParts:
-    """What a session is made of.
+    """The parts of a session.
 
     network : its tables are computed. title : the headline. bench : name of a bundled one.
     calibration : images and labels or None, for approximations made from data. cache : as in

@@ -116,7 +116,7 @@ def _restore(session: Session, raw: dict[str, Any]) -> None:
 
 
 def _source(session: Session) -> dict[str, Any] | None:
-    """What the plan is made from, and the attack its images were read under; None: the weights."""
+    """The source of the plan and the attack on its images; None for the weights."""
     if session.plan.calibration is None:
         return None
     if session.plan.trained:

@@ -1,4 +1,4 @@
-"""Controls of the front: axes, walking along it, attack settings."""
+"""Controls of the Pareto front: its axes, its records, steps along it, live estimates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gdws_explorer.widgets.front_view import FrontView
 
 
 class FrontControls:
-    """What the front shows, and walking along it."""
+    """Inputs for the axes and the records of the front, and buttons for steps along it."""
 
     def __init__(self, session: Session, view: FrontView) -> None:
         self._view = view
@@ -51,7 +51,7 @@ class FrontControls:
             self._view.refresh(self._session.snapshot)
 
     def refresh(self) -> None:
-        """The box is ticked where estimates are on."""
+        """Ticks the box where live estimates are on."""
         self._live.value = self._session.estimates.enabled
 
     def _estimating(self, change: dict[str, Any]) -> None:

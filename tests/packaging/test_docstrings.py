@@ -63,7 +63,7 @@ def unknown_values(path):
 RULES = [question_words, avoided_words, unknown_values]
 
 # Places by rule and room that are still to be rewritten: the numbers may only become smaller.
-NOT_YET = {"question_words": {"session": 3, "widgets": 2}}
+NOT_YET = {"question_words": {"widgets": 1}}
 
 
 def places(rule):
