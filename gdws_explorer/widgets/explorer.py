@@ -125,7 +125,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
 
     @property
     def measured(self) -> Record | None:
-        """What was measured of it in the present setting, if anything was."""
+        """The record of the present plan in the present setting; None if it is not measured."""
         return self.session.measurements.of(self.session.plan)
 
     @property
