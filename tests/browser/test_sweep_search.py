@@ -9,15 +9,15 @@ BEFORE = "explorer.session.measure_with(gx.FGSM(0.15), 20)"
 # Slow enough that a hand comes in between, on whatever machine.
 SLOW = """
 import time as _time
-from gdws_explorer.study.plan_evaluator import Meter as _Meter
-_measure = _Meter.measure
+from gdws_explorer.study.plan_evaluator import PlanEvaluator as _Evaluator
+_measure = _Evaluator.measure
 def _slowly(*args, **given):
     _time.sleep(0.6)
     return _measure(*args, **given)
-_Meter.measure = _slowly
+_Evaluator.measure = _slowly
 """
 AFTER = """
-_Meter.measure = _measure
+_Evaluator.measure = _measure
 explorer.session.job_queue("many").cancel()
 explorer.session.job_queue("many").wait(30)
 explorer.panel_bar.open(None)
