@@ -89,6 +89,8 @@ class LayerScale:
         exact : a meaning and the positions that were set under it, or None.
         """
         own = self.positions(choice, by)
+        if isinstance(choice, Dense):  # every position fits it, and it is at the top
+            return own
         if exact is None or exact[0] != by or len(exact[1]) != len(own):
             return own
         return exact[1] if self.choice(family_of(choice), by, exact[1]) == choice else own

@@ -1,4 +1,4 @@
-"""The explorer: the desk, the chosen layer, the front, measuring and taking away."""
+"""The explorer: sliders, the selected layer, the front, measuring and export on one page."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ class Explorer(w.VBox):  # type: ignore[misc]
 
     @property
     def plan(self) -> Plan:
-        """The plan on the faders."""
+        """The present plan."""
         return self.session.plan
 
     @property
     def summary(self) -> Summary:
-        """Its costs and error."""
+        """Costs and error of the present plan."""
         return self.session.summary
 
     @property
@@ -134,7 +134,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
         return states.encode(self.session)
 
     def close(self) -> None:
-        """End the background work and take the widgets away."""
+        """Ends the background work and closes the widgets."""
         if not sys or sys.is_finalizing():  # ipywidgets closes what is left when Python itself ends
             return
         self._leave()
@@ -145,7 +145,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
         super().close()
 
     def _finetune(self) -> None:
-        """Open the panel "Train" on the plan that is on the faders."""
+        """Opens the panel "Train" with the present plan."""
         self.panel_bar.open(TrainPanel.title)
         panel = self.panel_bar.opened
         assert isinstance(panel, TrainPanel)
@@ -155,7 +155,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
         )
 
     def _enter(self) -> None:
-        """Show the user's own network in the place of this one."""
+        """Shows the user's own network in the place of this one."""
         assert self._open_custom is not None
         assert self.session.custom is not None
         self._leave()
@@ -165,7 +165,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
         self.children = [row(back), self.custom]
 
     def _leave(self) -> None:
-        """Come back from it."""
+        """Returns from the user's own network to this one."""
         if self.custom is None:
             return
         gone, self.custom = self.custom, None

@@ -74,7 +74,7 @@ def test_a_sweep_arrives_pauses_ends_and_has_a_knee(swept, screenshot, cell_erro
     shown(panel.get_by_text(f"{kept} of them measured already"))
 
     knee = swept.kernel.ask(
-        "[(k := __import__('gdws_explorer.study.filters', fromlist=['knee'])"
+        "[(k := __import__('gdws_explorer.study.selection', fromlist=['knee'])"
         ".knee(explorer.session.measurements.records())).macs, k.plan.hash]"
     )
     swept.button("Knee").click()

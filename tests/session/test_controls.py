@@ -200,3 +200,14 @@ def test_presets_are_steps_of_undo(controls, name):
     assert controls.plan == PRESETS[name](controls.network, **before.held)
     controls.undo()
     assert controls.state == before
+
+
+def test_the_slider_of_a_layer_that_is_dense_again_is_at_the_top(controls):
+    name = controls.network.names[1]
+    controls.move_slider(name, [0.6])
+    assert controls.positions(name) == (0.6,)
+    controls.undo()
+    assert controls.plan[name] == Dense()
+    assert controls.positions(name) == (1.0,)
+    controls.redo()
+    assert controls.positions(name) == (0.6,)
