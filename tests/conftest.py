@@ -43,8 +43,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.suffix == ".ipynb" or "server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
-    marks = ("browser", "slow")
-    items.sort(key=lambda item: [item.get_closest_marker(mark) is not None for mark in marks])
+
+    def place(item: pytest.Item) -> int:
+        """Browser tests share one page and stay in the order of their files."""
+        marks = {mark.name for mark in item.iter_markers()}
+        return 2 if "browser" in marks else int("slow" in marks)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
