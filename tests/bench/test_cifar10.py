@@ -120,13 +120,14 @@ def test_the_recipes_can_be_read_back():
 
 @pytest.mark.slow
 def test_the_command_trains_measures_and_goes_on(folder, tmp_path, root):
+    # torch 2.13's backward pass corrupts memory with 2 or 4 channels on some processors.
     out = tmp_path / "out"
 
     def command():
         return subprocess.run(
             [
                 sys.executable, root / "benchmarks" / "make_cifar10.py", "--data", folder,
-                "--run", tmp_path / "run", "--out", out, "--width", "2", "--epochs", "1",
+                "--run", tmp_path / "run", "--out", out, "--width", "8", "--epochs", "1",
                 "--threads", "1",
             ],
             check=True, capture_output=True, text=True, cwd=root,
@@ -135,7 +136,7 @@ def test_the_command_trains_measures_and_goes_on(folder, tmp_path, root):
     first = command()
     weights = (out / "cifar10.safetensors").read_bytes()
     card = json.loads((out / "cifar10.json").read_text(encoding="utf-8"))
-    assert card["width"] == 2
+    assert card["width"] == 8
     assert card["measured_on_the_10000"]["n"] == 20
     assert [len(course["history"]) for course in card["courses"].values()] == [1] * len(
         cifar10.COURSES
