@@ -4,8 +4,7 @@ These are the public names; README.md explains each. Importing the package needs
 ipywidgets and no plotly: what needs them is imported at its first use.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gdws_explorer.api import SearchResult, explore, search, sweep
 from gdws_explorer.bench import Bench, load
@@ -53,6 +52,7 @@ from gdws_explorer.training.finetuning import CompressedModel, finetune
 from gdws_explorer.training.recipe import Recipe
 from gdws_explorer.training.train_model import train
 from gdws_explorer.typing import Progress
+from gdws_explorer.utils.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from gdws_explorer import nn
@@ -67,11 +67,11 @@ __version__ = "0.2.0"
 Found, Rule, Staged = SearchResult, RankRule, AttackSequence
 
 _LAZY = {
-    "Explorer": "gdws_explorer.widgets.explorer",
-    "Session": "gdws_explorer.session.session",
-    "StudyProgress": "gdws_explorer.study.runner",
-    "nn": "gdws_explorer.nn",
-    "widgets": "gdws_explorer.widgets",
+    "Explorer": "widgets.explorer",
+    "Session": "session.session",
+    "StudyProgress": "study.runner",
+    "nn": "nn",
+    "widgets": "widgets",
 }
 
 # Without `Explorer` and `widgets`: a star import must work where there is no notebook.
@@ -157,13 +157,7 @@ __all__ = [
     "tucker",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a name that needs more than torch, at its first use."""
-    if name not in _LAZY:
-        raise AttributeError(f"module 'gdws_explorer' has no attribute {name!r}")
-    module = import_module(_LAZY[name])
-    return module if module.__name__ == f"gdws_explorer.{name}" else getattr(module, name)
+__getattr__ = lazy_names(__name__, _LAZY)
 
 
 def __dir__() -> list[str]:

@@ -5,8 +5,9 @@ The names below are imported at their first use, because plotly is slow to impor
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gdws_explorer.utils.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from gdws_explorer.figures.admm_ranks import RanksInfo
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gdws_explorer.figures.pareto_front import FrontInfo
     from gdws_explorer.figures.training_curves import TrainingInfo
 
-_MODULE_OF = {
+_LAZY = {
     "CorrelationInfo": "correlation_scatter",
     "FrontInfo": "pareto_front",
     "ImagesInfo": "adversarial_images",
@@ -42,9 +43,4 @@ __all__ = [
     "TrainingInfo",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name at its first use."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(__name__, _LAZY)

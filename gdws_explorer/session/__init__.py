@@ -3,8 +3,9 @@
 Names are imported at their first use, so that a part does not import the whole session.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gdws_explorer.utils.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from gdws_explorer.session.control_state import ControlState
@@ -37,9 +38,4 @@ __all__ = [
     "Snapshot",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name at its first use."""
-    if name not in _LAZY:
-        raise AttributeError(f"module 'gdws_explorer.session' has no attribute {name!r}")
-    return getattr(import_module(f"gdws_explorer.session.{_LAZY[name]}"), name)
+__getattr__ = lazy_names(__name__, _LAZY)

@@ -3,10 +3,10 @@
 Names that need Optuna are imported at their first use: `bench` reads records without it.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gdws_explorer.study.records import EvaluationSetting, Record
+from gdws_explorer.utils.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from gdws_explorer.study.measurements import Measurements
@@ -38,9 +38,4 @@ __all__ = [
     "SweepSpec",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name at its first use."""
-    if name not in _LAZY:
-        raise AttributeError(f"module 'gdws_explorer.study' has no attribute {name!r}")
-    return getattr(import_module(f"gdws_explorer.study.{_LAZY[name]}"), name)
+__getattr__ = lazy_names(__name__, _LAZY)

@@ -5,8 +5,9 @@ The names below are imported at their first use, because ipywidgets and plotly a
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gdws_explorer.utils.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from gdws_explorer.widgets.desk import DeskWidget
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from gdws_explorer.widgets.layer_view import LayerView
     from gdws_explorer.widgets.toolbar import Toolbar
 
-_MODULE_OF = {
+_LAZY = {
     "DeskWidget": "desk",
     "EvaluateBar": "evaluate_bar",
     "Explorer": "explorer",
@@ -45,9 +46,4 @@ __all__ = [
     "Toolbar",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name at its first use."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(__name__, _LAZY)

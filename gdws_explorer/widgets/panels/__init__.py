@@ -5,8 +5,9 @@ The names below are imported at their first use, because plotly is slow to impor
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gdws_explorer.utils.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from gdws_explorer.widgets.panels.custom_model_panel import CustomModelPanel
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from gdws_explorer.widgets.panels.sweep_search_panel import SweepSearchPanel
     from gdws_explorer.widgets.panels.train_panel import TrainPanel
 
-_MODULE_OF = {
+_LAZY = {
     "CustomModelPanel": "custom_model_panel",
     "MaskingPanel": "masking_panel",
     "Panel": "panel_bar",
@@ -41,9 +42,4 @@ __all__ = [
     "TrainPanel",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports a public name at its first use."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(__name__, _LAZY)
