@@ -81,12 +81,15 @@ def npz(path: Path, resize: Resize, layout: str | None) -> DatasetSource:
     except DataError:
         raise
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        hint = "expected an .npz with arrays x and y"
-        if "allow_pickle" in str(error):
-            hint = (
-                "its arrays hold Python objects: save numbers, np.savez(path, x=images, y=labels)"
-            )
-        raise DataError(f"{path} cannot be read ({first_line(error)}); {hint}.") from error
+        # numpy takes a file without a known beginning for a pickle, and advises to allow it.
+        if "pickle" not in str(error):
+            why, hint = first_line(error), "expected an .npz with arrays x and y"
+        elif zipfile.is_zipfile(path):
+            why = "its arrays hold Python objects"
+            hint = "save numbers, np.savez(path, x=images, y=labels)"
+        else:
+            why, hint = "it is not an .npz file, or damaged", "expected arrays x and y in it"
+        raise DataError(f"{path} cannot be read ({why}); {hint}.") from error
     return arrays(x, y, resize, layout, str(path))
 
 

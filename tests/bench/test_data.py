@@ -255,12 +255,12 @@ def test_bad_npz_files_are_refused_and_not_unpickled(tmp_path, bytes_):
     (tmp_path / "empty.npz").write_bytes(b"")
     (tmp_path / "raw.npz").write_bytes(pickle.dumps(Bad()))
     words = {
-        "pickle": "hold Python objects: save numbers",
+        "pickle": "hold Python objects.*; save numbers",
         "names": "holds images, labels; expected arrays x .* and y",
         "half": "cannot be read",
-        "text": "cannot be read",
+        "text": "is not an .npz file, or damaged",
         "empty": "cannot be read",
-        "raw": "cannot be read",
+        "raw": "is not an .npz file, or damaged",
         "missing": "there is no file",
     }
     for name, expected in words.items():
