@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from gdws_explorer.cli.parser import add_command
 from gdws_explorer.errors import ExplorerError
@@ -40,7 +41,9 @@ def run(options: argparse.Namespace) -> int:
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
-    command = [sys.executable, "-m", "jupyterlab", str(lesson), *offline, *options.unknown]
+    # Without a browser on this machine, the address that JupyterLab prints opens the lesson too.
+    start = f"--LabApp.default_url=/lab/tree/{quote(lesson.name)}"
+    command = [sys.executable, "-m", "jupyterlab", str(lesson), *offline, start, *options.unknown]
     with subprocess.Popen(command) as server:
         while True:
             try:

@@ -62,6 +62,7 @@ def test_lab_copies_the_lessons_outside_the_checkout(tmp_path, monkeypatch, star
     (command,) = started
     assert command[1:4] == ["-m", "jupyterlab", str(work / lab_command.LESSON)]
     assert command[-3:] == ["--no-browser", "--port", "8890"]
+    assert f"--LabApp.default_url=/lab/tree/{lab_command.LESSON}" in command
 
 
 def test_lab_opens_the_checkouts_own_lessons_inside_it(monkeypatch, started, lessons):
