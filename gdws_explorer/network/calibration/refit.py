@@ -28,6 +28,7 @@ from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import cast_like, device_of, dtype_of, to_float64, to_single
 from gdws_explorer.utils.modules import own_copy, set_requires_grad
 from gdws_explorer.utils.progress import report
+from gdws_explorer.utils.tensors import tensors_of
 
 RIDGE = 1e-4  # of the mean eigenvalue of the normal equations, towards the present weights
 EMPHASIS = 3.0
@@ -125,15 +126,18 @@ def refit(
 
     weight = 0.0 if attacked is None else emphasis
     settings = _Settings(len(x), batch_size, weight, ridge)
+    targets = _outputs(theirs, batches, weight, cancel)
+    variance = float((targets - targets.mean(0)).square().sum())
     found = []
     for way in ways:
         mine = own_copy(compressed)
         _solve_layers(theirs, mine, batches, way, settings, solved, cancel)
-        found.append((_lost(theirs, mine, batches, weight, cancel), mine))
-    best = min(range(len(found)), key=lambda i: found[i][0])
-    lost, mine = found[best]
+        error = float((_outputs(mine, batches, weight, cancel) - targets).square().sum())
+        found.append((error, mine, way))
+    (error, mine, way), *others = sorted(found, key=lambda each: each[0])
+    lost, *otherwise = (_share(each, variance) for each in (error, *(e for e, *_ in others)))
     mine.refit_report = RefitReport(  # type: ignore[assignment]
-        tuple(ways[best]), sums.obstacles, lost, found[1 - best][0] if len(found) == 2 else None
+        tuple(way), sums.obstacles, lost, otherwise[0] if otherwise else None
     )
     return set_requires_grad(mine, True)
 
@@ -199,31 +203,24 @@ def _solve_layers(
         )
 
 
-def _lost(
-    dense: nn.Module, mine: nn.Module, batches: Sequence[Tensor], weight: float, cancel: Cancel
-) -> float:
-    """Returns the squared error of outputs and differences as a share of their variance."""
-    outputs: tuple[list[Tensor], list[Tensor]] = ([], [])
+def _outputs(model: nn.Module, batches: Sequence[Tensor], weight: float, cancel: Cancel) -> Tensor:
+    """Returns the outputs of all images, with differences to attacked ones, `(rows, numbers)`."""
+    outputs = []
     with torch.no_grad():
         for batch in batches:
             stop_if(cancel)
-            for model, found in zip((dense, mine), outputs, strict=True):
-                found.append(to_float64(_first_tensor(model(batch))))
-    theirs, ours = (
-        torch.cat([each.flatten(1) for each in _differences(o, weight)]) for o in outputs
-    )
-    return float((theirs - ours).square().sum() / (theirs - theirs.mean(0)).square().sum())
+            found = next(tensors_of(model(batch)), None)
+            if found is None:
+                raise ModelError("the model answers without a tensor; expected one with scores.")
+            outputs.append(to_float64(found))
+    return torch.cat([each.flatten(1) for each in _differences(outputs, weight)])
 
 
-def _first_tensor(given: object) -> Tensor:
-    """Returns the first tensor of a model's answer, which may be a tuple or a dictionary."""
-    if isinstance(given, Tensor):
-        return given
-    if isinstance(given, dict):
-        given = tuple(given.values())
-    if isinstance(given, tuple | list) and given:
-        return _first_tensor(given[0])
-    raise ModelError(f"the model answers with a {type(given).__name__}; expected a tensor.")
+def _share(error: float, variance: float) -> float:
+    """Returns an error as a share of a variance, which a single image does not have."""
+    if variance > 0:
+        return error / variance
+    return 0.0 if error == 0 else float("inf")
 
 
 def _factored(model: nn.Module) -> dict[str, Factored]:

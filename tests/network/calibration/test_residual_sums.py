@@ -138,6 +138,12 @@ def test_many_residual_networks(seed):
     alike(seed)
 
 
+def test_one_image_has_no_variance_and_is_refitted_all_the_same():
+    model, images = made(0)
+    fitted = refit(model, planned(model, images, 0), images[:1])
+    assert fitted.refit_report.lost >= 0
+
+
 # -- which sums can be solved for -----------------------------------------------------------------
 
 
