@@ -59,15 +59,15 @@ class Parallel(nn.Module):
         self.convs = nn.ModuleList(
             nn.Conv2d(i, o, kernel, padding=kernel // 2) for i, o, kernel in shapes
         )
+        self.inputs = [i for i, _, _ in shapes]
         self.fc = nn.Linear(3, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Calls every layer; the sum keeps all of them in the graph."""
         total = x.mean()
-        for conv in self.convs:
-            total = (
-                total + conv(x.mean(1, keepdim=True).expand(-1, conv.in_channels, -1, -1)).mean()
-            )
+        grey = x.mean(1, keepdim=True)
+        for conv, channels in zip(self.convs, self.inputs, strict=True):
+            total = total + conv(grey.expand(-1, channels, -1, -1)).mean()
         scores: torch.Tensor = self.fc(x.mean((2, 3)) + total)
         return scores
 

@@ -194,16 +194,19 @@ def spectrum_shapes(data: SpectrumInfo) -> list[dict[str, Any]]:
     """Returns grey areas over the dropped triplets and their kernels."""
     rank, channels = data.kept.shape
     counts = data.kept.sum(0)
-    edges = np.flatnonzero(np.diff(counts, prepend=-1, append=-1))
+    starts = np.flatnonzero(np.diff(counts, prepend=-1))  # of runs of channels with equal counts
+    # As Python's numbers, which are written several times faster than numpy's.
+    edges = [*(starts - 0.5).tolist(), channels - 0.5]
+    heights = (counts[starts] + 0.5).tolist()
     steps = " ".join(
-        f"L{left - 0.5:g},{counts[left] + 0.5:g} L{right - 0.5:g},{counts[left] + 0.5:g}"
-        for left, right in itertools.pairwise(edges)
+        f"L{left},{height} L{right},{height}"
+        for (left, right), height in zip(itertools.pairwise(edges), heights, strict=True)
     )
-    cells = f"M-0.5,{rank + 0.5:g} {steps} L{channels - 0.5:g},{rank + 0.5:g} Z"
+    cells = f"M-0.5,{rank + 0.5} {steps} L{channels - 0.5},{rank + 0.5} Z"
     _, height, width = data.kernels.shape
     tiles = " ".join(
-        f"M{left - 0.5:g},{top - 0.5:g} h{width} v{height} h-{width} Z"
-        for kept, (top, left) in zip(data.kernels_kept, _corners(data), strict=True)
+        f"M{left - 0.5},{top - 0.5} h{width} v{height} h-{width} Z"
+        for kept, (top, left) in zip(data.kernels_kept.tolist(), _corners(data), strict=True)
         if not kept
     )
     return [

@@ -124,7 +124,7 @@ def test_a_workers_mistake_is_told_as_it_is(client, evaluator, images, plans):
 
 @pytest.mark.slow
 def test_workers_with_other_versions_are_refused(client, evaluator, monkeypatch):
-    monkeypatch.setattr(dask_executor, "versions", lambda: {"torch": "0.4.1"})
+    monkeypatch.setattr(dask_executor, "library_versions", lambda: {"torch": "0.4.1"})
     with pytest.raises(ExplorerError, match=r"the worker tcp.* has .*, here it is") as caught:
         dask_executor.DaskExecutor(evaluator, client)
     assert "install the same" in str(caught.value)
@@ -132,15 +132,17 @@ def test_workers_with_other_versions_are_refused(client, evaluator, monkeypatch)
 
 @pytest.mark.slow
 def test_a_worker_that_comes_later_with_other_versions_is_refused(client, evaluator, plans):
-    odd = {**dask_executor.versions(), "torch": "0.4.1"}
+    odd = {**dask_executor.library_versions(), "torch": "0.4.1"}
     with executor_for(evaluator, client=client) as those:
-        record = replace(LocalExecutor(evaluator)._meter.measure(plans[0]), versions=odd)
+        record = replace(
+            evaluator.measure(plans[0], evaluator.network(plans[0]).summary(plans[0])), versions=odd
+        )
 
         class Future:
             def result(self):
                 return record
 
-        with pytest.raises(ExplorerError, match=r"came later has torch 0\.4\.1"):
+        with pytest.raises(ExplorerError, match=r"joined later has torch 0\.4\.1"):
             those._record(Future(), plans[0])
 
 
@@ -210,7 +212,7 @@ def test_by_the_address_of_a_scheduler_until_that_is_gone(cluster_of_its_own, sl
 
     batch = StudyRun(slow_meter, plans, store, record=record)
     with (
-        pytest.raises(ExplorerError, match="only what is missing is measured"),
+        pytest.raises(ExplorerError, match="only the missing plans are measured"),
         executor_for(slow_meter, scheduler=address) as those,
     ):
         batch.run(those)
