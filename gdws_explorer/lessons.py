@@ -15,6 +15,7 @@ from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust.attack_base import Attack
 from gdws_explorer.robust.sequence import any_attack_from_dict as attack_from_dict
 from gdws_explorer.study.records import Record
+from gdws_explorer.utils.sampling import EVALUATION_IMAGES
 
 ENOUGH = 0.9  # this fraction of the largest possible saving is accepted
 NEAR = 0.97  # from this fraction of the dense MACs on, a layer is just below break-even
@@ -95,7 +96,7 @@ def small_and_robust(
     *,
     macs: float = 0.19,
     robust: float = 0.75,
-    n: int = 360,
+    n: int = EVALUATION_IMAGES,
 ) -> Verdict:
     """Checks that the plan is within a fraction of the MACs, and robust enough when measured.
 

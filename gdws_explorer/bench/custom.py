@@ -25,9 +25,9 @@ from gdws_explorer.typing import Cancel, Progress, ProgressFn
 from gdws_explorer.utils.checks import checked_whole
 from gdws_explorer.utils.modules import own_copy
 from gdws_explorer.utils.progress import progress_between
+from gdws_explorer.utils.sampling import CALIBRATION_IMAGES, EVALUATION_IMAGES
 
 CHECKED = 100  # images whose clean accuracy is measured
-CALIBRATION = 512  # further images, for approximations from data
 LOADED, EVALUATED = 0.5, 0.6  # the progress after loading the images and after evaluating them
 STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "CIFAR-10": ((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)),
@@ -107,7 +107,7 @@ def load_custom(
     weights: str | os.PathLike[str] | bool | None = None,
     classes: int | None = None,
     normalisation: str | tuple[Sequence[float], Sequence[float]] | None = None,
-    n: int = 360,
+    n: int = EVALUATION_IMAGES,
     size: int | None = None,
     root: str | os.PathLike[str] | None = None,
     download: bool = False,
@@ -136,7 +136,7 @@ def load_custom(
     bench_model = _normalized(_model(model, weights, classes), normalisation).eval()
     n = checked_whole("n", n)
     x, y = load_data(
-        images, n=n, spare=CALIBRATION, size=size, root=root, download=download,
+        images, n=n, spare=CALIBRATION_IMAGES, size=size, root=root, download=download,
         model=bench_model, progress=progress_between(progress, 0, LOADED), cancel=cancel,
     )  # fmt: skip
     first = min(CHECKED, len(y))

@@ -15,12 +15,13 @@ from gdws_explorer.bench import datasets, torchvision_datasets
 from gdws_explorer.bench.image_tensors import resizing
 from gdws_explorer.bench.torchvision_datasets import Transform
 from gdws_explorer.errors import DataError
-from gdws_explorer.robust.data_checks import balanced_sample, check_data, check_logits
+from gdws_explorer.robust.data_checks import check_data, check_logits
 from gdws_explorer.typing import Cancel, Progress, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import device_of, dtype_of
 from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.modules import preserve_modes
+from gdws_explorer.utils.sampling import balanced_sample
 
 
 def load_data(

@@ -102,6 +102,7 @@ def _screen(options: argparse.Namespace, inputs: dict[str, Any]) -> list[tuple[A
     """The cheaper attack and number of images of the first stage, where one is requested."""
     from gdws_explorer.robust.attacks import PGD
     from gdws_explorer.robust.sequence import stages_of
+    from gdws_explorer.study.measurements import default_n
 
     attack, n = inputs["attack"], inputs["n"]
     if options.screen_steps is None and options.screen_n is None:
@@ -112,4 +113,4 @@ def _screen(options: argparse.Namespace, inputs: dict[str, Any]) -> list[tuple[A
         first = stages_of(attack)[0]
         attack = PGD(first.eps, steps=options.screen_steps, norm=first.norm)
     images = len(inputs["data"][1])
-    return [(attack, options.screen_n or n or min(images, 360))]
+    return [(attack, options.screen_n or n or default_n(images))]

@@ -33,8 +33,6 @@ from gdws_explorer.network.calibration.data_aware import (
     source_mismatch,
 )
 from gdws_explorer.network.calibration.margins import (
-    ALPHA_IMAGES,
-    CALIBRATION_IMAGES,
     AttackLike,
 )
 from gdws_explorer.network.calibration.refit import refit as refit_factors
@@ -56,6 +54,7 @@ from gdws_explorer.network.tracing import TracedModel
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.hashing import Digest
 from gdws_explorer.utils.modules import own_copy, set_requires_grad
+from gdws_explorer.utils.sampling import ALPHA_IMAGES, CALIBRATION_IMAGES
 
 
 @dataclass(frozen=True, eq=False)

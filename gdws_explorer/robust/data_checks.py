@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.utils.checks import checked_whole
 
 
 def check_data(data: Any) -> tuple[Tensor, Tensor]:
@@ -87,28 +86,6 @@ def is_correct(scores: Any, labels: Tensor) -> Tensor:
     scores = check_logits(scores, labels)
     right: Tensor = (scores.argmax(1) == labels) & torch.isfinite(scores).all(1)
     return right
-
-
-def balanced_sample(labels: Tensor, n: int | None, seed: int) -> Tensor:
-    """Returns the indices `(n,)` of a seeded sample with class counts as equal as possible.
-
-    The classes take turns, so that a sample of 100 is the beginning of the sample of 200. n None
-    takes all images, in the same order. Raises DataError if n is not in 1..N.
-    """
-    total = len(labels)
-    if n is None:
-        n = total
-    n = checked_whole(
-        "n", n, 1, total,
-        expected=f"a whole number from 1 to {total}, the number of images, or None for all",
-    )  # fmt: skip
-    order = np.random.default_rng(seed).permutation(total)
-    shuffled = labels.cpu().numpy()[order]
-    turn = np.empty(total, dtype=np.int64)
-    for label in np.unique(shuffled):
-        places = np.flatnonzero(shuffled == label)
-        turn[places] = np.arange(len(places))
-    return torch.from_numpy(order[np.argsort(turn, kind="stable")][:n].copy())
 
 
 def data_fingerprint(x: npt.ArrayLike, y: npt.ArrayLike) -> str:

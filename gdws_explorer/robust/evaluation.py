@@ -14,7 +14,7 @@ from gdws_explorer.errors import DataError
 from gdws_explorer.network.surgery import densify
 from gdws_explorer.robust.attack_base import Attack
 from gdws_explorer.robust.attack_runner import AttackRunner
-from gdws_explorer.robust.data_checks import balanced_sample, check_data, data_fingerprint
+from gdws_explorer.robust.data_checks import check_data, data_fingerprint
 from gdws_explorer.robust.evaluation_checkpoint import EvaluationCheckpoint, model_digest
 from gdws_explorer.robust.report import PartialReport, Report
 from gdws_explorer.robust.sequence import AttackSequence, checked_attack, stages_of
@@ -24,6 +24,7 @@ from gdws_explorer.utils.checks import checked_whole
 from gdws_explorer.utils.devices import dtype_of, resolve_device
 from gdws_explorer.utils.modules import no_parameter_grads, own_copy
 from gdws_explorer.utils.progress import progress_fn
+from gdws_explorer.utils.sampling import balanced_sample
 from gdws_explorer.utils.threads import threads_for, torch_threads
 
 BATCH = 60

@@ -18,7 +18,7 @@ from gdws_explorer.network.surgery import densify
 from gdws_explorer.robust import masking_signs
 from gdws_explorer.robust.attack_base import Attack
 from gdws_explorer.robust.attacks import FGSM, PGD, Square
-from gdws_explorer.robust.data_checks import balanced_sample, check_data, is_correct
+from gdws_explorer.robust.data_checks import check_data, is_correct
 from gdws_explorer.robust.evaluation import BATCH, evaluate
 from gdws_explorer.robust.masking_signs import MaskingSign, Result
 from gdws_explorer.robust.report import Report
@@ -28,6 +28,7 @@ from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import dtype_of, resolve_device
 from gdws_explorer.utils.modules import own_copy
 from gdws_explorer.utils.progress import progress_between, progress_fn
+from gdws_explorer.utils.sampling import balanced_sample
 
 STEP_FACTOR = 5  # times the steps
 RANDOM_POINTS = 20  # of the ball

@@ -20,13 +20,12 @@ from gdws_explorer.study.record_files import write_csv
 from gdws_explorer.study.records import EvaluationSetting, Record
 from gdws_explorer.study.runner import StudyRun
 from gdws_explorer.study.storage.store import Store
-
-SAMPLE = 360  # images that plans of a study are measured on unless n is given
+from gdws_explorer.utils.sampling import EVALUATION_IMAGES
 
 
 def default_n(images: int) -> int:
     """Returns the number of images that plans are measured on unless n is given: at most 360."""
-    return min(images, SAMPLE)
+    return min(images, EVALUATION_IMAGES)
 
 
 class SettingCount(NamedTuple):

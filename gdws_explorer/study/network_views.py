@@ -9,13 +9,12 @@ from torch import Tensor
 
 from gdws_explorer.errors import DataError, PlanError
 from gdws_explorer.network.calibration.margins import (
-    ALPHA_IMAGES,
-    CALIBRATION_IMAGES,
     sample_images,
 )
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust.attack_base import Attack
+from gdws_explorer.utils.sampling import ALPHA_IMAGES, CALIBRATION_IMAGES
 
 KINDS = ("weights", "refit", "data")  # the weights; these, refitted on images; the images
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.robust.data_checks import balanced_sample, check_data, data_fingerprint
+from gdws_explorer.robust.data_checks import check_data, data_fingerprint
 from gdws_explorer.robust.evaluation_checkpoint import model_digest
 from gdws_explorer.training.augment import crop_and_flip
 from gdws_explorer.training.callbacks import EpochInfo, StatefulCallback, TrainingResult
@@ -22,6 +22,7 @@ from gdws_explorer.typing import AnyProgressFn, Cancel
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.modules import own_copy
 from gdws_explorer.utils.progress import progress_fn
+from gdws_explorer.utils.sampling import balanced_sample
 
 
 def fit(

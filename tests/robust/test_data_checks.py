@@ -1,4 +1,4 @@
-"""Checks of images, labels and scores; the balanced sample."""
+"""Checks of images, labels and scores."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,6 @@ import torch
 
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust.data_checks import (
-    balanced_sample,
     check_data,
     check_logits,
     data_fingerprint,
@@ -57,19 +56,6 @@ def test_scores_are_a_row_per_image_and_reach_every_label():
 def test_a_row_that_is_not_finite_is_wrong():
     scores = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, float("nan")], [0.0, float("inf")]])
     assert is_correct(scores, torch.ones(4, dtype=torch.int64)).tolist() == [True] + [False] * 3
-
-
-def test_classes_take_turns_and_a_sample_is_the_beginning_of_a_larger_one():
-    labels = torch.tensor([0] * 20 + [1] * 5 + [2] * 5)
-    for n in range(1, 31):
-        sample = balanced_sample(labels, n, seed=3)
-        assert torch.equal(sample, balanced_sample(labels, None, seed=3)[:n])
-        assert len(set(sample.tolist())) == n
-    counts = labels[balanced_sample(labels, 9, seed=3)].bincount(minlength=3)
-    assert counts.tolist() == [3, 3, 3]
-    for n in (0, 31, True, 2.0):
-        with pytest.raises(DataError, match=f"n is {n}; expected a whole number from 1 to 30"):
-            balanced_sample(labels, n, seed=0)
 
 
 def test_a_fingerprint_is_of_shapes_and_values():

@@ -10,8 +10,8 @@ from torch.nn.utils import prune
 from gdws_explorer.errors import Cancelled, DataError, ModelError
 from gdws_explorer.factorize import gdws, tucker
 from gdws_explorer.robust import FGSM, PGD, Report, evaluate, pgd
-from gdws_explorer.robust.data_checks import balanced_sample
 from gdws_explorer.training import train
+from gdws_explorer.utils.sampling import balanced_sample
 
 ATTACK = PGD(0.1, steps=4)
 

@@ -10,13 +10,13 @@ from torch import nn
 
 import gdws_explorer as gx
 from gdws_explorer.errors import Cancelled, DataError
-from gdws_explorer.robust.data_checks import balanced_sample
 from gdws_explorer.robust.transfer import (
     LABEL,
     TransferEstimator,
     estimate_transfer,
     make_adversarial_examples,
 )
+from gdws_explorer.utils.sampling import balanced_sample
 
 PGD = gx.PGD(0.15, steps=10)
 STAGED = gx.Staged([gx.FGSM(0.15), gx.PGD(0.15, steps=5, restarts=2), gx.Square(0.15, queries=20)])

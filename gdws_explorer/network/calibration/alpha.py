@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from gdws_explorer.errors import DataError
 from gdws_explorer.factorize.conv import patches
 from gdws_explorer.network.calibration.margins import (
-    ALPHA_IMAGES,
     BATCH,
     AttackLike,
     LayerActivations,
@@ -29,6 +28,7 @@ from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import dtype_of, resolve_device, to_float64
 from gdws_explorer.utils.progress import report
+from gdws_explorer.utils.sampling import ALPHA_IMAGES
 
 CACHED = 1 << 19  # numbers processed at once, so that they stay in the processor's cache
 MARGIN = 0.1  # smaller margins are raised to this, since 1/margin² has no bound

@@ -24,11 +24,10 @@ from gdws_explorer.utils.devices import cast_like, to_float64
 from gdws_explorer.utils.modules import own_copy, use_channels_last
 from gdws_explorer.utils.progress import report
 from gdws_explorer.utils.rng import exclusive_rng
+from gdws_explorer.utils.sampling import plain_sample
 
 MEMORY = 1 << 26  # numbers in the gradients of one step: 256 MB in float32
 BATCH = 16  # images; larger batches do not fit in the processor's cache
-CALIBRATION_IMAGES = 512  # the default number of images for moments and refits
-ALPHA_IMAGES = 150  # the default number of images for the paper's α
 
 
 class AttackLike(Protocol):
@@ -73,8 +72,7 @@ def sample_images(data: object, n: int | None, seed: int) -> tuple[Tensor, Tenso
 
     data : images, or (images, labels). n : None for all, in their order. Raises DataError.
 
-    Classes are not balanced, as `robust.data_checks.balanced_sample` does for `evaluate`: images
-    to calibrate on may have no labels, and the hashes of stored plans depend on this order.
+    Classes are not balanced: images to calibrate on may have no labels.
     """
     x, y = data if isinstance(data, tuple | list) else (data, None)
     x = torch.as_tensor(x)
@@ -88,9 +86,7 @@ def sample_images(data: object, n: int | None, seed: int) -> tuple[Tensor, Tenso
         raise DataError(f"there are {len(y)} labels for {len(x)} images; expected one each.")
     if n is None or n >= len(x):
         return x, y
-    if n < 1:
-        raise DataError(f"n is {n}; expected at least one image.")
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:n]
+    order = plain_sample(len(x), n, seed)
     return x[order], None if y is None else y[order]
 
 

@@ -19,6 +19,7 @@ from gdws_explorer.robust.attacks import PGD
 from gdws_explorer.session.events import Event
 from gdws_explorer.session.session import Session
 from gdws_explorer.utils.parsing import parse_radius
+from gdws_explorer.utils.sampling import EVALUATION_IMAGES
 from gdws_explorer.widgets.form import button, errors_in, labelled, on, row
 from gdws_explorer.widgets.job_controls import JobControls
 
@@ -219,7 +220,9 @@ class ImagesForm:
         self.y = labelled(
             w.Text, "labels", 92, 280, placeholder="y; none for a Dataset or DataLoader"
         )
-        self.n = labelled(w.IntText, "n", 92, 170, value=360, tooltip="Images to measure on")
+        self.n = labelled(
+            w.IntText, "n", 92, 170, value=EVALUATION_IMAGES, tooltip="Images to measure on"
+        )
         self.size = labelled(
             w.IntText,
             "pixels",

@@ -107,7 +107,7 @@ def test_a_sample_is_the_head_of_a_shuffle():
         (torch.rand(0, 1, 2, 2), None, "expected floating point"),
         (torch.zeros(3, 1, 2, 2).long(), None, "expected floating point"),
         ((torch.rand(3, 1, 2, 2), torch.zeros(2)), None, "2 labels for 3 images"),
-        (torch.rand(3, 1, 2, 2), 0, "at least one image"),
+        (torch.rand(3, 1, 2, 2), 0, "n is 0; expected a whole number from 1 to 3"),
     ],
 )
 def test_images_that_cannot_be_used(data, n, words):

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 import gdws_explorer as gx
-from gdws_explorer.study.measurements import SAMPLE, Measurements
+from gdws_explorer.study.measurements import Measurements
+from gdws_explorer.utils.sampling import EVALUATION_IMAGES
 
 
 @pytest.fixture(scope="module")
@@ -41,5 +42,5 @@ def test_records_of_another_setting_do_not_decide(bench, network, how):
     attack = gx.FGSM(0.1) if how == "other attack" else bench.attack
     fewer = [dataclasses.replace(r, n=100) for r in bench.records]
     measured = Measurements(network, data, attack, fewer)
-    assert (measured.n, measured.seed) == (min(SAMPLE, len(y)), 0)
+    assert (measured.n, measured.seed) == (min(EVALUATION_IMAGES, len(y)), 0)
     assert measured.records() == ()
