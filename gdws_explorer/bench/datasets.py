@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,22 @@ import torch
 from torch import Tensor
 from torch.utils import data as torch_data
 
+from gdws_explorer.bench.dataset_labels import check_classes, class_index, known_labels
 from gdws_explorer.bench.image_tensors import (
+    FAINT,
     channels_first,
+    check_not_faint,
+    is_floating,
     picture,
     resized,
-    tensor_of,
     unit_range,
 )
-from gdws_explorer.errors import DataError
-from gdws_explorer.robust.data_checks import check_data
-from gdws_explorer.utils.format import first_line
+from gdws_explorer.bench.pictures import BACKGROUND, is_picture
+from gdws_explorer.errors import DataError, ExplorerError
+from gdws_explorer.utils.format import first_line, printable
+from gdws_explorer.utils.tensors import checked_labels, tensor_of
 
 MAX_BYTES = 8 * 2**30  # of float32 images in memory
-# Attributes in which data sets store all labels, or pairs of a file and its label.
-LABELS = ("targets", "labels", "_labels", "samples", "_samples")
 
 Tick = Callable[[float], None]
 Resize = Callable[[Any], Any] | None
@@ -50,17 +53,29 @@ class DatasetSource:
 
 
 def arrays(
-    x: Any, y: Any, resize: Resize, layout: str | None, title: str = "the data"
+    x: Any,
+    y: Any,
+    resize: Resize,
+    layout: str | None,
+    title: str = "the data",
+    *,
+    background: float = BACKGROUND,
 ) -> DatasetSource:
-    """Returns a source of images in memory: uint8 or float, channels first or last."""
+    """Returns a source of images in memory: uint8 or float, channels first or last; or pictures."""
+    if _has_pictures(x):
+        pairs = list(zip(x, checked_labels(y, len(x)).tolist(), strict=True))
+        return dataset(pairs, resize, layout, title, background=background)
     images = _batch(x, layout)
-    labels = checked_labels(y, len(images))
+    labels = checked_labels(y, len(images)).cpu()
 
     def read(indices: Sequence[int], tick: Tick) -> tuple[Tensor, Tensor]:
         tick(0.0)
         chosen = torch.as_tensor(indices)
         _check_memory(len(indices), tuple(images.shape[1:]))
-        return resized(unit_range(images[chosen]).contiguous(), resize), labels[chosen]
+        found = unit_range(images[chosen]).contiguous()
+        if images.dtype == torch.uint8 and found.numel() and found.max() <= FAINT:
+            check_not_faint(float(images.max()) / 255)
+        return resized(found, resize), labels[chosen]
 
     return DatasetSource(title, len(images), lambda _tick: labels, read)
 
@@ -93,15 +108,26 @@ def npz(path: Path, resize: Resize, layout: str | None) -> DatasetSource:
     return arrays(x, y, resize, layout, str(path))
 
 
-def dataset(found: Any, resize: Resize, layout: str | None, title: str) -> DatasetSource:
+def dataset(
+    found: Any,
+    resize: Resize,
+    layout: str | None,
+    title: str,
+    *,
+    background: float = BACKGROUND,
+    colour: bool = False,
+) -> DatasetSource:
     """Returns a source of a map-style data set of pairs (image, label).
 
     The labels are taken from an attribute such as `targets` where there is one. Otherwise every
     item is read once for its label.
+
+    background, colour : as in `picture`.
     """
+    check_classes(found, title)
 
     def labels(tick: Tick) -> Any:
-        known = _known_labels(found)
+        known = known_labels(found)
         if known is not None:
             return known
         return torch.tensor(
@@ -110,20 +136,31 @@ def dataset(found: Any, resize: Resize, layout: str | None, title: str) -> Datas
 
     def read(indices: Sequence[int], tick: Tick) -> tuple[Tensor, Tensor]:
         x, y = torch.empty(0), torch.empty(len(indices), dtype=torch.int64)
+        floating = False
         for at, index in enumerate(indices):
             image, y[at] = _item(found, index, title, tick, len(indices), at)
-            pixels = picture(image, resize, layout)
+            what = _name(found, index, title)
+            pixels = picture(image, resize, layout, what, background=background, colour=colour)
+            floating = floating or is_floating(image)
             if at == 0:
                 _check_memory(len(indices), tuple(pixels.shape))
                 x = torch.empty(len(indices), *pixels.shape)
             _same_shape(pixels.shape, x.shape[1:], title)
             x[at] = pixels
+        if x.numel() and not floating:
+            check_not_faint(float(x.max()))
         return x, y
 
     return DatasetSource(title, len(found), labels, read)
 
 
-def loader(found: torch_data.DataLoader[Any], resize: Resize, layout: str | None) -> DatasetSource:
+def loader(
+    found: torch_data.DataLoader[Any],
+    resize: Resize,
+    layout: str | None,
+    *,
+    background: float = BACKGROUND,
+) -> DatasetSource:
     """Returns a source of a DataLoader: of its data set, or of its batches if they are custom."""
     plain = (
         not isinstance(found.dataset, torch_data.IterableDataset)
@@ -132,24 +169,26 @@ def loader(found: torch_data.DataLoader[Any], resize: Resize, layout: str | None
         and isinstance(found.sampler, torch_data.SequentialSampler | torch_data.RandomSampler)
     )
     if plain:
-        return dataset(found.dataset, resize, layout, "the DataLoader's data set")
+        title = "the DataLoader's data set"
+        return dataset(found.dataset, resize, layout, title, background=background)
     images: list[Tensor] = []
     labels: list[Tensor] = []
-    for batch in found:
+    for batch in _batches(found):
         x, y = pair(batch, "a batch of the DataLoader")
-        images.append(_batch(x, layout))
-        labels.append(tensor_of(y, "the labels").reshape(-1))
+        if _has_pictures(x):
+            what = "an image of the DataLoader"
+            x = [picture(each, resize, layout, what, background=background) for each in x]
+            images.append(tensor_of(x, "the images of a batch"))
+        else:
+            images.append(_batch(x, layout))
+        known = tensor_of(y, "the labels").cpu()
+        one_each = known.numel() == len(images[-1])
+        labels.append(checked_labels(known.reshape(-1) if one_each else known, len(images[-1])))
         _same_shape(images[-1].shape[1:], images[0].shape[1:], "the DataLoader")
         _check_memory(sum(map(len, images)), tuple(images[0].shape[1:]))
     if not images:
         raise DataError("the DataLoader gives no batch; expected at least one image.")
     return arrays(torch.cat(images), torch.cat(labels), resize, "NCHW", "the DataLoader")
-
-
-def checked_labels(labels: Any, count: int) -> Tensor:
-    """Returns labels `(count,)` as int64; raises DataError for anything else."""
-    stand_in = torch.zeros(count, 1, 1, 1)
-    return check_data((stand_in, tensor_of(labels, "the labels")))[1]
 
 
 def pair(item: Any, what: str) -> tuple[Any, Any]:
@@ -161,14 +200,43 @@ def pair(item: Any, what: str) -> tuple[Any, Any]:
 
 
 def _batch(x: Any, layout: str | None) -> Tensor:
-    images = tensor_of(x, "the images")
+    images = tensor_of(x, "the images").cpu()
     if images.ndim != 4:
         raise DataError(
             f"the images have shape {tuple(images.shape)}; expected (N, C, H, W) or (N, H, W, C): "
             "add a channel axis of size 1 to grey images, and reshape flat ones to height "
             "and width."
         )
+    if images.dtype != torch.uint8:
+        unit_range(images[:0])  # refuses the other integers
     return channels_first(images, layout)
+
+
+def _batches(found: torch_data.DataLoader[Any]) -> Iterator[Any]:
+    """The loader's batches; DataError for what its data set or its `collate_fn` raises."""
+    try:
+        yield from found
+    except Exception as error:
+        raise DataError(
+            f"the DataLoader cannot give a batch ({first_line(error)}); repair its data set or its "
+            "collate_fn."
+        ) from error
+
+
+def _has_pictures(images: Any) -> bool:
+    return isinstance(images, list | tuple) and any(is_picture(each) for each in images)
+
+
+def _name(found: Any, index: int, title: str) -> str:
+    """An image's name for errors, with its file where the data set knows it."""
+    name = f"image {index} of {title}"
+    while isinstance(found, torch_data.Subset):
+        found, index = found.dataset, found.indices[index]
+    try:
+        file = found.samples[index][0]
+    except Exception:
+        return name
+    return f"{name} ({printable(file)})" if isinstance(file, str | os.PathLike) else name
 
 
 def _item(
@@ -177,50 +245,15 @@ def _item(
     tick((index if at is None else at) / of)
     try:
         item = found[index]
+    except ExplorerError:
+        raise
     except Exception as error:
         raise DataError(
-            f"image {index} of {title} cannot be read ({first_line(error)}); repair or remove it."
+            f"{_name(found, index, title)} cannot be read ({first_line(error)}); repair or remove "
+            "it."
         ) from error
     image, label = pair(item, f"item {index} of {title}")
-    return image, _class_index(label, index, title)
-
-
-def _class_index(label: Any, index: int, title: str) -> int:
-    single = isinstance(label, Tensor | np.ndarray) and np.prod(label.shape) == 1
-    value = label.item() if single else label
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise DataError(
-            f"the label of image {index} of {title} is {label!r}; expected a whole number, the "
-            "index of its class."
-        )
-    return int(value)
-
-
-def _known_labels(found: Any) -> Tensor | None:
-    """All labels, without reading an image; None where the data set does not store them."""
-    if isinstance(found, torch_data.Subset):
-        inner = _known_labels(found.dataset)
-        return None if inner is None else inner[torch.as_tensor(list(found.indices))]
-    if isinstance(found, torch_data.TensorDataset):
-        return found.tensors[1].cpu() if len(found.tensors) == 2 else None
-    if isinstance(found, torch_data.ConcatDataset):
-        parts = [_known_labels(part) for part in found.datasets]
-        kept = [part for part in parts if part is not None]
-        return torch.cat(kept) if len(kept) == len(parts) else None
-    for name in LABELS:
-        stored = getattr(found, name, None)
-        if stored is None:
-            continue
-        try:
-            if name.endswith("samples"):
-                stored = [label for _, label in stored]
-            labels = tensor_of(stored, "the labels")
-        except (DataError, TypeError, ValueError):
-            continue
-        whole = not labels.is_floating_point() and labels.dtype != torch.bool
-        if labels.shape == (len(found),) and whole:
-            return labels
-    return None
+    return image, class_index(label, index, title)
 
 
 def _same_shape(shape: Sequence[int], first: Sequence[int], title: str) -> None:

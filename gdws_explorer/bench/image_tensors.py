@@ -9,27 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdws_explorer.bench.pictures import BACKGROUND, is_picture, plain_picture
 from gdws_explorer.bench.torchvision_import import torchvision
 from gdws_explorer.errors import DataError
 from gdws_explorer.utils.checks import checked_whole
+from gdws_explorer.utils.tensors import dtype_name, tensor_of
 
 LAYOUTS = ("NCHW", "NHWC")
-
-
-def tensor_of(values: Any, what: str) -> Tensor:
-    """Returns numbers as a tensor on the CPU, which shares their memory where possible.
-
-    what : a plural noun for the error. Raises DataError.
-    """
-    if isinstance(values, Tensor):
-        return values.detach().cpu()
-    try:
-        array = np.array(values, copy=None, order="C")
-        return torch.from_numpy(array if array.flags.writeable else array.copy())
-    except (TypeError, ValueError, RuntimeError):
-        raise DataError(
-            f"{what} are {type(values).__name__}; expected a tensor or an array of numbers."
-        ) from None
+FAINT = 1.001 / 255  # no image is so dark everywhere: its bytes are 0 and 1
 
 
 def channels_first(images: Tensor, layout: str | None = None) -> Tensor:
@@ -61,30 +48,61 @@ def unit_range(images: Tensor) -> Tensor:
     if images.dtype == torch.uint8:
         return images.to(torch.float32) / 255
     if not images.is_floating_point():
-        kind = str(images.dtype).removeprefix("torch.")
+        hint = "divide them by the largest value they may have, such as 65535 of 16 bits"
+        if images.dtype == torch.bool or images.is_complex():
+            hint = "convert them to float32"
         raise DataError(
-            f"the images are {kind}; expected uint8 from 0 to 255, or floating point in [0, 1]."
+            f"the images are {dtype_name(images)}; expected uint8 from 0 to 255, or floating point "
+            f"in [0, 1]: {hint}."
         )
+    images = images.to(torch.float32)
     if images.numel() and 2 < float(images.max()) <= 255 and float(images.min()) >= 0:
         raise DataError(
             f"the images reach from {float(images.min()):.4g} to {float(images.max()):.4g}; "
             "expected [0, 1]: divide 8-bit values by 255."
         )
-    return images.to(torch.float32)
+    return images
 
 
-def picture(item: Any, resize: Callable[[Any], Any] | None, layout: str | None) -> Tensor:
+def check_not_faint(largest: float) -> None:
+    """Raises DataError for images of whole numbers whose largest value, of [0, 1], is nearly 0."""
+    if 0 < largest <= FAINT:
+        raise DataError(
+            "the images hold no value above 1 of 255 (257 of 65535), almost black; expected the "
+            "whole range: multiply bytes of 0 and 1 by 255, or give floating point in [0, 1]."
+        )
+
+
+def is_floating(item: Any) -> bool:
+    """Whether an image has floating-point values, as a picture, a tensor or an array."""
+    if is_picture(item):
+        return bool(item.mode == "F")
+    kind = getattr(item, "dtype", "float")
+    return "float" in getattr(kind, "name", str(kind))
+
+
+def picture(
+    item: Any,
+    resize: Callable[[Any], Any] | None,
+    layout: str | None,
+    what: str = "an image",
+    *,
+    background: float = BACKGROUND,
+    colour: bool = False,
+) -> Tensor:
     """Returns a PIL image, an array or a tensor as an image `(C, H, W)`, float32 in [0, 1].
 
-    Grey PIL images get one channel, all others become RGB. Raises DataError.
+    Grey PIL images get one channel, all others become RGB; see `plain_picture`, also for what and
+    background. colour : whether grey PIL images get three channels. Raises DataError.
     """
-    if hasattr(item, "convert") and hasattr(item, "mode"):
-        item = item if item.mode in ("L", "RGB") else item.convert("RGB")
+    if is_picture(item):
+        item = plain_picture(item, what, background)
         values = np.array(item if resize is None else resize(item))
         found = torch.from_numpy(values)
         found = found[None] if values.ndim == 2 else found.movedim(-1, 0)
-        return unit_range(found)
-    found = tensor_of(item, "the images")
+        found = unit_range(found).clamp(0, 1)
+        return found.expand(3, -1, -1) if colour else found
+    found = tensor_of(item, "the images").cpu()
     if found.ndim != 3:
         raise DataError(
             f"an image has shape {tuple(found.shape)}; expected (C, H, W) or (H, W, C)."

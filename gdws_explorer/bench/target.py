@@ -16,6 +16,7 @@ from gdws_explorer.robust.attack_base import Attack
 from gdws_explorer.robust.attacks import PGD
 from gdws_explorer.robust.data_checks import check_data
 from gdws_explorer.robust.sequence import AttackSequence, checked_attack
+from gdws_explorer.utils.tensors import tensor_of
 
 DEFAULT_ATTACK: Final = "usual"  # the bench's attack; PGD-20 with ε 8/255 for other networks
 DEFAULT_EPS = 8 / 255
@@ -111,9 +112,9 @@ def calibration_images(given: Any) -> tuple[Tensor, Tensor | None]:
     given : images `(N, C, H, W)` in [0, 1], or a pair (images, labels). Raises DataError.
     """
     if isinstance(given, tuple | list):
-        return check_data((given[0], given[1]))
-    images = torch.as_tensor(given)
-    return check_data((images, torch.zeros(len(images), dtype=torch.int64)))[0], None
+        return check_data(given)
+    images = tensor_of(given, "the images")
+    return check_data((images, torch.zeros(images.shape[:1], dtype=torch.int64)))[0], None
 
 
 def _attack(

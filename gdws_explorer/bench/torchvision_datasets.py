@@ -1,30 +1,18 @@
-"""torchvision's data sets by name, and folders of images; nothing is downloaded by default."""
+"""torchvision's data sets by name; nothing is downloaded by default."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gdws_explorer.bench.image_folder import Transform
 from gdws_explorer.bench.torchvision_import import torchvision
 from gdws_explorer.errors import DataError
 from gdws_explorer.utils.cache_folder import default_folder
 from gdws_explorer.utils.format import first_line
-
-Transform = Callable[[Any], Any] | None
-
-
-def image_folder(path: Path, transform: Transform) -> Any:
-    """Returns torchvision's ImageFolder of `path`: one folder per class, in alphabetical order."""
-    try:
-        return torchvision().datasets.ImageFolder(str(path), transform=transform)
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path} cannot be used ({first_line(error)}); expected one folder of images per class."
-        ) from error
 
 
 def is_dataset_name(name: str) -> bool:

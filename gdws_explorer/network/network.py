@@ -199,7 +199,8 @@ class Network:
         shuffle, None for all. device : where to compute; the model's device unless given.
         Raises DataError, ModelError, Cancelled.
         """
-        x, y = images_of(x, self.input_shape), labels_of(y)
+        x = images_of(x, self.input_shape)
+        y = labels_of(y, len(x))
         names = self._convolutions()
         return calibrate_clean_and_attacked(
             self.model, x, y, attack, names, n, seed, device, progress, cancel
@@ -223,7 +224,8 @@ class Network:
         x, y, attack, n, seed, device : as in `calibrate`. Equal images and settings are computed
         once; cache : as in `prepare`, kept on disk too. Raises DataError, ModelError, Cancelled.
         """
-        x, y = images_of(x, self.input_shape), labels_of(y)
+        x = images_of(x, self.input_shape)
+        y = labels_of(y, len(x))
         names = self._convolutions()
         folder = folder_of(cache, self.params)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gdws_explorer.errors import DataError
+from gdws_explorer.utils.tensors import checked_labels, dtype_name, tensor_of
 
 
 def check_data(data: Any) -> tuple[Tensor, Tensor]:
@@ -25,17 +26,19 @@ def check_data(data: Any) -> tuple[Tensor, Tensor]:
         raise DataError(
             f"data is {type(data).__name__}; expected a pair (images, labels) of tensors or arrays."
         ) from None
-    images, labels = _tensor(x, "the images"), _tensor(y, "the labels")
+    images, labels = _own_tensor(x, "the images"), _own_tensor(y, "the labels")
     if images.ndim != 4:
         raise DataError(
             f"the images have shape {tuple(images.shape)}; expected four dimensions, (N, C, H, W)."
         )
     if len(images) == 0:
         raise DataError("there are no images; expected at least one.")
+    if images.numel() == 0:
+        raise DataError(f"the images have shape {tuple(images.shape)}; expected pixels in them.")
     if not images.is_floating_point():
         raise DataError(
-            f"the images are {_kind(images)}; expected floating point in [0, 1]: divide 8-bit "
-            "images by 255."
+            f"the images are {dtype_name(images)}; expected floating point in [0, 1]: divide "
+            "8-bit images by 255, others by the largest value they may have."
         )
     if not torch.isfinite(images).all():
         raise DataError("the images hold NaN or infinite values; expected numbers in [0, 1].")
@@ -45,16 +48,7 @@ def check_data(data: Any) -> tuple[Tensor, Tensor]:
             f"the images reach from {low:.4g} to {high:.4g}; expected [0, 1]: put the "
             "normalisation inside the model."
         )
-    if labels.ndim != 1 or len(labels) != len(images):
-        raise DataError(
-            f"the labels have shape {tuple(labels.shape)} for {len(images)} images; expected "
-            f"({len(images)},), one class index each."
-        )
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise DataError(f"the labels are {_kind(labels)}; expected whole numbers, class indices.")
-    if int(labels.min()) < 0:
-        raise DataError(f"a label is {int(labels.min())}; expected class indices from 0 up.")
-    return images, labels.to(torch.int64)
+    return images, checked_labels(labels, len(images))
 
 
 def check_logits(logits: Any, labels: Tensor) -> Tensor:
@@ -97,16 +91,7 @@ def data_fingerprint(x: npt.ArrayLike, y: npt.ArrayLike) -> str:
     return digest.hexdigest()[:16]
 
 
-def _tensor(value: Any, name: str) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.detach()
-    try:
-        return torch.from_numpy(np.array(value))
-    except (TypeError, ValueError):
-        raise DataError(
-            f"{name} are {type(value).__name__}; expected a tensor or an array of numbers."
-        ) from None
-
-
-def _kind(values: Tensor) -> str:
-    return str(values.dtype).removeprefix("torch.")
+def _own_tensor(values: Any, what: str) -> Tensor:
+    """A tensor as it is, and a copy of other arrays: they may change while a job reads them."""
+    found = tensor_of(values, what)
+    return found if isinstance(values, Tensor) else found.clone()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 def millions(number: float) -> str:
     """Returns a number with three digits and a unit: `2.4 M`, `288 k`, `17`."""
@@ -50,3 +52,15 @@ def first_line(error: BaseException) -> str:
     """
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    r"""Returns a name as one line that every terminal prints, with escapes for other characters.
+
+    >>> printable("caf\udce9.png")
+    'caf\\udce9.png'
+    """
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in os.fspath(name)
+    )

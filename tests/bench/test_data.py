@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.utils.data import (
     ConcatDataset,
@@ -57,6 +58,58 @@ def test_arrays_of_every_kind_are_the_same_images(bytes_):
     assert torch.equal(load_data((x, y))[0], wanted)
 
 
+@pytest.mark.parametrize("kind", ["tensors", "arrays", "pictures", "lists"])
+def test_two_samples_are_no_pair_of_images_and_labels(kind):
+    first, second = torch.zeros(1, 4, 5), torch.full((1, 4, 5), 0.2)
+    make = {
+        "tensors": lambda image: image,
+        "arrays": lambda image: image.numpy(),
+        "pictures": lambda image: Image.fromarray((255 * image[0].numpy()).astype(np.uint8)),
+        "lists": lambda image: image.tolist(),
+    }[kind]
+    images = [make(first), make(second)]
+    for given in (
+        [(images[0], 3), (images[1], 1)],
+        ((images[0], torch.tensor(3)), (images[1], torch.tensor(1))),
+        (images, [3, 1]),
+        [images, np.array([3, 1])],
+    ):
+        x, y = load_data(given)
+        assert torch.allclose(x, torch.stack([first, second]))
+        assert y.tolist() == [3, 1]
+    with pytest.raises(DataError, match=r"shape \(2, 2\) for 2 images; .* one-hot"):
+        load_data((images, [[0, 1], [1, 0]]))
+    with pytest.raises(DataError, match="item 0 of the list is dict with image, label"):
+        load_data([{"image": images[0], "label": 0}] * 2)
+
+
+def test_images_of_0_and_1_in_bytes_get_a_hint(bytes_):
+    x, y = bytes_
+    dark = x % 2
+    for given in (
+        (dark, y),
+        [(image, 0) for image in dark],
+        [(Image.fromarray(image[0]), 0) for image in dark],
+        [(Image.fromarray(image[0].astype(np.uint16) * 255), 0) for image in dark],
+    ):
+        with pytest.raises(DataError, match="multiply bytes of 0 and 1 by 255"):
+            load_data(given)
+    assert float(load_data((dark.astype(np.float32), y))[0].max()) == 1
+    assert float(load_data((0 * x, y))[0].max()) == 0  # black images are no mistake
+    mixed = np.concatenate([dark[:1], x[1:]])
+    assert float(load_data((mixed, y))[0][0].max()) == np.float32(1 / 255)
+    assert float(load_data([(image, 0) for image in mixed])[0][0].max()) == np.float32(1 / 255)
+
+
+def test_the_background_is_a_grey_level():
+    clear = [(Image.new("LA", (2, 2), (0, 0)), 0)]
+    assert float(load_data(clear)[0].min()) == 1
+    assert float(load_data(clear, background=0.2)[0].max()) == np.float32(0.2)
+    for wrong in (2, -0.1, "white", None):
+        with pytest.raises(DataError, match=r"background is .*; expected a grey level from 0"):
+            load_data(clear, background=wrong)
+
+
 def test_a_sample_is_balanced_fixed_and_nested(bytes_):
     x, y = bytes_
     first, labels = load_data((x, y), n=12, seed=3)
@@ -97,11 +150,14 @@ def pairs():
         "normalised": ((images - 2, labels), r"expected \[0, 1\]: put the normalisation inside"),
         "nan": ((nan, labels), "NaN or infinite"),
         "int64": ((images.astype(np.int64), labels), "are int64; expected uint8"),
+        "16 bits": ((images.astype(">u2"), labels), "are uint16; .* 65535 of 16 bits"),
+        "no pixels": ((images[..., :0], labels), r"shape \(\d, 1, 5, 0\); expected pixels in them"),
+        "column": ((images, labels[:, None]), r"shape \(4, 1\) for 4 images; .* y.reshape\(-1\)"),
         "bool": ((images > 0, labels), "are bool; expected uint8"),
         "objects": ((images.astype(object), labels), "expected a tensor or an array of numbers"),
         "words": ((images, list("abcd")), "the labels are list"),
         "float labels": ((images, labels / 1), "labels are float64; expected whole numbers"),
-        "one-hot": ((images, np.eye(4, dtype=int)), r"shape \(4, 4\) for 4 images"),
+        "one-hot": ((images, np.eye(4, dtype=int)), r"shape \(4, 4\) for 4 images.*y.argmax\(1\)"),
         "too few": ((images, labels[:3]), r"shape \(3,\) for 4 images"),
         "negative": ((images, labels - 1), "a label is -1"),
         "none": ((images[:0], labels[:0]), "there are no images"),
@@ -179,6 +235,11 @@ def test_loaders_give_their_data_set_or_their_batches(bytes_):
             return iter(plain)
 
     assert torch.equal(load_data(DataLoader(Stream(), 7), n=12)[0], wanted)
+    pictures = [(Image.new("1", (5, 4), 1), 2)] * 3
+    with pytest.raises(DataError, match=r"cannot give a batch \(.*\); repair its data set or its"):
+        load_data(DataLoader(pictures, 2, sampler=range(3)))  # default_collate takes no pictures
+    lists = DataLoader(pictures, 2, collate_fn=lambda items: list(zip(*items, strict=True)))
+    assert torch.equal(load_data(lists)[0], torch.ones(3, 1, 4, 5))
     with pytest.raises(DataError, match="no batch"):
         load_data(DataLoader(plain, 7, sampler=[], drop_last=True))
     with pytest.raises(DataError, match=r"dict with x, y; expected a pair"):

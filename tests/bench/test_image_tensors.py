@@ -9,24 +9,14 @@ from PIL import Image
 
 from gdws_explorer.bench.image_tensors import (
     channels_first,
+    check_not_faint,
+    is_floating,
     picture,
     resized,
     resizing,
-    tensor_of,
     unit_range,
 )
 from gdws_explorer.errors import DataError
-
-
-def test_arrays_share_memory_and_read_only_ones_are_copied():
-    array = np.zeros((2, 3))
-    tensor_of(array, "the images")[0, 0] = 1
-    assert array[0, 0] == 1
-    array.flags.writeable = False
-    tensor_of(array, "the images")[0, 0] = 2
-    assert array[0, 0] == 1
-    with pytest.raises(DataError, match="the labels are dict; expected a tensor or an array"):
-        tensor_of({}, "the labels")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +48,8 @@ def test_bytes_become_fractions():
     ("images", "says"),
     [
         (torch.tensor([3]), "the images are int64; expected uint8"),
+        (torch.tensor([3], dtype=torch.uint16), "are uint16; .*: divide them by .* 65535 of 16"),
+        (torch.tensor([True]), "the images are bool; .*: convert them to float32"),
         (torch.tensor([0.0, 200.0]), "divide 8-bit values by 255"),
     ],
 )
@@ -66,11 +58,29 @@ def test_other_ranges_are_refused(images, says):
         unit_range(images)
 
 
-@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("P", 3), ("RGBA", 3)])
+def test_images_of_0_and_1_in_bytes_are_refused():
+    for largest in (0, 2 / 255, 1):
+        check_not_faint(largest)
+    for largest in (1 / 255, 255 / 65535):
+        with pytest.raises(DataError, match="multiply bytes of 0 and 1 by 255, or give floating"):
+            check_not_faint(largest)
+    assert is_floating(np.zeros(1, ">f4"))
+    assert is_floating(torch.zeros(1).half())
+    assert is_floating(Image.new("F", (1, 1)))
+    assert not is_floating(Image.new("L", (1, 1)))
+    assert not is_floating(np.zeros(1, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels"),
+    [("1", 1), ("L", 1), ("LA", 1), ("I;16", 1), ("F", 1), ("RGB", 3), ("P", 3), ("RGBA", 3)],
+)
 def test_pictures_are_grey_or_rgb(mode, channels):
     found = picture(Image.new(mode, (6, 4)), None, None)
     assert found.shape == (channels, 4, 6)
     assert found.dtype == torch.float32
+    assert picture(Image.new(mode, (6, 4)), resizing(2), None).shape == (channels, 2, 2)
+    assert picture(Image.new(mode, (6, 4)), None, None, colour=True).shape == (3, 4, 6)
 
 
 def test_resizing_takes_the_centre_and_keeps_the_range():

@@ -89,3 +89,7 @@ def test_calibration_images_with_labels_or_without(data):
     assert torch.equal(calibration_images(data[0])[0], images)
     with pytest.raises(DataError, match=r"\[0, 1\]"):
         calibration_images(255 * data[0])
+    assert torch.equal(calibration_images(data[0].numpy().astype(">f8"))[0], images.double())
+    for wrong in (5, None, [images[0]], list(images[:3])):
+        with pytest.raises(DataError, match="expected"):
+            calibration_images(wrong)

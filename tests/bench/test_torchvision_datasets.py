@@ -1,9 +1,8 @@
-"""torchvision's data sets by name, and folders of images."""
+"""torchvision's data sets by name."""
 
 from __future__ import annotations
 
 import pytest
-from PIL import Image
 
 from gdws_explorer.bench import torchvision_datasets
 from gdws_explorer.errors import DataError
@@ -24,17 +23,6 @@ def test_missing_files_are_not_downloaded(tmp_path):
     with pytest.raises(DataError, match=r"CIFAR10 is not complete in .*download=True"):
         torchvision_datasets.torchvision_dataset("cifar10", None, tmp_path, False, False)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_has_one_class_per_folder(tmp_path):
-    for label in ("cat", "dog"):
-        (tmp_path / label).mkdir()
-        Image.new("RGB", (4, 4)).save(tmp_path / label / "0.png")
-    found = torchvision_datasets.image_folder(tmp_path, None)
-    assert found.classes == ["cat", "dog"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="expected one folder of images per class"):
-        torchvision_datasets.image_folder(tmp_path / "empty", None)
 
 
 def test_the_default_folder_is_in_the_cache():

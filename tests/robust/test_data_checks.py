@@ -21,12 +21,27 @@ def test_arrays_and_small_integers_are_taken():
     assert (labels.dtype, labels.tolist()) == (torch.int64, Y.tolist())
 
 
+def test_arrays_of_other_byte_orders_are_taken_and_copied():
+    given, classes = X.numpy().astype(">f4"), Y.numpy().astype(">u2")
+    images, labels = check_data((given, classes))
+    assert torch.equal(images, X)
+    assert torch.equal(labels, Y)
+    own = X.numpy().copy()
+    images, _ = check_data((own, Y))
+    own[:] = 0  # a job may still read the images
+    assert torch.equal(images, X)
+    assert torch.equal(check_data((list(X), list(Y)))[0], X)
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
         (X, "data is Tensor; expected a pair"),
         ((X[0], Y), "expected four dimensions"),
         ((X[:0], Y[:0]), "there are no images"),
+        ((X[..., :0], Y), "expected pixels in them"),
+        ((X.to_sparse(), Y), "the images are a sparse"),
+        ((X, torch.eye(6)), "one-hot"),
         (((255 * X).to(torch.uint8), Y), "the images are uint8"),
         ((X / 0, Y), "NaN or infinite"),
         ((2 * X + 1, Y), r"expected \[0, 1\]"),

@@ -10,6 +10,7 @@ from gdws_explorer.utils.format import (
     eps_text,
     first_line,
     millions,
+    printable,
     with_interval,
 )
 
@@ -47,3 +48,10 @@ def test_the_first_line_of_an_error():
 def test_a_fraction_with_its_interval():
     assert with_interval(0.931, (0.9, 0.952)) == "93.1% (90.0% to 95.2%)"
     assert with_interval(0.5, (0.25, 0.75), digits=0) == "50% (25% to 75%)"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("Käfer 1.png", "Käfer 1.png"), ("a\udce9\n", "a\\udce9\\n")]
+)
+def test_names_are_one_line_that_every_terminal_prints(name, text):
+    assert printable(name) == text

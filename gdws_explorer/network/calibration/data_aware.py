@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +20,7 @@ from gdws_explorer.network.plans.plan import REFIT, TRAINED
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.hashing import Digest
 from gdws_explorer.utils.progress import progress_between
+from gdws_explorer.utils.tensors import checked_labels, tensor_of
 
 
 def calibrate_clean_and_attacked(
@@ -55,8 +55,10 @@ def calibrate_clean_and_attacked(
 def images_of(x: object, shape: tuple[int, ...]) -> Tensor:
     """Returns images `(N, C, H, W)` of this input shape as a tensor. Raises DataError."""
     try:
-        images = x.detach() if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
-    except (TypeError, ValueError):
+        images = tensor_of(x, "the images")
+    except DataError:
+        if isinstance(x, Tensor):
+            raise
         raise DataError(
             f"the images are {type(x).__name__}; expected a tensor or an array (N, C, H, W), "
             "with the labels as a separate argument."
@@ -71,9 +73,9 @@ def images_of(x: object, shape: tuple[int, ...]) -> Tensor:
     return images
 
 
-def labels_of(y: object) -> Tensor | None:
-    """Returns labels `(N,)` as a tensor, None for None."""
-    return y if y is None or isinstance(y, Tensor) else torch.as_tensor(np.asarray(y))
+def labels_of(y: object, count: int) -> Tensor | None:
+    """Returns the labels `(count,)` as int64, None for None. Raises DataError."""
+    return None if y is None else checked_labels(y, count)
 
 
 def check_calibration(calibration: object, model: nn.Module) -> None:

@@ -25,6 +25,7 @@ from gdws_explorer.utils.modules import own_copy, use_channels_last
 from gdws_explorer.utils.progress import report
 from gdws_explorer.utils.rng import exclusive_rng
 from gdws_explorer.utils.sampling import plain_sample
+from gdws_explorer.utils.tensors import checked_labels, tensor_of
 
 MEMORY = 1 << 26  # numbers in the gradients of one step: 256 MB in float32
 BATCH = 16  # images; larger batches do not fit in the processor's cache
@@ -75,15 +76,18 @@ def sample_images(data: object, n: int | None, seed: int) -> tuple[Tensor, Tenso
     Classes are not balanced: images to calibrate on may have no labels.
     """
     x, y = data if isinstance(data, tuple | list) else (data, None)
-    x = torch.as_tensor(x)
-    y = None if y is None else torch.as_tensor(y)
+    x = tensor_of(x, "the images")
     if x.ndim != 4 or not len(x) or not x.is_floating_point():
         raise DataError(
             f"the images have shape {tuple(x.shape)} and are {x.dtype}; expected floating point "
             "of shape (N, C, H, W)."
         )
-    if y is not None and len(y) != len(x):
-        raise DataError(f"there are {len(y)} labels for {len(x)} images; expected one each.")
+    if y is not None:
+        y = tensor_of(y, "the labels")
+        if y.shape[:1] != x.shape[:1]:
+            found = len(y) if y.ndim else "no"
+            raise DataError(f"there are {found} labels for {len(x)} images; expected one each.")
+        y = checked_labels(y, len(x))
     if n is None or n >= len(x):
         return x, y
     order = plain_sample(len(x), n, seed)

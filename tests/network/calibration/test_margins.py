@@ -98,6 +98,8 @@ def test_a_sample_is_the_head_of_a_shuffle():
     assert torch.equal(more[:4], few)
     assert sample_images((x, y), None, 0)[0] is x
     assert sample_images(x, 2, 0)[1] is None
+    arrays = x.numpy().astype(">f4"), y.numpy().astype(">u2")
+    assert all(map(torch.equal, sample_images(arrays, None, 0), (x, y)))
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,8 @@ def test_a_sample_is_the_head_of_a_shuffle():
         (torch.zeros(3, 1, 2, 2).long(), None, "expected floating point"),
         ((torch.rand(3, 1, 2, 2), torch.zeros(2)), None, "2 labels for 3 images"),
         (torch.rand(3, 1, 2, 2), 0, "n is 0; expected a whole number from 1 to 3"),
+        ((torch.rand(3, 1, 2, 2), 7), None, "no labels for 3 images"),
+        ((torch.rand(3, 1, 2, 2), torch.eye(3)), None, "one-hot"),
     ],
 )
 def test_images_that_cannot_be_used(data, n, words):
