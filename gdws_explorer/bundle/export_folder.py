@@ -19,6 +19,8 @@ from gdws_explorer.errors import DataError, ExplorerError, PlanError
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.factorize.svd import SpatialSVDConv2d, SVDConv2d, SVDLinear
 from gdws_explorer.factorize.tucker import Tucker2Conv2d
+from gdws_explorer.network.latency.fastest_forms import FastestForms, fastest_forms
+from gdws_explorer.network.mac_counter import count_macs
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.choices import GDWS, SVD, Choice, Dense, SpatialSVD, Tucker2
 from gdws_explorer.network.plans.cost import Summary
@@ -27,6 +29,7 @@ from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.network.surgery import apply_structure, densify
 from gdws_explorer.robust.paired_difference import compare
 from gdws_explorer.robust.report import Report
+from gdws_explorer.utils import onnx_export
 from gdws_explorer.utils.files import write_folder
 from gdws_explorer.utils.modules import own_copy, set_requires_grad
 from gdws_explorer.utils.provenance import library_versions, machine
@@ -45,6 +48,9 @@ def export(
     dense: Report | None = None,
     summary: Summary | None = None,
     onnx: bool = True,
+    runtime: str | None = None,
+    batch: int = 1,
+    threads: int = 1,
     source: str | None = None,
 ) -> Path:
     """Writes plan.json, model.safetensors, model.onnx, report.json and README.md.
@@ -63,6 +69,10 @@ def export(
     report, summary : the measured accuracy and the costs, for report.json and README.md.
     dense : the report of the dense network on the same images, for a paired comparison.
     onnx : whether to write model.onnx; needs the packages of `gdws-explorer[onnx]`.
+    runtime : "onnxruntime" writes model.onnx in the fastest of the forms with equal outputs, layer
+        by layer, by measuring on this machine; report.json says which and how fast. None writes
+        the layers as they are.
+    batch, threads : of these measurements.
     source : how README.md makes the dense network again: a bench's name, "module:factory" or
         "file.py:factory", as on the command line; by default, the network's class.
 
@@ -73,14 +83,16 @@ def export(
     Raises
     ------
     PlanError : the plan was made for another network. ModelError : the network cannot be exported.
+    DataError : the runtime is unknown.
     ExplorerError : the folder cannot be written, a package is missing, or ONNX Runtime's logits
         differ from torch's.
     """
     if not isinstance(plan, Plan):
         raise PlanError(f"the plan is a {type(plan).__name__}; expected a gx.Plan.")
     _check_summary(summary, plan)
+    _check_runtime(runtime, onnx)
     if onnx:
-        onnx_file.require()
+        onnx_export.require()
     batches = [weights.random_images(plan, n, seed=n) for n in BATCHES]
     batches = [*_example(example, plan), *batches]
     with write_folder(folder, file_names.EXPORTED, file_names.is_export) as temporary:
@@ -89,7 +101,10 @@ def export(
         weights.save(module, plan, temporary / file_names.WEIGHTS)
         facts = _facts(module, plan, summary, report, dense)
         facts["restored"] = _restored(temporary, module, batches[0])
-        facts["onnx"] = _onnx(module, batches, temporary / file_names.ONNX) if onnx else _NO_ONNX
+        facts["onnx"] = _NO_ONNX
+        if onnx:
+            forms = _fastest(module, batches[0][:1], batch, threads) if runtime else None
+            facts["onnx"] = _onnx(module, forms, batches, temporary / file_names.ONNX)
         facts["files"] = {path.name: _file(path) for path in sorted(temporary.iterdir())}
         text = json.dumps(facts, indent=2, ensure_ascii=False)
         (temporary / file_names.REPORT).write_text(text + "\n", encoding="utf-8")
@@ -250,14 +265,49 @@ def _restored(folder: Path, module: nn.Module, images: Tensor) -> dict[str, floa
     return {"max_abs_difference": difference}
 
 
-def _onnx(module: nn.Module, batches: list[Tensor], path: Path) -> dict[str, Any]:
-    parity = onnx_file.write(module, batches, path)
+def _check_runtime(runtime: str | None, onnx: bool) -> None:
+    if runtime not in (None, "onnxruntime"):
+        raise DataError(f"unknown runtime {runtime!r}; expected 'onnxruntime' or None.")
+    if runtime and not onnx:
+        raise DataError("runtime='onnxruntime' needs the ONNX file: leave onnx=False out.")
+
+
+def _fastest(module: nn.Module, example: Tensor, batch: int, threads: int) -> FastestForms:
+    example = example.to(next(module.parameters()).dtype)
+    return fastest_forms(module, example, batch=batch, threads=threads)
+
+
+def _onnx(
+    module: nn.Module, forms: FastestForms | None, batches: list[Tensor], path: Path
+) -> dict[str, Any]:
+    parity = onnx_file.write(module if forms is None else forms.model, batches, path, like=module)
+    fast = {} if forms is None else {"fastest_forms": _forms(module, forms, batches[0][:1])}
     return {
+        **fast,
         "written": True,
         "opset": onnx_file.opset(path),
-        "input": onnx_file.INPUT,
-        "output": onnx_file.OUTPUT,
+        "input": onnx_export.INPUT,
+        "output": onnx_export.OUTPUT,
         "parity": parity.to_dict(),
+    }
+
+
+def _forms(module: nn.Module, forms: FastestForms, example: Tensor) -> dict[str, Any]:
+    """The form of every layer, the measured times, and the MACs with and without padding."""
+    return {
+        "layers": {
+            name: {"form": each.form, "ms": dict(each.ms)} for name, each in forms.layers.items()
+        },
+        "ms": forms.ms,
+        "spread": list(forms.spread),
+        "as_built_ms": forms.as_built_ms,
+        "dense_ms": forms.dense_ms,
+        "batch": forms.batch,
+        "threads": forms.threads,
+        "processor_share": forms.processor_share,
+        "macs_needed": count_macs(module, example),
+        "macs_executed": count_macs(forms.model, example),
+        "params_executed": sum(p.numel() for p in forms.model.parameters()),
     }
 
 
@@ -271,7 +321,7 @@ def _file(path: Path) -> dict[str, Any]:
 
 def _export_versions() -> dict[str, str]:
     versions = {}
-    for name in ("safetensors", *onnx_file.NEEDED):
+    for name in ("safetensors", *onnx_export.NEEDED):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

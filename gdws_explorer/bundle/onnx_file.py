@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +13,8 @@ from torch import Tensor, nn
 from gdws_explorer.bundle.weights import logits, max_abs_difference
 from gdws_explorer.errors import ExplorerError
 from gdws_explorer.utils.format import first_line
+from gdws_explorer.utils.onnx_export import INPUT, OUTPUT, export, require
 
-INPUT, OUTPUT = "images", "logits"
-NEEDED = ("onnx", "onnxruntime", "onnxscript")
-# Bytes of weights in one file: a protobuf message ends at 2 GiB, and the graph needs some of that.
-SINGLE_FILE = 2**31 - 2**26
 # Largest difference of logits relative to the largest logit, by type: rounding stays far below, a
 # wrong operator far above. ONNX Runtime has no convolution of doubles on the CPU, and numpy no
 # bfloat16.
@@ -47,22 +40,15 @@ class Parity:
         return {**asdict(self), "batches": list(self.batches)}
 
 
-def require() -> None:
-    """Raises ExplorerError where a package that the ONNX export needs is not installed."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ExplorerError(
-            f"the ONNX file needs {' and '.join(missing)}: "
-            'pip install "gdws-explorer[onnx]", or export with onnx=False.'
-        )
-
-
-def write(module: nn.Module, batches: Sequence[Tensor], path: Path) -> Parity:
+def write(
+    module: nn.Module, batches: Sequence[Tensor], path: Path, like: nn.Module | None = None
+) -> Parity:
     """Writes `module` for any batch size, and compares it with torch on `batches`.
 
-    module : in eval mode, on the CPU. batches : images `(N, C, H, W)` in [0, 1], several times.
-    Raises ExplorerError where torch cannot express the network in ONNX, or the logits differ by
-    more than rounding.
+    module : in eval mode, on the CPU. like : the torch network to compare with, of which `module`
+    is another form; None for `module` itself. batches : images `(N, C, H, W)` in [0, 1], several
+    times. Raises ExplorerError where torch cannot express the network in ONNX, or the logits
+    differ by more than rounding.
     """
     require()
     dtype = next((p.dtype for p in module.parameters()), torch.float32)
@@ -71,8 +57,8 @@ def write(module: nn.Module, batches: Sequence[Tensor], path: Path) -> Parity:
             f"the network is {dtype}, which ONNX Runtime cannot compute; convert it with "
             "model.float(), or export with onnx=False."
         )
-    _export(module, batches[-1].to(dtype), path)
-    parity = _compare(module, [images.to(dtype) for images in batches], path)
+    export(module, batches[-1].to(dtype), path)
+    parity = _compare(like or module, [images.to(dtype) for images in batches], path)
     if not parity.max_abs_difference <= TOLERANCE[dtype] * parity.largest_logit:
         raise ExplorerError(
             f"the ONNX network differs from the torch one by {parity.max_abs_difference:.3g} "
@@ -88,32 +74,6 @@ def opset(path: Path) -> int:
     graph = onnx.load(path, load_external_data=False)
     versions = [each.version for each in graph.opset_import if each.domain in ("", "ai.onnx")]
     return int(max(versions))
-
-
-def _export(module: nn.Module, images: Tensor, path: Path) -> None:
-    size = sum(t.numel() * t.element_size() for t in module.state_dict().values())
-    # torch specialises on a batch of 1, so the example has at least 2.
-    images = images if len(images) > 1 else images.repeat(2, *[1] * (images.ndim - 1))
-    try:
-        # torch cannot trace in inference mode, which the caller may have switched on.
-        with _quiet(), torch.inference_mode(False), torch.no_grad():
-            torch.onnx.export(
-                module,
-                (images.clone(),),
-                path,
-                dynamo=True,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                external_data=size > SINGLE_FILE,
-                verbose=False,
-            )
-    except Exception as error:
-        cause = error.__cause__ or error
-        raise ExplorerError(
-            f"torch cannot write this network as ONNX ({first_line(cause)}); export with "
-            "onnx=False."
-        ) from error
 
 
 def _compare(module: nn.Module, batches: Sequence[Tensor], path: Path) -> Parity:
@@ -141,19 +101,3 @@ def _compare(module: nn.Module, batches: Sequence[Tensor], path: Path) -> Parity
         max(float(each.abs().max()) for each in expected),
         tuple(len(images) for images in batches),
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the warnings and log messages of torch.onnx and its helpers."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -70,3 +71,11 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if formula is not None:
             self.macs += int(formula(*args, **kwargs, out_val=out)) // 2
         return out
+
+
+def count_macs(model: nn.Module, images: Tensor) -> int:
+    """Returns the multiply-accumulates of one forward pass of images `(N, C, H, W)`."""
+    weight = next(model.parameters(), images)
+    with torch.no_grad(), MacCounter() as counter:
+        model(images.to(weight))
+    return int(counter.macs)

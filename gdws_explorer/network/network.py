@@ -36,8 +36,8 @@ from gdws_explorer.network.calibration.margins import (
     AttackLike,
 )
 from gdws_explorer.network.calibration.refit import refit as refit_factors
-from gdws_explorer.network.latency.benchmark import measure_layers
 from gdws_explorer.network.latency.latency import LatencyTable
+from gdws_explorer.network.latency.measure import measure_latency
 from gdws_explorer.network.plans.choices import GDWS, Choice, Dense, family_of
 from gdws_explorer.network.plans.cost import LayerSummary, Summary, cost
 from gdws_explorer.network.plans.families import (
@@ -245,8 +245,11 @@ class Network:
     def measure_latency(
         self,
         *,
+        runtime: str = "torch",
         batch: int = 1,
         threads: int | None = 1,
+        device: str | torch.device | None = None,
+        cache: bool | str | os.PathLike[str] = False,
         progress: ProgressFn | None = None,
         cancel: Cancel = None,
     ) -> LatencyTable:
@@ -254,16 +257,22 @@ class Network:
 
         `budget(ms=…)` of this network then uses the result, which `LatencyTable.save` keeps.
 
-        batch : images at once. threads : torch's while measuring; more than one gives steady
-        times only on a quiet machine. Raises DataError, ModelError, Cancelled.
+        runtime : "torch", or "onnxruntime" for the networks that `gx.export` writes. batch : images
+        at once. threads : of the runtime while measuring; more than one gives steady times only on
+        a quiet machine. device : of torch, None for the network's own. cache : a folder that keeps
+        the times by machine, runtime, versions, batch and threads; True for the user's cache
+        folder. Raises DataError, ModelError, ExplorerError, Cancelled.
         """
-        found = measure_layers(
+        found = measure_latency(
             self.model,
             self.example,
             self._traced.layers.layers,
             self.fingerprint,
+            runtime=runtime,
             batch=batch,
             threads=threads,
+            device=device,
+            cache=cache,
             progress=progress,
             cancel=cancel,
         )

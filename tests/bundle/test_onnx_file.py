@@ -18,6 +18,7 @@ from torch import nn
 
 import gdws_explorer as gx
 from gdws_explorer.bundle import onnx_file
+from gdws_explorer.utils import onnx_export
 
 
 def run(path: Path, images: torch.Tensor) -> np.ndarray:
@@ -76,7 +77,7 @@ def test_it_works_inside_inference_mode_and_in_a_thread(case, tmp_path):
     assert (tmp_path / "a" / "model.onnx").exists()
 
 
-@pytest.mark.parametrize("missing", onnx_file.NEEDED)
+@pytest.mark.parametrize("missing", onnx_export.NEEDED)
 def test_a_missing_package_is_named_at_once(case, tmp_path, monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(gx.ExplorerError, match=rf"needs {missing}.*gdws-explorer\[onnx\]"):
@@ -90,6 +91,28 @@ def test_a_difference_is_not_exported(case, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_file, "max_abs_difference", lambda *_: 0.5)
     with pytest.raises(gx.ExplorerError, match=r"differs from the torch one by 0\.5"):
         gx.export(case.small, case.plan, tmp_path / "a")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_the_fastest_forms_for_onnx_runtime_compute_the_same(case, tmp_path):
+    folder = gx.export(case.small, case.plan, tmp_path / "a", runtime="onnxruntime", batch=2)
+    images = torch.rand(3, 2, 11, 9)
+    expected = case.small(images).detach().numpy()
+    np.testing.assert_allclose(run(folder / "model.onnx", images), expected, atol=1e-5)
+    facts = json.loads((folder / "report.json").read_text())["onnx"]["fastest_forms"]
+    assert facts["batch"] == 2
+    for each in facts["layers"].values():
+        assert each["ms"][each["form"]] == min(each["ms"].values())
+    assert facts["macs_executed"] >= facts["macs_needed"] > 0
+    assert "in the form that was fastest here" in (folder / "README.md").read_text()
+    assert gx.restore(folder, case.dense) is not None
+
+
+def test_an_unknown_runtime_is_refused(case, tmp_path):
+    for settings in ({"runtime": "tensorrt"}, {"runtime": "onnxruntime", "onnx": False}):
+        with pytest.raises(gx.DataError, match="runtime"):
+            gx.export(case.small, case.plan, tmp_path / "a", **settings)
     assert not list(tmp_path.iterdir())
 
 
@@ -132,7 +155,7 @@ def test_half_precision_is_exported_other_types_refused(case, tmp_path):
 
 @pytest.mark.slow
 def test_very_large_networks_keep_their_weights_beside_the_graph(case, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_file, "SINGLE_FILE", 1000)
+    monkeypatch.setattr(onnx_export, "SINGLE_FILE", 1000)
     folder = gx.export(case.small, case.plan, tmp_path / "a")
     assert (folder / "model.onnx.data").exists()
     assert "to be kept in the same folder" in (folder / "README.md").read_text()

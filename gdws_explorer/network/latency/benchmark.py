@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,13 +113,15 @@ def measure_layers(
             for family in work.families:
                 # Between the layers, so that drift of the machine affects the network too.
                 network += clock.rounds([copy], [images], 1)[:, 0].tolist()
-                grid = _grid(work.layer, family, points, pairs, step)
-                made = [_made(work.module, family, ranks) for ranks in itertools.product(*grid)]
+                grid = family_grid(work.layer, family, points, pairs, step)
+                made = [
+                    random_layer(work.module, family, ranks) for ranks in itertools.product(*grid)
+                ]
                 runs[family] = grid, clock.rounds([work.module, *made], inputs, repeats)
             times |= {name: _times(runs, calls, step) for name, calls in alike.items()}
         low, median, high = np.quantile(network, [0.25, 0.5, 0.75]).tolist()
         device, threads = str(images.device), torch.get_num_threads()
-        machine, spread = _machine(images.device), Spread(low, high, len(network))
+        machine, spread = machine_of(images.device), Spread(low, high, len(network))
         named = {layer.name: times[layer.name] for layer in layers if layer.name in times}
         return LatencyTable(batch, threads, device, machine, fingerprint, median, spread, named)
 
@@ -224,7 +227,7 @@ def _signature(module: nn.Conv2d | nn.Linear) -> object:
     return geometry, weight.shape, weight.stride(), weight.dtype, module.bias is None
 
 
-def _grid(layer: Layer, family: str, points: int, pairs: int, step: int) -> Grid:
+def family_grid(layer: Layer, family: str, points: int, pairs: int, step: int) -> Grid:
     """Returns the ranks to measure along each axis."""
     method = FAMILIES[family]
     if len(method.ranks) > 1:
@@ -248,7 +251,7 @@ def _step(device: torch.device) -> int:
     return {"AVX512": 16, "AVX2": 8}.get(capability, 1)
 
 
-def _made(module: nn.Module, family: str, ranks: tuple[int, ...]) -> nn.Module:
+def random_layer(module: nn.Module, family: str, ranks: tuple[int, ...]) -> nn.Module:
     """Returns the factorised layer of these ranks, with small random weights.
 
     Weights of zero would be up to a tenth faster. The GDWS kernels are spread evenly over the
@@ -289,7 +292,7 @@ def _times(runs: Mapping[str, tuple[Grid, FloatArray]], calls: int, step: int) -
     return LayerTimes(calls * dense, curves)
 
 
-def _machine(device: torch.device) -> dict[str, str]:
+def machine_of(device: torch.device, *packages: str) -> dict[str, str]:
     """Returns the processor's name, from CUDA or Linux, else its architecture, and versions."""
     names = [platform.machine()]
     with suppress(OSError):
@@ -302,4 +305,5 @@ def _machine(device: torch.device) -> dict[str, str]:
         "system": platform.system(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
+        **{name: metadata.version(name) for name in packages},
     }

@@ -27,8 +27,9 @@ from gdws_explorer.network.plans.families import FamilyLike, family_name
 from gdws_explorer.typing import FloatArray, IntArray
 from gdws_explorer.utils import files
 
-SCHEMA = 1
+SCHEMA = 2  # files of 1 have no runtime, which was torch
 
+NOISE = 0.1  # relative spread, or time of other programs, from which a measurement is noisy
 Ms = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rank = Annotated[int, Field(ge=1)]
 
@@ -124,6 +125,8 @@ class LatencyTable:
     device : such as "cpu" or "cuda:0".
     machine : "processor", "system", "python" and "torch". fingerprint : the network's.
     network : ms of the whole dense network, median. spread : of its runs. layers : by name.
+    runtime : such as "onnxruntime". processor_share : the share of the time that the processor
+    computed for the measurement; None where it is not known.
     """
 
     batch: Annotated[int, Field(ge=1)]
@@ -134,6 +137,15 @@ class LatencyTable:
     network: Ms
     spread: Spread
     layers: Mapping[str, LayerTimes]
+    runtime: str = "torch"
+    processor_share: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    @property
+    def noisy(self) -> bool:
+        """Whether other programs disturbed the measurement: measure again on a quiet machine."""
+        share = self.processor_share
+        wide = self.spread.high - self.spread.low > NOISE * self.network
+        return wide or (share is not None and self.threads == 1 and share < 1 - NOISE)
 
     def ms(self, name: str, family: FamilyLike, *ranks: ArrayLike) -> Any:
         """Returns the ms of a layer in a family at ranks, or at arrays of ranks.
@@ -197,7 +209,7 @@ class _File(BaseModel):
     """Schema of the JSON file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: Literal[1, 2] = Field(alias="schema")
     latencies: LatencyTable
 
 

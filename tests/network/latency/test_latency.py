@@ -213,7 +213,7 @@ def test_saved_and_loaded(net, tmp_path):
 
 
 DAMAGES = {
-    "schema": lambda raw: raw.update(schema=2),
+    "schema": lambda raw: raw.update(schema=3),
     "missing": lambda raw: raw["latencies"].pop("network"),
     "extra": lambda raw: raw["latencies"].update(other=1),
     "negative": lambda raw: raw["latencies"].update(network=-1.0),
@@ -249,6 +249,18 @@ def test_a_damaged_file_is_refused_with_the_reason(net, tmp_path):
         LatencyTable.load(path)
     with pytest.raises(DataError, match="No such file"):
         LatencyTable.load(tmp_path / "none.json")
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_file_of_version_0_1_is_of_torch(net, tmp_path):
+    path = tmp_path / "ms.json"
+    measured(net).save(path)
+    raw = json.loads(path.read_text())
+    raw["schema"] = 1
+    for name in ("runtime", "processor_share"):
+        del raw["latencies"][name]
+    path.write_text(json.dumps(raw))
+    assert LatencyTable.load(path).runtime == "torch"
 
 
 def test_it_stops_within_one_run_and_says_how_far_it_is(net, runs):
@@ -315,10 +327,10 @@ def test_inputs_and_weights_are_like_the_real_ones(net):
     module = net.model.get_submodule("once")
     for one in ("gdws", "tucker2", "svd", "spatial"):
         ranks = (20,) if one != "tucker2" else (5, 9)
-        made = benchmark._made(module, one, ranks)
+        made = benchmark.random_layer(module, one, ranks)
         assert all(bool((p != 0).all()) for p in made.parameters() if p.ndim > 1)
         assert float(made(torch.randn(1, 16, 4, 4)).std()) == pytest.approx(1, abs=0.9)
-    assert benchmark._made(module, "gdws", (20,)).counts.max() == 2, "from all channels"
+    assert benchmark.random_layer(module, "gdws", (20,)).counts.max() == 2, "from all channels"
     last = net.model.to(memory_format=torch.channels_last)
     met = benchmark._inputs(last, net.example.to(memory_format=torch.channels_last), ["once", "fc"])
     assert met["once"][0].channels_last
