@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import data as torch_data
 
 from gdws_explorer.bench import datasets, torchvision_datasets
-from gdws_explorer.bench.image_folder import ImageFolder, Transform, image_folder
+from gdws_explorer.bench.image_folder import Transform, image_folder
 from gdws_explorer.bench.image_tensors import resizing
 from gdws_explorer.bench.pictures import BACKGROUND, is_picture
 from gdws_explorer.errors import DataError
@@ -151,10 +151,8 @@ def _source(
     if path is not None and path.suffix != ".npz":
         name = isinstance(given, str)
         dataset = _dataset(str(given), name, transform, background, root, download, train)
-        colour = isinstance(dataset, ImageFolder) and transform is None
-        return datasets.dataset(
-            dataset, resize, layout, printable(path), background=background, colour=colour
-        )
+        title = printable(path)
+        return datasets.dataset(dataset, resize, layout, title, background=background)
     if transform is not None:
         raise DataError(
             "a transform is for folders and named data sets; leave it out for other images."

@@ -70,8 +70,9 @@ def class_index(label: Any, index: int, title: str) -> int:
 
 def check_classes(found: Any, title: str) -> None:
     """Raises DataError where hidden folders are classes, as in torchvision's ImageFolder."""
-    names = getattr(found, "class_to_idx", ()) if hasattr(found, "samples") else ()
-    hidden = [str(name) for name in names if is_hidden(str(name))]
+    names = getattr(found, "classes", None) if hasattr(found, "samples") else None
+    known = names if isinstance(names, list | tuple) else ()
+    hidden = [str(name) for name in known if is_hidden(str(name))]
     if hidden:
         raise DataError(
             f"{title} takes the hidden folders {', '.join(hidden)} for classes, which shifts the "

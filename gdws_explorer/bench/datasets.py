@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils import data as torch_data
 
 from gdws_explorer.bench.dataset_labels import check_classes, class_index, known_labels
+from gdws_explorer.bench.image_folder import ImageFolder, with_own_reader
 from gdws_explorer.bench.image_tensors import (
     FAINT,
     channels_first,
@@ -115,16 +116,20 @@ def dataset(
     title: str,
     *,
     background: float = BACKGROUND,
-    colour: bool = False,
 ) -> DatasetSource:
     """Returns a source of a map-style data set of pairs (image, label).
 
     The labels are taken from an attribute such as `targets` where there is one. Otherwise every
-    item is read once for its label.
+    item is read once for its label. Images of a folder become RGB.
 
-    background, colour : as in `picture`.
+    background : as in `picture`.
     """
-    check_classes(found, title)
+    found = with_own_reader(found)
+    whole = found
+    while isinstance(whole, torch_data.Subset):
+        whole = whole.dataset
+    check_classes(whole, title)
+    colour = isinstance(whole, ImageFolder) and whole.transform is None
 
     def labels(tick: Tick) -> Any:
         known = known_labels(found)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from torch.utils.data import Subset
 
 from gdws_explorer.bench.pictures import (
     BACKGROUND,
@@ -86,6 +89,21 @@ def image_folder(
         )
     samples = [(file, label) for label, name in enumerate(classes) for file in files[name]]
     return ImageFolder(classes, samples, transform, background)
+
+
+def with_own_reader(found: Any) -> Any:
+    """Returns torchvision's ImageFolder as an `ImageFolder`, within a Subset too; others as given.
+
+    torchvision's reader makes 16-bit pictures white and drops transparency. A data set with a
+    reader or transforms of its own stays as it is.
+    """
+    if type(found) is Subset:
+        return Subset(with_own_reader(found.dataset), found.indices)
+    theirs = sys.modules.get("torchvision.datasets.folder")
+    if theirs is None or type(found) is not theirs.ImageFolder:
+        return found
+    plain = found.loader is theirs.default_loader and found.transforms is None
+    return ImageFolder(found.classes, found.samples) if plain else found
 
 
 def is_hidden(name: str) -> bool:

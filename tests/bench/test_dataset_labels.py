@@ -69,8 +69,9 @@ def test_other_labels_are_refused(label, shown):
 
 
 def test_hidden_folders_as_classes_are_named():
-    classes = {".ipynb_checkpoints": 0, "ant": 1}
+    classes = [".ipynb_checkpoints", "ant"]
     with pytest.raises(DataError, match=r"it takes the hidden folders \.ipynb_checkpoints for"):
-        check_classes(SimpleNamespace(class_to_idx=classes, samples=[]), "it")
-    check_classes(SimpleNamespace(class_to_idx={"ant": 0}, samples=[]), "it")
-    check_classes(SimpleNamespace(class_to_idx={".net": 0}), "it")  # names, not folders
+        check_classes(SimpleNamespace(classes=classes, samples=[]), "it")
+    check_classes(SimpleNamespace(classes=["ant"], samples=[]), "it")
+    check_classes(SimpleNamespace(classes=[".net"]), "it")  # names, not folders
+    check_classes(SimpleNamespace(classes=10, samples=[]), "it")

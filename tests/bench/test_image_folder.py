@@ -6,10 +6,12 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch.utils.data import DataLoader, Subset
 
 from gdws_explorer.bench.data import load_data
-from gdws_explorer.bench.image_folder import image_folder, is_hidden
+from gdws_explorer.bench.image_folder import image_folder, is_hidden, with_own_reader
 from gdws_explorer.errors import DataError
 
 
@@ -81,6 +83,27 @@ def test_all_images_of_a_folder_become_rgb(folder):
     assert x[:, 2, 0, 0].tolist() == pytest.approx([0.2, 0.2, 0.2, 0.2, 0.8, 0.8, 0.8, 1, 1])
     x, _ = load_data(folder, background=0.4, transform=lambda picture: picture)
     assert x[:, 1, 0, 0].tolist() == pytest.approx([0.2, 0.2, 0.2, 0.2, 0.8, 0.8, 0.8, 0.4, 1])
+
+
+def test_torchvisions_own_data_set_is_read_alike(folder, vision):
+    Image.fromarray(np.full((3, 4), 13107, np.uint16)).save(folder / "ant" / "deep.png")
+    Image.new("LA", (4, 3), (0, 0)).save(folder / "bee" / "clear.png")
+    theirs = vision.datasets.ImageFolder(str(folder))
+    x, y = load_data(folder)
+    for found in (theirs, Subset(theirs, range(8)), DataLoader(theirs, 2)):
+        assert all(map(torch.equal, load_data(found), (x, y)))
+    for own in (
+        vision.datasets.ImageFolder(str(folder), transform=vision.transforms.ToTensor()),
+        vision.datasets.ImageFolder(str(folder), loader=Image.open),
+        [(Image.new("L", (1, 1)), 0)],
+    ):
+        assert with_own_reader(own) is own
+    (folder / ".hidden").mkdir()
+    Image.new("L", (4, 3)).save(folder / ".hidden" / "0.png")
+    theirs = vision.datasets.ImageFolder(str(folder))
+    for found in (theirs, Subset(theirs, [3])):
+        with pytest.raises(DataError, match=r"takes the hidden folders \.hidden for classes"):
+            load_data(found)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])
