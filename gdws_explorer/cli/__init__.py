@@ -15,6 +15,7 @@ from gdws_explorer.cli import (
     evaluate_command,
     front_command,
     lab_command,
+    latency_command,
     search_command,
     sweep_command,
     train_command,
@@ -29,6 +30,7 @@ COMMANDS = {
     "sweep": sweep_command,
     "search": search_command,
     "front": front_command,
+    "latency": latency_command,
 }
 FAILED, INTERRUPTED = 2, 130
 

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from gdws_explorer.cli.inputs import read_model
-from gdws_explorer.cli.output import costs_text
-from gdws_explorer.cli.parser import add_command, add_model, add_weights
+from gdws_explorer.cli.output import costs_text, forms_text
+from gdws_explorer.cli.parser import add_command, add_model, add_runtime, add_weights
 
 
 def add_parser(subparsers: Any) -> None:
@@ -26,6 +26,7 @@ def add_parser(subparsers: Any) -> None:
         "out", metavar="OUT", help="the folder to write: new, empty or an earlier export"
     )
     add_weights(apply)
+    add_runtime(apply, default=None)
     apply.add_argument("--no-onnx", action="store_true", help="do not write model.onnx")
 
 
@@ -49,6 +50,9 @@ def run(options: argparse.Namespace) -> int:
         options.out,
         summary=summary,
         onnx=not options.no_onnx,
+        runtime=options.runtime,
+        batch=options.batch,
+        threads=options.threads,
         source=None if needs_more else options.model,
     )
     print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
@@ -57,4 +61,6 @@ def run(options: argparse.Namespace) -> int:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         parity = report["onnx"]["parity"]["max_abs_difference"]
         print(f"ONNX Runtime differs from torch by at most {parity:.1e}")
+        if options.runtime is not None:
+            print(forms_text(report["onnx"]["fastest_forms"]))
     return 0

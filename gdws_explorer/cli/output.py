@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gdws_explorer.utils.format import clock
 
 if TYPE_CHECKING:
+    from gdws_explorer.network.latency.latency import LatencyTable
     from gdws_explorer.network.plans.cost import Summary
     from gdws_explorer.network.plans.plan import Plan
     from gdws_explorer.robust.report import Report
@@ -129,6 +130,49 @@ def costs_text(summary: Summary) -> str:
     return "\n".join(
         LABEL.format(name, now / dense, f"{now:,} of {dense:,} dense") for name, now, dense in rows
     )
+
+
+def forms_text(facts: dict[str, Any]) -> str:
+    """Returns the measured times of an export in its fastest forms, and how many it has of each."""
+    from collections import Counter
+
+    forms = Counter(layer["form"] for layer in facts["layers"].values())
+    return (
+        f"{facts['ms']:.3g} ms in ONNX Runtime, as built {facts['as_built_ms']:.3g} ms, dense "
+        f"{facts['dense_ms']:.3g} ms (batch {facts['batch']}, {facts['threads']} thread(s)); "
+        "forms: " + ", ".join(f"{n} × {form}" for form, n in forms.items())
+    )
+
+
+def latency_text(model: str, table: LatencyTable) -> str:
+    """Returns measured milliseconds as a table, a row for every layer.
+
+    For every family it says up to which rank the layer is faster than dense.
+    """
+    low, high = table.spread.low, table.spread.high
+    lines = [
+        f"{model}: {table.network:.4g} ms dense (quartiles {low:.4g} to {high:.4g}), "
+        f"{table.runtime}, batch {table.batch}, {table.threads} thread(s), "
+        f"{table.machine.get('processor', table.device)}"
+    ]
+    if table.noisy:
+        lines.append("other programs disturbed the measurement: measure again on a quiet machine")
+    lines.append(f"{'layer':<28}{'ms':>9}   faster than dense")
+    for name, layer in table.layers.items():
+        ranges = [_faster(table, name, family) for family in layer.families]
+        faster = ", ".join(filter(None, ranges)) or "never"
+        lines.append(f"{name:<28}{layer.dense:>9.4f}   {faster}")
+    return "\n".join(lines)
+
+
+def _faster(table: LatencyTable, name: str, family: str) -> str | None:
+    curve, dense = table.layers[name].families[family], table.layers[name].dense
+    if len(curve.ranks) > 1:
+        return f"{family} at some ranks" if min(curve.ms) < dense else None
+    slow = table.slower_from(name, family)
+    if slow == 1:
+        return None
+    return f"{family} below {slow}" if slow else f"{family} up to {curve.ranks[0][-1]}"
 
 
 def _accuracy(name: str, fraction: float | None, interval: tuple[float, float] | None) -> str:

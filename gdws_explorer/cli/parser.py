@@ -176,6 +176,23 @@ def add_study(parser: Any) -> None:
     add_attack(parser, images="at most 360")
 
 
+def add_runtime(parser: Any, *, default: str | None) -> None:
+    """Adds the runtime whose milliseconds are measured; default : None for none."""
+    choices = ("onnxruntime",) if default is None else ("onnxruntime", "torch")
+    purpose = (
+        "write model.onnx in the form that ONNX Runtime computes fastest here, by measuring"
+        if default is None
+        else f"the runtime that is timed: {' or '.join(choices)} (default {default})"
+    )
+    parser.add_argument("--runtime", choices=choices, default=default, help=purpose)
+    parser.add_argument(
+        "--batch", type=positive_int, default=1, metavar="N", help="images at once (default 1)"
+    )
+    parser.add_argument(
+        "--threads", type=positive_int, default=1, metavar="T", help="of the runtime (default 1)"
+    )
+
+
 def add_execution(parser: Any) -> None:
     """Adds where `sweep` and `search` keep their records, and which processes measure."""
     add_storage(parser)

@@ -250,6 +250,7 @@ class Network:
         threads: int | None = 1,
         device: str | torch.device | None = None,
         cache: bool | str | os.PathLike[str] = False,
+        again: bool = False,
         progress: ProgressFn | None = None,
         cancel: Cancel = None,
     ) -> LatencyTable:
@@ -261,7 +262,8 @@ class Network:
         at once. threads : of the runtime while measuring; more than one gives steady times only on
         a quiet machine. device : of torch, None for the network's own. cache : a folder that keeps
         the times by machine, runtime, versions, batch and threads; True for the user's cache
-        folder. Raises DataError, ModelError, ExplorerError, Cancelled.
+        folder. again : whether to measure where it has them, too. Raises DataError, ModelError,
+        ExplorerError, Cancelled.
         """
         found = measure_latency(
             self.model,
@@ -273,6 +275,7 @@ class Network:
             threads=threads,
             device=device,
             cache=cache,
+            again=again,
             progress=progress,
             cancel=cancel,
         )
@@ -433,6 +436,7 @@ class Network:
         fixed: Mapping[str, Choice] | None = None,
         weights: Weights = None,
         exact: bool = True,
+        slower: bool = False,
     ) -> Plan:
         """Returns the best plan under one budget for the whole network.
 
@@ -454,6 +458,7 @@ class Network:
             as they are, in a calibrated network as `calibrated` says.
         exact : whether to close the gap that the greedy allocation leaves (milliseconds);
             `optimum` reports it.
+        slower : where times were measured, whether a layer may take longer than the dense one.
 
         Raises
         ------
@@ -470,7 +475,7 @@ class Network:
         True
         """
         amounts = {"macs": macs, "params": params, "error": error, "ms": ms}
-        request = BudgetRequest.of(amounts, families, skip, fixed, weights, exact)
+        request = BudgetRequest.of(amounts, families, skip, fixed, weights, exact, slower)
         return self.planner.optimum(request).plan
 
     def optimum(
@@ -485,10 +490,11 @@ class Network:
         fixed: Mapping[str, Choice] | None = None,
         weights: Weights = None,
         exact: bool = True,
+        slower: bool = False,
     ) -> BudgetSolution:
         """Returns the plan of `budget` with its value and a bound on all plans' values."""
         amounts = {"macs": macs, "params": params, "error": error, "ms": ms}
-        request = BudgetRequest.of(amounts, families, skip, fixed, weights, exact)
+        request = BudgetRequest.of(amounts, families, skip, fixed, weights, exact, slower)
         return self.planner.optimum(request)
 
     def least(
@@ -499,11 +505,14 @@ class Network:
         skip: Collection[str] | None = None,
         fixed: Mapping[str, Choice] | None = None,
         weights: Weights = None,
+        slower: bool = False,
     ) -> float:
         """Returns the smallest "macs", "params", "error" or "ms" that `budget` can reach."""
         allowed = family_names(families, BudgetError)
         return self.planner.least(
-            BudgetRequest(measure, families=allowed, skip=skip, fixed=fixed, weights=weights)
+            BudgetRequest(
+                measure, families=allowed, skip=skip, fixed=fixed, weights=weights, slower=slower
+            )
         )
 
     def most_error(self) -> float:
@@ -525,12 +534,16 @@ class Network:
     def summary(self, plan: Plan) -> Summary:
         """Returns MACs, parameters, bytes and error of a plan, in total and per layer.
 
-        Only looks them up. Raises PlanError, BudgetError for a plan that does not fit.
+        Only looks them up; milliseconds too, where times were measured. Raises PlanError,
+        BudgetError for a plan that does not fit.
         """
         self._check_owner(plan)
         solver, spectra = self.planner.solver, self.planner.spectra
         by_name = self.planner.layers.by_name
-        layers = {name: _layer_summary(by_name[name], choice, spectra) for name, choice in plan}
+        times = self.latencies
+        layers = {
+            name: _layer_summary(by_name[name], choice, spectra, times) for name, choice in plan
+        }
         error = sum(s.error * solver.weights[name] for name, s in layers.items())
         return Summary(
             macs=self.macs + sum(s.macs - s.dense_macs for s in layers.values()),
@@ -542,6 +555,8 @@ class Network:
             dense_params=self.params,
             dense_bytes=self.bytes,
             layers=layers,
+            ms=None if times is None else times.total(plan),
+            dense_ms=None if times is None else times.total(()),
         )
 
     def build(
@@ -633,9 +648,12 @@ class Network:
             raise PlanError("the plan's layers are not this network's; make it with net.plan().")
 
 
-def _layer_summary(layer: Layer, choice: Choice, spectra: Spectra) -> LayerSummary:
+def _layer_summary(
+    layer: Layer, choice: Choice, spectra: Spectra, times: LatencyTable | None
+) -> LayerSummary:
     """Returns a layer's costs and error under a choice. Raises BudgetError for its ranks."""
     error = spectra.error(layer.name, choice)
+    timed = times is not None and layer.name in times.layers
     return LayerSummary(
         choice,
         *cost(layer, choice),
@@ -644,4 +662,6 @@ def _layer_summary(layer: Layer, choice: Choice, spectra: Spectra) -> LayerSumma
         layer.params,
         layer.bytes,
         spectra.energy(layer.name),
+        times.layer_ms(layer.name, choice) if times is not None and timed else None,
+        times.layer_ms(layer.name, Dense()) if times is not None and timed else None,
     )

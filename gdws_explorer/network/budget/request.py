@@ -26,7 +26,8 @@ class BudgetRequest:
         milliseconds of one batch. families : names in FAMILIES.
     skip : names of layers that stay dense; None for the network's default. fixed : choices that
         stay, by the layer's name. weights : factors of the layers' squared errors.
-    exact : whether to close the gap that the greedy allocation leaves.
+    exact : whether to close the gap that the greedy allocation leaves. slower : whether layers may
+        be slower than dense, where times were measured.
     """
 
     measure: str
@@ -36,6 +37,7 @@ class BudgetRequest:
     fixed: Mapping[str, Choice] | None = None
     weights: Weights = None
     exact: bool = True
+    slower: bool = False
 
     @classmethod
     def of(
@@ -46,6 +48,7 @@ class BudgetRequest:
         fixed: Mapping[str, Choice] | None = None,
         weights: Weights = None,
         exact: bool = True,
+        slower: bool = False,
     ) -> BudgetRequest:
         """Returns a checked request; amounts : by the measure, all but one None.
 
@@ -60,7 +63,7 @@ class BudgetRequest:
         elif not isinstance(amount, int | float) or not 0 < amount < math.inf:
             raise BudgetError(f"the ms budget is {amount}; expected milliseconds, more than 0.")
         allowed = family_names(families, BudgetError)
-        return cls(measure, amount, allowed, skip, fixed, weights, exact)
+        return cls(measure, amount, allowed, skip, fixed, weights, exact, slower)
 
 
 def check_fraction(name: str, fraction: float) -> None:

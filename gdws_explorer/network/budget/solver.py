@@ -110,7 +110,8 @@ class BudgetSolver:
         self, measure: str, request: BudgetRequest, weights: Mapping[str, float]
     ) -> Allocator:
         fixed = self.layers.fixed_choices(request.skip, request.fixed)
-        return self.tables[measure].allocator(request.families, fixed, weights)
+        tables = self.tables[measure] if request.slower else self.tables.faster(measure)
+        return tables.allocator(request.families, fixed, weights)
 
     def _weights(self, weights: Weights) -> Mapping[str, float]:
         """Returns the factor of every layer's squared error."""

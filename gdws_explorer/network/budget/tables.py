@@ -115,7 +115,8 @@ class Spectra:
 class MeasureTables:
     """Choices of the layers by one measure of cost, and network-wide allocations of them.
 
-    measure : "macs", "params" or "ms". latencies : the times that "ms" needs.
+    measure : "macs", "params" or "ms". latencies : the times that "ms" needs. faster : whether to
+        leave out choices that take as long as the dense layer by these times, or longer.
     """
 
     def __init__(
@@ -124,8 +125,10 @@ class MeasureTables:
         spectra: Spectra,
         layers: tuple[Layer, ...],
         latencies: LatencyTable | None = None,
+        faster: bool = False,
     ) -> None:
         self._measure = measure
+        self._faster = faster
         self._spectra = spectra
         self._layers = layers
         self._latencies = latencies
@@ -140,13 +143,15 @@ class MeasureTables:
             ranks, errors = method.table(self._spectra.get(layer.name, family))
             errors = errors * self._spectra.scale(layer.name, family)
             costs = self._costs(layer, family, ranks)
+            fast = self._fast(layer, family, ranks)
+            costs, errors, ranks = costs[fast], errors[fast], ranks[fast]
             choices = ChoiceSet(method.kind, costs, errors, ranks)
             self._choices[layer.name, family] = choices.undominated()
         return self._choices[layer.name, family]
 
     def available(self, layer: Layer, family: str) -> bool:
         """Whether `choices` need no computation; reads them from the cache where it has them."""
-        key, cache = (layer.name, family), self._spectra.cache
+        key, cache = (layer.name, family), None if self._faster else self._spectra.cache
         if key not in self._choices and cache is not None and self._measure in MEASURES:
             parts = cache.get(self._entry(layer, family))
             if parts is not None:
@@ -230,6 +235,18 @@ class MeasureTables:
             return self._nanoseconds(layer.name, family, *ranks.T)
         return np.asarray(getattr(FAMILIES[family].cost(layer, *ranks.T), self._measure))
 
+    def _fast(
+        self, layer: Layer, family: str, ranks: NDArray[np.int64]
+    ) -> slice | NDArray[np.bool_]:
+        """Returns which ranks `(n, k)` are allowed, as an index."""
+        times = self._latencies
+        if not self._faster or times is None or family not in times.families(layer.name):
+            return slice(None)
+        found: NDArray[np.bool_] = times.ms(layer.name, family, *ranks.T) < times.ms(
+            layer.name, "dense"
+        )
+        return found
+
     def _nanoseconds(self, name: str, family: str, *ranks: Any) -> NDArray[np.int64]:
         """Returns the measured time of a layer in a family; "dense" has no ranks."""
         if self._latencies is None:
@@ -257,12 +274,26 @@ class LayerTables:
         self.latencies = latencies
         names = (*MEASURES, "ms")
         self._by_measure = {m: MeasureTables(m, spectra, layers, latencies) for m in names}
+        self._faster: dict[str, MeasureTables] = {}
 
     def timed_by(self, latencies: LatencyTable | None) -> LayerTables:
         """Returns tables whose "ms" uses other times; all else is shared with these tables."""
         other = LayerTables(self._spectra, self._layers, latencies)
         other._by_measure |= {measure: self._by_measure[measure] for measure in MEASURES}
         return other
+
+    def faster(self, measure: str) -> MeasureTables:
+        """Returns the tables of a measure without choices that are slower than dense.
+
+        The same as `self[measure]` where no times were measured.
+        """
+        if self.latencies is None or measure == "ms":
+            return self[measure]
+        if measure not in self._faster:
+            self._faster[measure] = MeasureTables(
+                measure, self._spectra, self._layers, self.latencies, faster=True
+            )
+        return self._faster[measure]
 
     def __getitem__(self, measure: str) -> MeasureTables:
         """The tables of a measure. Raises BudgetError."""

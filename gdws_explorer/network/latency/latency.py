@@ -167,12 +167,44 @@ class LatencyTable:
             raise BudgetError(f"{name}: {len(ranks)} ranks for {family}; expected {expected}.")
         return layer.dense if family == "dense" else layer.families[family](*ranks)
 
+    def families(self, name: str) -> tuple[str, ...]:
+        """Returns the measured families of a layer, none for a layer that was not measured."""
+        return tuple(self.layers[name].families) if name in self.layers else ()
+
+    def layer_ms(self, name: str, choice: Choice) -> float:
+        """Returns the ms of a layer under a choice, looked up where it was computed before.
+
+        Raises PlanError for a layer or family that was not measured.
+        """
+        family, ranks = family_of(choice), ranks_of(choice)
+        key = name, family, ranks
+        if key not in self._computed:
+            self._computed[key] = float(self.ms(name, family, *ranks))
+        return self._computed[key]
+
+    def slower_from(self, name: str, family: FamilyLike) -> int | None:
+        """Returns the least rank at which a layer takes as long as the dense one, or longer.
+
+        None for a family of two ranks, and where no rank within the measured grid does.
+        """
+        family = family_name(family)
+        self.ms(name, "dense")  # raises where the layer was not measured
+        curve = self.layers[name].families.get(family)
+        if curve is None or len(curve.ranks) > 1:
+            return None
+        ranks = np.arange(1, curve.ranks[0][-1] + 1)
+        slow = np.flatnonzero(curve(ranks) >= self.layers[name].dense)
+        return int(ranks[slow[0]]) if len(slow) else None
+
+    @cached_property
+    def _computed(self) -> dict[tuple[Any, ...], float]:
+        return {}
+
     def total(self, choices: Iterable[tuple[str, Choice]]) -> float:
         """Returns the ms of the whole network under (name, choice) pairs, such as a plan."""
         changed = [(name, choice) for name, choice in choices if choice != Dense()]
         saved = sum(
-            self.ms(n, "dense") - self.ms(n, family_of(choice), *ranks_of(choice))
-            for n, choice in changed
+            self.ms(name, "dense") - self.layer_ms(name, choice) for name, choice in changed
         )
         return float(self.rest + sum(layer.dense for layer in self.layers.values()) - saved)
 

@@ -37,6 +37,7 @@ def measure_latency(
     threads: int | None = 1,
     device: str | torch.device | None = None,
     cache: bool | str | os.PathLike[str] = False,
+    again: bool = False,
     progress: ProgressFn | None = None,
     cancel: Cancel = None,
 ) -> LatencyTable:
@@ -50,6 +51,7 @@ def measure_latency(
     device : None for the network's own; ONNX Runtime computes on the CPU only.
     cache : a folder; True for the user's cache folder. A table of this network, runtime, batch,
     threads, device, machine and versions is read from there, and written after measuring.
+    again : whether to measure where there is such a table, too.
     progress : called with the finished fraction. cancel : checked before every run.
 
     Raises
@@ -65,7 +67,7 @@ def measure_latency(
     file = _file(
         cache, (fingerprint, runtime, str(batch), str(threads), str(place)), place, runtime
     )
-    if file is not None and file.exists():
+    if file is not None and file.exists() and not again:
         try:
             return LatencyTable.load(file)
         except DataError:

@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from gdws_explorer.network.plans.choices import GDWS, SVD, Choice, SpatialSVD, Tucker2
+from gdws_explorer.network.plans.choices import (
+    GDWS,
+    SVD,
+    Choice,
+    Dense,
+    SpatialSVD,
+    Tucker2,
+)
 from gdws_explorer.network.plans.layer import Layer
 
 INDEX_BYTES = 8
@@ -99,6 +106,7 @@ class LayerSummary:
     """One layer under a plan: its choice, costs for one example, squared error and dense costs.
 
     energy : squared norm of the dense weight, or of the output where errors are taken there.
+    ms, dense_ms : measured milliseconds of a batch; None where no times were measured.
     """
 
     choice: Choice
@@ -110,11 +118,20 @@ class LayerSummary:
     dense_params: int
     dense_bytes: int
     energy: float
+    ms: float | None = None
+    dense_ms: float | None = None
 
     @property
     def larger(self) -> bool:
         """Whether the choice makes the layer slower (more MACs) or larger than dense."""
         return self.macs > self.dense_macs or self.params > self.dense_params
+
+    @property
+    def slower(self) -> bool:
+        """Whether the measured time of the choice is not less than that of the dense layer."""
+        if self.ms is None or self.dense_ms is None or self.choice == Dense():
+            return False
+        return self.ms >= self.dense_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +141,7 @@ class Summary:
     macs : multiply-accumulates for one example. params : of the whole network. bytes : of its
     parameters and buffers. error : squared error of the kernels, summed over the layers.
     relative_error : the error as a fraction of the kernels' squared norms. layers : by name.
+    ms, dense_ms : milliseconds of a batch, from the network's measured times; None without any.
     """
 
     macs: int
@@ -135,3 +153,5 @@ class Summary:
     dense_params: int
     dense_bytes: int
     layers: Mapping[str, LayerSummary]
+    ms: float | None = None
+    dense_ms: float | None = None

@@ -1,6 +1,7 @@
 """Measured milliseconds: a clock that counts MACs takes the place of the real one."""
 
 import dataclasses
+import functools
 import json
 import math
 import threading
@@ -13,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gdws_explorer.errors import BudgetError, Cancelled, DataError, ModelError, PlanError
 from gdws_explorer.network.latency import benchmark
-from gdws_explorer.network.latency.latency import LatencyCurve, LatencyTable
+from gdws_explorer.network.latency.latency import LatencyCurve, LatencyTable, LayerTimes, Spread
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plans.choices import GDWS, SVD, Tucker2
+from gdws_explorer.network.plans.choices import GDWS, SVD, Dense, Tucker2
 from gdws_explorer.network.plans.families import FAMILIES
 
 
@@ -249,6 +250,64 @@ def test_a_damaged_file_is_refused_with_the_reason(net, tmp_path):
         LatencyTable.load(path)
     with pytest.raises(DataError, match="No such file"):
         LatencyTable.load(tmp_path / "none.json")
+
+
+def linear_times(net):
+    """GDWS as slow as dense from G = 8 on; Tucker-2 always faster; SVD never."""
+
+    def times(dense):
+        return LayerTimes(
+            dense,
+            {
+                "gdws": LatencyCurve(((4, 8, 16),), (dense / 2, dense, 2 * dense)),
+                "svd": LatencyCurve(((1, 8),), (dense, 2 * dense)),
+                "tucker2": LatencyCurve(((1, 16), (1, 16)), (dense / 4,) * 3 + (dense / 2,)),
+            },
+        )
+
+    layers = {"first": times(1.0), "once": times(4.0)}
+    return LatencyTable(1, 1, "cpu", {}, net.fingerprint, 6.0, Spread(5.9, 6.1, 9), layers)
+
+
+def test_from_which_rank_on_a_layer_is_slower_than_dense(net):
+    table = linear_times(net)
+    assert table.slower_from("once", "gdws") == 8
+    assert table.slower_from("once", GDWS) == 8
+    assert table.slower_from("once", "svd") == 1
+    assert table.slower_from("once", "tucker2") is None
+    assert table.families("once") == ("gdws", "svd", "tucker2")
+    assert table.families("fc") == ()
+    with pytest.raises(PlanError, match="'fc' was not measured"):
+        table.slower_from("fc", "svd")
+
+
+def test_a_summary_has_the_milliseconds_of_the_plan_and_its_layers(net):
+    plan = net.plan({"once": GDWS(4)})
+    assert net.summary(plan).ms is None
+    assert net.summary(plan).layers["once"].ms is None
+    net.use_latencies(linear_times(net))
+    found = net.summary(plan)
+    assert (found.ms, found.dense_ms) == (4.0, 6.0)
+    assert (found.layers["once"].ms, found.layers["once"].dense_ms) == (2.0, 4.0)
+    assert not found.layers["once"].slower
+    assert found.layers["fc"].ms is None
+    slow = net.summary(net.plan({"once": GDWS(8)})).layers
+    assert slow["once"].slower
+    assert not slow["first"].slower  # dense is not slower than dense
+
+
+def test_no_budget_makes_a_layer_slower_unless_it_may(net):
+    fixed = {n: Dense() for n in net.names if n not in {"once"}}
+    budget = functools.partial(net.budget, families=["gdws"], fixed=fixed)
+    macs = net.summary(net.plan({"once": GDWS(10)})).macs / net.macs
+    assert dict(budget(macs=macs))["once"].G == 10
+    net.use_latencies(linear_times(net))
+    assert dict(budget(macs=macs))["once"].G < 8
+    assert dict(budget(macs=macs, slower=True))["once"].G == 10
+    assert net.summary(budget(params=0.99)).layers["once"].slower is False
+    least = net.least(families=["svd"], fixed=fixed)
+    assert least == 1.0  # every SVD is slower, so nothing can be saved
+    assert net.least(families=["svd"], fixed=fixed, slower=True) < 1.0
 
 
 @pytest.mark.usefixtures("runs")

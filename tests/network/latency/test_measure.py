@@ -57,6 +57,13 @@ def test_a_table_is_read_again_for_equal_settings_only(net, calls, tmp_path):
     assert len(calls) == 5
 
 
+def test_again_measures_and_replaces_the_table(net, calls, tmp_path):
+    net.measure_latency(cache=tmp_path)
+    net.measure_latency(cache=tmp_path, again=True)
+    assert len(calls) == 2
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_another_version_or_machine_measures_again(net, calls, tmp_path, monkeypatch):
     net.measure_latency(cache=tmp_path)
     monkeypatch.setattr(measure, "machine_of", lambda *_: {"processor": "another"})
