@@ -131,7 +131,7 @@ class GDWSSpectrum:
     like: nn.Conv2d | None = None
     dual: FloatArray | None = None
 
-    @property
+    @cached_property
     def full(self) -> int:
         """Number of triplets: the G of an exact approximation."""
         return self.energy.size

@@ -27,10 +27,12 @@ class LayerInfo(NamedTuple):
     """One layer's approximations in one family, and the chosen ranks.
 
     family : whose view is shown. arrays : what is drawn; its type is that of the view.
+    spectrum : the layer's in the family.
     """
 
     family: str
     arrays: SpectrumInfo | GridInfo | CurveInfo
+    spectrum: Any = None
 
     @property
     def view(self) -> str:
@@ -64,17 +66,35 @@ def info(network: Network, name: str, choice: Choice) -> LayerInfo:
     -------
     LayerInfo
     """
+    network.error(name, choice)  # raises for ranks out of range
     family = shown_family(network, name, choice)
-    spectrum = network.spectrum(name, family)
-    if isinstance(choice, Dense):
-        choice = FAMILIES[family].choice(*FAMILIES[family].most(spectrum))
-    layer = network.layer(name)
-    if isinstance(choice, GDWS):
-        counts = network.counts(name, choice).numpy()
-        return LayerInfo(family, layer_parts.spectrum_info(spectrum, counts))
-    if family == "tucker2":
-        return LayerInfo(family, layer_parts.grid_info(layer, spectrum, *ranks_of(choice)))
-    return LayerInfo(family, layer_parts.curve_info(layer, family, spectrum, *ranks_of(choice)))
+    layer, spectrum = network.layer(name), network.spectrum(name, family)
+    most = FAMILIES[family].most(spectrum)
+    arrays: SpectrumInfo | GridInfo | CurveInfo
+    if family == "gdws":
+        arrays = layer_parts.spectrum_info(spectrum, spectrum.uniform.counts(*most))
+    elif family == "tucker2":
+        arrays = layer_parts.grid_info(layer, spectrum, *most)
+    else:
+        arrays = layer_parts.curve_info(layer, family, spectrum, *most)
+    return with_choice(LayerInfo(family, arrays, spectrum), choice)
+
+
+def with_choice(data: LayerInfo, choice: Choice) -> LayerInfo:
+    """Returns the same figure for other ranks of the same layer in the same family.
+
+    The large arrays are shared. choice : a dense layer is drawn with all ranks.
+    """
+    ranks = ranks_of(choice) or FAMILIES[data.family].most(data.spectrum)
+    match data.arrays:
+        case SpectrumInfo() as cells:
+            weighted = choice.counts if isinstance(choice, GDWS) else None
+            counts = data.spectrum.uniform.counts(*ranks) if weighted is None else weighted
+            return data._replace(arrays=cells.keeping(np.asarray(counts)))
+        case GridInfo() as grid:
+            return data._replace(arrays=grid._replace(r_out=ranks[0], r_in=ranks[1]))
+        case CurveInfo() as curve:
+            return data._replace(arrays=curve._replace(rank=ranks[0]))
 
 
 def traces(data: LayerInfo) -> list[Any]:
@@ -137,7 +157,7 @@ def _empty_traces() -> dict[str, list[Any]]:
     cell, rank = np.zeros((1, 1)), np.ones(1, dtype=np.int64)
     kept = np.ones((1, 1), dtype=bool)
     empty = (
-        LayerInfo("gdws", SpectrumInfo(cell, kept, cell[None], kept[0])),
+        LayerInfo("gdws", SpectrumInfo(cell, kept, cell[None], kept[0], rank - 1, rank - 1)),
         LayerInfo("tucker2", GridInfo(cell, cell, rank, rank, 1, 1)),
         LayerInfo("svd", CurveInfo(cell[0], cell[0], 1)),
     )

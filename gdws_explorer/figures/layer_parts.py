@@ -7,6 +7,7 @@ plotly moves a shape in a few milliseconds and draws a figure with a changed tra
 from __future__ import annotations
 
 import itertools
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,13 +42,22 @@ class SpectrumInfo(NamedTuple):
     strength : log10 of σ² relative to the largest, `(R, C)` for rank and channel, at least -4.
     kept : True for the triplets that are kept, `(R, C)`.
     kernels : the strongest depthwise kernels with unit norm, `(n, Kh, Kw)`. kernels_kept : True
-    for those that are kept, `(n,)`.
+    for those that are kept, `(n,)`. kernel_channel, kernel_rank : the triplet of each, `(n,)`.
     """
 
     strength: FloatArray
     kept: NDArray[np.bool_]
     kernels: FloatArray
     kernels_kept: NDArray[np.bool_]
+    kernel_channel: NDArray[np.int64]
+    kernel_rank: NDArray[np.int64]
+
+    def keeping(self, counts: NDArray[np.int64]) -> SpectrumInfo:
+        """Returns the same triplets, others kept. counts : those of every channel, `(C,)`."""
+        return self._replace(
+            kept=np.arange(len(self.kept))[:, None] < counts,
+            kernels_kept=self.kernel_rank < counts[self.kernel_channel],
+        )
 
 
 class GridInfo(NamedTuple):
@@ -126,14 +136,14 @@ def spectrum_info(spectrum: GDWSSpectrum, counts: NDArray[np.int64]) -> Spectrum
     """Returns the arrays of `spectrum_figure`. counts : triplets kept of every channel `(C,)`."""
     top = spectrum.energy.max() or 1.0
     strength = np.log10(np.maximum(spectrum.energy / top, 1e-4)).T
-    kept = np.arange(spectrum.energy.shape[1])[:, None] < counts[None, :]
     strongest = spectrum.uniform.channel[:TILES]
     rank = _occurrence(strongest)
     flat = spectrum.basis[strongest, rank]
     # The sign of a singular vector is arbitrary: the largest weight is drawn positive.
     flat = flat * np.sign(np.take_along_axis(flat, np.abs(flat).argmax(1)[:, None], axis=1))
     kernels = flat.reshape(-1, *spectrum.weight.shape[2:])
-    return SpectrumInfo(strength, kept, kernels, rank < counts[strongest])
+    kept = np.arange(len(strength))[:, None] < counts
+    return SpectrumInfo(strength, kept, kernels, rank < counts[strongest], strongest, rank)
 
 
 def grid_info(layer: Layer, spectrum: Tucker2Spectrum, r_out: int, r_in: int) -> GridInfo:
@@ -193,32 +203,38 @@ def spectrum_traces(data: SpectrumInfo) -> list[go.Heatmap]:
 def spectrum_shapes(data: SpectrumInfo) -> list[dict[str, Any]]:
     """Returns grey areas over the dropped triplets and their kernels."""
     rank, channels = data.kept.shape
-    counts = data.kept.sum(0)
-    starts = np.flatnonzero(np.diff(counts, prepend=-1))  # of runs of channels with equal counts
-    # As Python's numbers, which are written several times faster than numpy's.
-    edges = [*(starts - 0.5).tolist(), channels - 0.5]
-    heights = (counts[starts] + 0.5).tolist()
-    steps = " ".join(
-        f"L{left},{height} L{right},{height}"
-        for (left, right), height in zip(itertools.pairwise(edges), heights, strict=True)
-    )
+    counts = data.kept.sum(0).tolist()
+    starts = [c for c, (a, b) in enumerate(itertools.pairwise([-1, *counts])) if a != b]
+    runs = itertools.pairwise([*starts, channels])  # of channels with equal counts
+    steps = " ".join([_step(left, right, counts[left]) for left, right in runs])
     cells = f"M-0.5,{rank + 0.5} {steps} L{channels - 0.5},{rank + 0.5} Z"
-    _, height, width = data.kernels.shape
-    tiles = " ".join(
-        f"M{left - 0.5},{top - 0.5} h{width} v{height} h-{width} Z"
-        for kept, (top, left) in zip(data.kernels_kept.tolist(), _corners(data), strict=True)
-        if not kept
-    )
+    dropped = (~data.kernels_kept).tolist()
+    tiles = " ".join(itertools.compress(_tiles(*data.kernels.shape), dropped))
     return [
         {"type": "path", "path": cells, "xref": "x", "yref": "y", **DROPPED},
         {"type": "path", "path": tiles or "M0,0 Z", "xref": "x2", "yref": "y2", **DROPPED},
     ]
 
 
+@lru_cache(1 << 14)  # numbers are slow to write, and a move changes few steps
+def _step(left: int, right: int, count: int) -> str:
+    """Returns the part of a path below `count` triplets of the channels left … right - 1."""
+    return f"L{left - 0.5},{count + 0.5} L{right - 0.5},{count + 0.5}"
+
+
+@cache
+def _tiles(count: int, height: int, width: int) -> tuple[str, ...]:
+    """Returns the path around every kernel in the image."""
+    return tuple(
+        f"M{left - 0.5},{top - 0.5} h{width} v{height} h-{width} Z"
+        for top, left in _corners(count, height, width)
+    )
+
+
 def mosaic(data: SpectrumInfo) -> FloatArray:
     """Returns all kernels as one image: weights from -1 to 1, and 1.5 between two kernels."""
     _, height, width = data.kernels.shape
-    corners = _corners(data)
+    corners = _corners(*data.kernels.shape)
     bottom, right = corners[-1][0] + height, max(left for _, left in corners) + width
     canvas = np.full((bottom, right), 1.5)
     for (top, left), tile in zip(corners, np.round(data.kernels, 2), strict=True):
@@ -226,9 +242,8 @@ def mosaic(data: SpectrumInfo) -> FloatArray:
     return canvas
 
 
-def _corners(data: SpectrumInfo) -> list[tuple[int, int]]:
+def _corners(count: int, height: int, width: int) -> list[tuple[int, int]]:
     """Returns the top row and left column of every kernel in the image."""
-    count, height, width = data.kernels.shape
     return [
         (i // TILE_COLUMNS * (height + 1), i % TILE_COLUMNS * (width + 1)) for i in range(count)
     ]

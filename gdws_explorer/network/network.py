@@ -19,7 +19,6 @@ from gdws_explorer.network.budget.prepare import prepare
 from gdws_explorer.network.budget.request import BudgetRequest, Weights
 from gdws_explorer.network.budget.solver import BudgetSolution
 from gdws_explorer.network.budget.table_cache import cached, folder_of
-from gdws_explorer.network.budget.tables import Spectra
 from gdws_explorer.network.calibration.alpha import compute_alpha
 from gdws_explorer.network.calibration.batchnorm import reestimate_batchnorm
 from gdws_explorer.network.calibration.calibrate import Calibration, attack_key
@@ -304,7 +303,8 @@ class Network:
 
     def layer(self, name: str) -> Layer:
         """Returns the traced layer of that name. Raises PlanError."""
-        return self.planner.layers.layer(name)
+        layers = self.planner.layers
+        return layers.by_name.get(name) or layers.layer(name)
 
     def spectrum(self, name: str, family: FamilyLike) -> Any:
         """Returns the spectrum of a layer in a family ("gdws", "tucker2", "svd", "spatial").
@@ -538,12 +538,8 @@ class Network:
         BudgetError for a plan that does not fit.
         """
         self._check_owner(plan)
-        solver, spectra = self.planner.solver, self.planner.spectra
-        by_name = self.planner.layers.by_name
-        times = self.latencies
-        layers = {
-            name: _layer_summary(by_name[name], choice, spectra, times) for name, choice in plan
-        }
+        solver, times = self.planner.solver, self.latencies
+        layers = {name: self._layer_summary(name, choice, times) for name, choice in plan}
         error = sum(s.error * solver.weights[name] for name, s in layers.items())
         return Summary(
             macs=self.macs + sum(s.macs - s.dense_macs for s in layers.values()),
@@ -613,6 +609,8 @@ class Network:
         self.calibration, self.label = source.calibration, source.label
         self.planner = planner
         self._traced, self._source, self._alphas = traced, source, alphas
+        # The latest of every layer, and the times that it was made with.
+        self._layer_summaries: dict[str, tuple[LatencyTable | None, LayerSummary]] = {}
 
     def _view(self, traced: TracedModel, source: PlanSource, planner: Planner) -> Network:
         """Returns another network made of these parts."""
@@ -633,6 +631,28 @@ class Network:
         """Returns the names of the convolutions, for which images give moments."""
         return [name for name in self.names if self.layer(name).in_size]
 
+    def _layer_summary(self, name: str, choice: Choice, times: LatencyTable | None) -> LayerSummary:
+        """Returns a layer's costs and error under a choice. Raises BudgetError for its ranks."""
+        known = self._layer_summaries.get(name)
+        if known is not None and known[0] is times and known[1].choice == choice:
+            return known[1]
+        layer, spectra = self.layer(name), self.planner.spectra
+        error = spectra.error(name, choice)  # first: it checks the choice
+        timed = times is not None and name in times.layers
+        found = LayerSummary(
+            choice,
+            *cost(layer, choice),
+            error,
+            layer.macs,
+            layer.params,
+            layer.bytes,
+            spectra.energy(name),
+            times.layer_ms(name, choice) if times is not None and timed else None,
+            times.layer_ms(name, Dense()) if times is not None and timed else None,
+        )
+        self._layer_summaries[name] = times, found
+        return found
+
     def _check_owner(self, plan: Plan) -> None:
         """Raises PlanError unless the plan is one of this view."""
         if not isinstance(plan, Plan):
@@ -646,22 +666,3 @@ class Network:
             raise PlanError(source_mismatch(plan.calibration, self.label))
         if tuple(name for name, _ in plan) != self.names:
             raise PlanError("the plan's layers are not this network's; make it with net.plan().")
-
-
-def _layer_summary(
-    layer: Layer, choice: Choice, spectra: Spectra, times: LatencyTable | None
-) -> LayerSummary:
-    """Returns a layer's costs and error under a choice. Raises BudgetError for its ranks."""
-    error = spectra.error(layer.name, choice)
-    timed = times is not None and layer.name in times.layers
-    return LayerSummary(
-        choice,
-        *cost(layer, choice),
-        error,
-        layer.macs,
-        layer.params,
-        layer.bytes,
-        spectra.energy(layer.name),
-        times.layer_ms(layer.name, choice) if times is not None and timed else None,
-        times.layer_ms(layer.name, Dense()) if times is not None and timed else None,
-    )

@@ -76,10 +76,15 @@ class ControlState:
         if budget.by in RULES:
             plan = network.lego(number, **self.held)
         else:
-            weights = budget_weights(network, self.weighing)
-            least = network.least(budget.by, families=self.families, weights=weights, **self.held)
-            plan = self.bounded(network, budget.by, max(number, least))
+            try:
+                plan = self.bounded(network, budget.by, number)
+            except BudgetError:
+                plan = self.bounded(network, budget.by, self._least(network, budget.by))
         return replace(self, plan=plan, budget=budget)
+
+    def _least(self, network: Network, by: str) -> float:
+        weights = budget_weights(network, self.weighing)
+        return network.least(by, families=self.families, weights=weights, **self.held)
 
     def bounded(self, network: Network, by: str, share: float) -> Plan:
         """The plan of a budget of "macs", "params" or "error"; BudgetError if it is too small."""

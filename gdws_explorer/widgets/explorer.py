@@ -200,4 +200,5 @@ class Explorer(w.VBox):  # type: ignore[misc]
                 self.message_line.value = text.message(self.session)
             if event in ("job", "records"):
                 self.evaluate_bar.refresh()
-            self.panel_bar.refresh(event)
+            if self.panel_bar.opened is not None:
+                self.panel_bar.refresh(event)

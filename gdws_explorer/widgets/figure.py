@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 import traitlets
+from plotly.serializers import custom_serializers
 
 from gdws_explorer.figures import theme
 
@@ -28,8 +29,8 @@ class Figure(go.FigureWidget):  # type: ignore[misc]
     _esm = (Path(__file__).parent / "figure.js").read_text(encoding="utf-8")  # as in desk.py
     _plotly = traitlets.Bytes().tag(sync=True)
     # These number answers of the page, and figure.js sends no answers.
-    _last_layout_edit_id = traitlets.Integer(0)
-    _last_trace_edit_id = traitlets.Integer(0)
+    _last_layout_edit_id = 0
+    _last_trace_edit_id = 0
     _brings = False
     _complete = False
 
@@ -75,9 +76,26 @@ class Figure(go.FigureWidget):  # type: ignore[misc]
                 (self._layout.setdefault(part, {}), inner) if inner else (self._layout, part)
             )
             target[key] = value
-        names = sorted({name for given in traces.values() for name in given})
-        values = {name: [self._data[index].get(name) for index in traces] for name in names}
-        self._send_update_msg(values, dict(layout or {}), list(traces))
+        paths: list[list[str | int]] = []
+        buffers: list[memoryview] = []
+        values: dict[str, list[Any]] = {}
+        for name in sorted({name for given in traces.values() for name in given}):
+            values[name] = []
+            for place, index in enumerate(traces):
+                value = custom_serializers["to_json"](self._data[index].get(name), self)
+                if isinstance(value, dict) and "buffer" in value:  # an array, sent outside of JSON
+                    paths.append(["_py2js_update", "style_data", name, place, "buffer"])
+                    buffers.append(value.pop("buffer"))
+                values[name].append(value)
+        self._last_trace_edit_id += 1
+        self._trace_edit_in_process = True
+        update = {
+            "style_data": values,
+            "layout_data": dict(layout or {}),
+            "style_traces": list(traces),
+            "trace_edit_id": self._last_trace_edit_id,
+        }
+        self._send_change("_py2js_update", update, paths, buffers)
 
     def set_shapes(self, shapes: list[dict[str, Any]]) -> None:
         """Replaces the shapes of the layout; nothing is sent where they are equal.
@@ -89,15 +107,27 @@ class Figure(go.FigureWidget):  # type: ignore[misc]
             return
         self._layout["shapes"] = shapes
         self._layout_obj._compound_array_props["shapes"] = None  # read back from `_layout`
+        self._send_change("_py2js_relayout", {"relayout_data": {"shapes": shapes}})
+
+    def _send_change(
+        self,
+        name: str,
+        change: dict[str, Any],
+        paths: Sequence[list[str | int]] = (),
+        buffers: Sequence[memoryview] | None = None,
+    ) -> None:
+        """Sends the message that plotly sends by setting a trait and resetting it.
+
+        ipywidgets then looks for arrays in every list, which takes milliseconds for a large one.
+        """
         self._last_layout_edit_id += 1
         self._layout_edit_in_process = True
-        relayout = {
-            "relayout_data": {"shapes": shapes},
-            "layout_edit_id": self._last_layout_edit_id,
-            "source_view_id": None,
-        }
-        # The message that plotly sends by setting a trait and resetting it, which takes longer.
-        self._send({"method": "update", "state": {"_py2js_relayout": relayout}, "buffer_paths": []})
+        change |= {"layout_edit_id": self._last_layout_edit_id, "source_view_id": None}
+        message = {"method": "update", "state": {name: change}, "buffer_paths": [*paths]}
+        if buffers:
+            self._send(message, buffers=buffers)
+        else:
+            self._send(message)
 
     def send_state(self, key: Any = None) -> None:
         """Sends what changed, but not the reset of a message to the page to None."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from ipywidgets import HTML, VBox
 
@@ -39,6 +39,14 @@ EXPLANATIONS = {
 }
 
 
+class Key(NamedTuple):
+    """Everything that the figure's traces depend on."""
+
+    name: str
+    family: str
+    network: Network
+
+
 class LayerView:
     """The selected layer in the figure of its family: triplets, error table, or error by rank.
 
@@ -47,29 +55,29 @@ class LayerView:
 
     def __init__(self, session: Session) -> None:
         self._plain = session.views.plain
-        self._arrays: dict[tuple[str, str, Network], list[dict[str, Any]]] = {}
+        self._infos: dict[Key, layer_figure.LayerInfo] = {}
+        self._arrays: dict[Key, list[dict[str, Any]]] = {}
         self.caption = HTML()
         now = session.snapshot
-        self.figure = Figure(layer_figure.figure(self._info(now)))
-        self._drawn = self._traces_key(now)  # layer, family and network of the drawn traces
+        self._drawn = self._key(now)  # of the traces
+        self.figure = Figure(layer_figure.figure(self._info(now, self._drawn)))
         self.box = VBox([self.caption, self.figure])
         self.refresh(now)
 
     def refresh(self, now: Snapshot) -> None:
         """Shows the selected layer under a plan; only changes are sent to the page."""
         self.caption.value = caption_of(now)
-        key, data = self._traces_key(now), self._info(now)
+        key = self._key(now)
+        data = self._info(now, key)
         if key != self._drawn:
             self._draw(data, key)
             self._drawn = key
         self.figure.set_shapes(layer_figure.shapes(data))
 
-    def _draw(self, data: layer_figure.LayerInfo, key: tuple[str, str, Network]) -> None:
+    def _draw(self, data: layer_figure.LayerInfo, key: Key) -> None:
         """Puts the traces of another layer, family or source into the figure."""
         places = layer_figure.TRACES[data.view]
         if key not in self._arrays:
-            if len(self._arrays) >= CACHED:
-                self._arrays.clear()
             self._arrays[key] = [
                 {name: trace[name] for name in ARRAYS if name in trace and trace[name] is not None}
                 for trace in layer_figure.traces(data)
@@ -87,17 +95,21 @@ class LayerView:
                 layout[f"{name}.visible" if one else name] = axis["visible"] if one else axis
         self.figure.set_traces(changes, layout)
 
-    def _info(self, now: Snapshot) -> layer_figure.LayerInfo:
-        return layer_figure.info(self._network(now), *_selected(now))
-
-    def _network(self, now: Snapshot) -> Network:
-        """The network as the plan sees it; plain for a layer that has no family there."""
-        return now.network if now.network.layer(now.selected).families else self._plain
-
-    def _traces_key(self, now: Snapshot) -> tuple[str, str, Network]:
-        network = self._network(now)
+    def _info(self, now: Snapshot, key: Key) -> layer_figure.LayerInfo:
+        """The arrays of the figure; those of all ranks are computed once per layer and family."""
         name, choice = _selected(now)
-        return name, layer_figure.shown_family(network, name, choice), network
+        if key not in self._infos:
+            if len(self._infos) >= CACHED:
+                self._infos.clear()
+                self._arrays.clear()
+            self._infos[key] = layer_figure.info(key.network, name, choice)
+        return layer_figure.with_choice(self._infos[key], choice)
+
+    def _key(self, now: Snapshot) -> Key:
+        name, choice = _selected(now)
+        # Plain for a layer that has no family in the present network.
+        network = now.network if now.network.layer(name).families else self._plain
+        return Key(name, layer_figure.shown_family(network, name, choice), network)
 
 
 def _selected(now: Snapshot) -> tuple[str, Choice]:
@@ -107,7 +119,7 @@ def _selected(now: Snapshot) -> tuple[str, Choice]:
 def caption_of(now: Snapshot) -> str:
     """The selected layer and its choice with costs and error, as HTML."""
     layer = now.summary.layers[now.selected]
-    parts = [f"<b>{escape(str(now.network.layer(now.selected)))}</b>", escape(_choice_text(now))]
+    parts = [f"<b>{escape(now.network.layer(now.selected).label)}</b>", escape(_choice_text(now))]
     if not isinstance(layer.choice, Dense):
         parts += [
             f"MACs {millions(layer.dense_macs)} → {millions(layer.macs)} "

@@ -91,12 +91,12 @@ class ParetoTable:
 
     def cheapest(self, error: float) -> int:
         """Returns the position of the least cost with an error ≤ `error`, else the last one."""
-        within = int(np.searchsorted(self._rising_error, error, side="right"))
+        within = int(self._rising_error.searchsorted(error, "right"))
         return len(self.cost) - max(1, within)
 
     def best(self, cost: float) -> int:
         """Returns the position of the least error with a cost ≤ `cost`, else the first one."""
-        return max(0, int(np.searchsorted(self.cost, cost, side="right")) - 1)
+        return max(0, int(self.cost.searchsorted(cost, "right")) - 1)
 
     def weighted(self, weight: float) -> ParetoTable:
         """Returns the table with errors multiplied by a positive weight."""
@@ -147,7 +147,7 @@ class Allocator:
         exact : whether to close the gap of the greedy steps; without it, microseconds.
         """
         spare = cost - self.least_cost
-        steps = int(np.searchsorted(self._spent, spare, side="right"))
+        steps = int(self._spent.searchsorted(spare, "right"))
         places = self._after(steps)
         slack = cost - sum(int(t.cost[p]) for t, p in zip(self.tables, places, strict=True))
 
@@ -175,7 +175,7 @@ class Allocator:
         The total is summed in the layers' order, as in a summary. exact : as in `under_cost`.
         """
         excess = self.most_error - error
-        steps = min(int(np.searchsorted(self._gained, excess, side="left")) + 1, len(self._gained))
+        steps = min(int(self._gained.searchsorted(excess, "left")) + 1, len(self._gained))
         steps = 0 if excess <= 0 else steps
         places = self._after(steps)
         while True:

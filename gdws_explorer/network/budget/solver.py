@@ -94,6 +94,10 @@ class BudgetSolver:
         """Total error of dropping every layer, by the default weights."""
         return self._total_energy(self.weights)
 
+    @cached_property
+    def _relative(self) -> dict[str, float]:
+        return {name: 1 / (self.spectra.energy(name) or 1.0) for name in self.layers.names}
+
     def _within_error(self, request: BudgetRequest, weights: Mapping[str, float]) -> Allocation:
         """Returns the allocation of fewest MACs under an error budget."""
         allocator, energy = self._allocator("macs", request, weights), self._total_energy(weights)
@@ -116,7 +120,7 @@ class BudgetSolver:
     def _weights(self, weights: Weights) -> Mapping[str, float]:
         """Returns the factor of every layer's squared error."""
         if weights == "relative":
-            return {name: 1 / (self.spectra.energy(name) or 1.0) for name in self.layers.names}
+            return self._relative
         if weights is None:
             return self.weights
         if isinstance(weights, str):

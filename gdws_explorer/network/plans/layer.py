@@ -50,6 +50,11 @@ class Layer:
         return replace(self, families=remaining, reasons={**self.reasons, **reasons})
 
     def __str__(self) -> str:
+        return self.label
+
+    @cached_property
+    def label(self) -> str:
+        """Its name and size, such as "conv1 · 3→32 · 3×3"."""
         out, per_group, *kernel = self.weight_shape
         size = "×".join(map(str, kernel))
         return f"{self.name} · {per_group}→{out}" + (f" · {size}" if size else "")

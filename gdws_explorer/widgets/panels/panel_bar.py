@@ -37,13 +37,14 @@ class PanelBar:
     """Panels by their titles, created when they are first opened.
 
     buttons : one per title. panels : those that exist, by title. content : the box that holds the
-    panel that is shown.
+    panel that is shown. opened : this panel, or None.
     """
 
     def __init__(self, session: Session, kinds: Sequence[type[Panel]]) -> None:
         self._session = session
         self._kinds = {kind.title: kind for kind in kinds}
         self.panels: dict[str, Panel] = {}
+        self.opened: Panel | None = None
         self.buttons = {
             kind.title: w.ToggleButton(
                 description=kind.title, tooltip=kind.tip, layout=w.Layout(width="auto")
@@ -56,12 +57,6 @@ class PanelBar:
             toggle.observe(self._toggle, "value")
         label = w.HTML('<span class="gx-title">More</span>')
         self.box = w.VBox([row(label, *self.buttons.values()), self.content])
-
-    @property
-    def opened(self) -> Panel | None:
-        """The panel that is shown, or None."""
-        title = next((title for title, each in self.buttons.items() if each.value), None)
-        return None if title is None else self.panels.get(title)
 
     def open(self, title: str | None) -> None:
         """Shows one panel, or none."""
@@ -82,15 +77,19 @@ class PanelBar:
         title = change["owner"].description
         if not change["new"]:
             if all(not toggle.value for toggle in self.buttons.values()):
+                self.opened = None
                 self.content.children = []
             return
         for name, toggle in self.buttons.items():
             if name != title:
                 toggle.value = False
+        self.opened = None  # stays so where the panel cannot be created
         with self._session.show_errors():
             if title not in self.panels:
-                self.panels[title] = self._kinds[title](self._session)
+                opened = self.panels[title] = self._kinds[title](self._session)
             else:
+                opened = self.panels[title]
                 for event in REOPENED:
-                    self.panels[title].refresh(event)
-            self.content.children = [self.panels[title].box]
+                    opened.refresh(event)
+            self.opened = opened
+            self.content.children = [opened.box]
