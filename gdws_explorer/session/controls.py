@@ -153,11 +153,7 @@ class Controls:
     @locked
     def budget_number(self) -> float:
         """The number of the budget slider, in the unit of its meaning."""
-        return self.number_of(self.budget)
-
-    @locked
-    def number_of(self, budget: BudgetSetting) -> float:
-        """The number of a position of the budget slider, in the unit of its meaning."""
+        budget = self.budget
         return network_number(self._budget_network(budget.by), budget.by, budget.position)
 
     # -- whole plans -----------------------------------------------------------------------

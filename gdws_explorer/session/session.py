@@ -195,14 +195,13 @@ class Session:
         """The present state as a value; computed once per change."""
         if self._snapshot is None:
             controls, history = self.controls, self.controls.history
-            budget = controls.budget
             self._snapshot = Snapshot(
                 network=controls.network,
                 plan=controls.plan,
                 state=controls.state,
                 summary=controls.summary,
-                budget=budget,
-                budget_number=controls.number_of(budget),
+                budget=controls.budget,
+                budget_number=controls.budget_number,
                 positions=controls.all_positions,
                 selected=controls.selected,
                 slider_meaning=controls.slider_meaning,

@@ -1,7 +1,9 @@
 """One layer's figure: the view that suits its family, and the chosen ranks as shapes."""
 
+import numpy as np
 import pytest
 
+from gdws_explorer.errors import BudgetError
 from gdws_explorer.figures import layer_figure
 from gdws_explorer.network.plans.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2
 
@@ -35,6 +37,24 @@ def test_traces_do_not_depend_on_the_chosen_ranks(network, choice, view):
         for data in (layer_figure.info(network, "conv2", each) for each in (choice, other))
     )
     assert str(first) == str(second)
+
+
+@pytest.mark.parametrize("before", [GDWS(20), Dense()], ids=str)
+@pytest.mark.parametrize("after", [GDWS(3), GDWS(3, (1, 0, 2, *[0] * 29)), Dense()], ids=str)
+def test_other_triplets_of_the_same_arrays_are_those_of_a_new_info(network, before, after):
+    again = layer_figure.with_choice(layer_figure.info(network, "conv2", before), after)
+    fresh = layer_figure.info(network, "conv2", after)
+    assert layer_figure.shapes(again) == layer_figure.shapes(fresh)
+    for one, other in zip(again.arrays, fresh.arrays, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("choice", "view"), CHOICES, ids=str)
+def test_ranks_out_of_range_are_refused(network, choice, view):
+    family = type(choice)
+    for ranks in [(0, 1), (10**4, 1)]:
+        with pytest.raises(BudgetError, match="conv2"):
+            layer_figure.info(network, "conv2", family(*ranks[: 1 + (family is Tucker2)]))
 
 
 def test_a_dense_layer_shows_its_first_family_with_all_ranks(network):

@@ -114,6 +114,14 @@ def test_summary_errs_by_what_is_built(planned):
     assert summary.relative_error == pytest.approx(summary.error / total)
 
 
+def test_a_summary_does_not_depend_on_the_plans_before(planned):
+    net, plan = planned
+    found = net.summary(plan)
+    for other in (net.plan(), net.budget(macs=0.5, skip=())):
+        net.summary(other)
+        assert net.summary(plan) == found
+
+
 def test_built_and_densified_networks_agree(planned, images):
     net, plan = planned
     built = net.build(plan)

@@ -38,7 +38,7 @@ class ChoiceSet:
     def choice(self, index: int) -> Choice:
         """Returns the choice at a position."""
         make: Callable[..., Choice] = self.family
-        return make(*map(int, self.ranks[index]))
+        return make(*self.ranks[index].tolist())
 
     def undominated(self) -> ChoiceSet:
         """Returns the non-dominated choices, by rising cost and falling error."""
@@ -87,7 +87,7 @@ class ParetoTable:
 
     def choice(self, position: int) -> Choice:
         """Returns the choice at a position of the table."""
-        return self.options[int(self.source[position])].choice(int(self.index[position]))
+        return self.options[self.source.item(position)].choice(self.index.item(position))
 
     def cheapest(self, error: float) -> int:
         """Returns the position of the least cost with an error ≤ `error`, else the last one."""
@@ -149,16 +149,16 @@ class Allocator:
         spare = cost - self.least_cost
         steps = int(self._spent.searchsorted(spare, "right"))
         places = self._after(steps)
-        slack = cost - sum(int(t.cost[p]) for t, p in zip(self.tables, places, strict=True))
+        slack = cost - sum(t.cost.item(p) for t, p in zip(self.tables, places, strict=True))
 
         def better(i: int) -> tuple[int, float]:
             table, place = self.tables[i], places[i]
-            new = table.best(int(table.cost[place]) + slack)
-            return new, float(table.error[place] - table.error[new])
+            new = table.best(table.cost.item(place) + slack)
+            return new, table.error.item(place) - table.error.item(new)
 
         for i in _worthwhile(better, len(places)):
             new, _ = better(i)
-            slack -= int(self.tables[i].cost[new] - self.tables[i].cost[places[i]])
+            slack -= self.tables[i].cost.item(new) - self.tables[i].cost.item(places[i])
             places[i] = new
         errors = [table.error for table in self.tables]
         bound, slope = self._relaxed(steps, spare, self._spent, self._gained)
@@ -179,7 +179,7 @@ class Allocator:
         steps = 0 if excess <= 0 else steps
         places = self._after(steps)
         while True:
-            total = sum(float(t.error[p]) for t, p in zip(self.tables, places, strict=True))
+            total = sum(t.error.item(p) for t, p in zip(self.tables, places, strict=True))
             if total <= error or steps >= len(self._gained):
                 break
             steps += 1  # the cumulative sums and the total may round differently
@@ -188,12 +188,12 @@ class Allocator:
 
         def better(i: int) -> tuple[int, float]:
             table, place = self.tables[i], places[i]
-            new = table.cheapest(float(table.error[place]) + slack)
-            return new, float(table.cost[place] - table.cost[new])
+            new = table.cheapest(table.error.item(place) + slack)
+            return new, float(table.cost.item(place) - table.cost.item(new))
 
         for i in _worthwhile(better, len(places)):
             new, gain = better(i)
-            added = float(self.tables[i].error[new] - self.tables[i].error[places[i]])
+            added = self.tables[i].error.item(new) - self.tables[i].error.item(places[i])
             if gain > 0 and added <= slack:
                 slack -= added
                 places[i] = new
@@ -225,7 +225,7 @@ class Allocator:
         self, places: Sequence[int], values: Sequence[FloatArray], bound: float
     ) -> Allocation:
         """Returns the choices at these positions, with their total value."""
-        found = sum(float(v[p]) for v, p in zip(values, places, strict=True))
+        found = float(sum(v.item(p) for v, p in zip(values, places, strict=True)))
         chosen = (t.choice(p) for t, p in zip(self.tables, places, strict=True))
         return Allocation(
             dict(zip(self.names, chosen, strict=True)), found, min(max(bound, 0.0), found)
@@ -233,8 +233,8 @@ class Allocator:
 
     def _after(self, steps: int) -> list[int]:
         """Returns the layers' positions after the first steps."""
-        taken = np.bincount(self._owner[:steps], minlength=len(self.tables))
-        return [int(t.hull[n]) for t, n in zip(self.tables, taken, strict=True)]
+        taken = np.bincount(self._owner[:steps], minlength=len(self.tables)).tolist()
+        return [t.hull.item(n) for t, n in zip(self.tables, taken, strict=True)]
 
 
 def _worthwhile(better: Callable[[int], tuple[int, float]], layers: int) -> list[int]:

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,8 @@ class Plan:
 
     def to_dict(self) -> dict[str, object]:
         """Returns the plan as plain values for JSON, with schema version and checksum."""
-        return {"schema": SCHEMA, **self._content(), "checksum": self._checksum()}
+        layers = {name: entry_of(choice) for name, choice in self.layers}
+        return {"schema": SCHEMA, **self._head, "layers": layers, "checksum": self._checksum()}
 
     def to_json(self) -> str:
         """Returns `to_dict` as indented JSON text."""
@@ -205,22 +206,30 @@ class Plan:
             return cls.from_dict(raw, where)
         return plan
 
-    def _content(self) -> dict[str, object]:
+    @property
+    def _head(self) -> dict[str, object]:
         source = {} if self.calibration is None else {"calibration": self.calibration}
         return {
             "fingerprint": self.fingerprint,
             "input_shape": list(self.input_shape),
             **source,
-            "layers": {name: entry_of(choice) for name, choice in self.layers},
         }
 
     def _checksum(self) -> str:
-        # The order of the layers is part of the plan, so the keys are not sorted.
-        return _digest(self._content())
+        # The JSON of the head and the layers, whose order is part of the plan: keys are not sorted.
+        # A move of a slider writes only the layers that are new.
+        head = json.dumps({**self._head, "layers": {}})
+        layers = ", ".join([_layer_text(name, choice) for name, choice in self.layers])
+        return _sha256(f"{head[:-2]}{layers}}}}}")
 
 
-def _digest(content: dict[str, object]) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+@lru_cache(1 << 14)
+def _layer_text(name: str, choice: Choice) -> str:
+    return json.dumps({name: entry_of(choice)})[1:-1]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _unchanged(raw: object) -> Plan | None:
@@ -243,7 +252,7 @@ def _unchanged(raw: object) -> Plan | None:
         )
     except (TypeError, ValueError, KeyError, AttributeError):
         return None
-    if len(content) != 3 + ("calibration" in content) or _digest(content) != checksum:
+    if len(content) != 3 + ("calibration" in content) or _sha256(json.dumps(content)) != checksum:
         return None
     plan.__dict__["hash"] = checksum[:16]
     return plan

@@ -46,6 +46,18 @@ def with_layer(entry):
     return raw
 
 
+@pytest.mark.parametrize("calibration", [None, "refit+é"])
+def test_the_checksum_is_that_of_the_json_of_the_content(calibration):
+    plan = Plan(
+        "f" * 64, (3, 8, 8), (*PLAN.layers, ('é"x', SVD(2)), ("s", SpatialSVD(3))), calibration
+    )
+    for each in (plan, dataclasses.replace(plan, layers=())):
+        content = each.to_dict()
+        checksum = content.pop("checksum")
+        del content["schema"]
+        assert hashlib.sha256(json.dumps(content).encode()).hexdigest() == checksum
+
+
 def test_a_plan_is_a_value():
     assert PLAN["b"] == GDWS(7)
     assert len(PLAN) == 4
