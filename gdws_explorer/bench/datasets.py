@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ from gdws_explorer.utils.format import first_line, printable
 from gdws_explorer.utils.tensors import checked_labels, tensor_of
 
 MAX_BYTES = 8 * 2**30  # of float32 images in memory
+# What numpy, zipfile and zlib raise for an .npz file that is damaged.
+DAMAGED = (
+    OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 Tick = Callable[[float], None]
 Resize = Callable[[Any], Any] | None
@@ -96,7 +101,7 @@ def npz(path: Path, resize: Resize, layout: str | None) -> DatasetSource:
         raise DataError(f"there is no file {path}; expected an .npz with arrays x and y.") from None
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         # numpy takes a file without a known beginning for a pickle, and advises to allow it.
         if "pickle" not in str(error):
             why, hint = first_line(error), "expected an .npz with arrays x and y"

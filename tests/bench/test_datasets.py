@@ -72,6 +72,21 @@ def test_a_file_without_the_arrays_is_named(tmp_path):
         datasets.npz(tmp_path / "a.npz", None, None)
 
 
+def test_a_damaged_compressed_file_is_named(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (9, 1, 5, 5), dtype=np.uint8)
+    file = tmp_path / "a.npz"
+    np.savez_compressed(file, x=x, y=np.arange(9))
+    whole = file.read_bytes()
+    start = whole.index(b"x.npy") + 25  # within the compressed numbers
+    flags = bytearray(whole)
+    for at in (6, whole.index(b"PK\x01\x02") + 8):
+        flags[at] |= 32  # patched data, which zipfile does not read
+    for damaged in (whole[:start] + bytes([255] * 40) + whole[start + 40 :], bytes(flags)):
+        file.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"a\.npz cannot be read \(.*\); expected an"):
+            datasets.npz(file, None, None)
+
+
 def test_a_loader_with_its_own_batches_is_read_in_order():
     def collate(items):
         return torch.stack([x for x, _ in items]), torch.tensor([y for _, y in items])
