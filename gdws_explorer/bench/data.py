@@ -20,7 +20,7 @@ from gdws_explorer.robust.data_checks import check_data, check_logits
 from gdws_explorer.typing import Cancel, Progress, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.checks import checked_number
-from gdws_explorer.utils.devices import device_of, dtype_of
+from gdws_explorer.utils.devices import as_input
 from gdws_explorer.utils.format import first_line, printable
 from gdws_explorer.utils.modules import preserve_modes
 from gdws_explorer.utils.sampling import balanced_sample
@@ -122,7 +122,7 @@ def check_model(model: nn.Module, x: Tensor, y: Tensor) -> None:
     with preserve_modes(model), torch.inference_mode():
         model.eval()
         try:
-            logits = model(x[:1].to(device_of(model), dtype_of(model)))
+            logits = model(as_input(model, x[:1]))
         except Exception as error:
             raise DataError(
                 f"the model does not take images of shape {tuple(x.shape[1:])} "

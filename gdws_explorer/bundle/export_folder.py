@@ -258,7 +258,6 @@ def _accuracy(report: Report | None) -> dict[str, Any] | None:
 def _restored(folder: Path, module: nn.Module, images: Tensor) -> dict[str, float]:
     """Loads the written network as the user will, and compares its logits."""
     restored = restore(folder, densify(module))
-    images = images.to(next(module.parameters()).dtype)
     difference = weights.max_abs_difference(
         weights.logits(restored, images), weights.logits(module, images)
     )

@@ -16,6 +16,7 @@ from gdws_explorer.errors import ExplorerError, ModelError, PlanError
 from gdws_explorer.factorize.gdws import GDWSConv2d
 from gdws_explorer.network.plans.choices import GDWS
 from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.utils.devices import as_input
 from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.hashing import Digest
 
@@ -71,10 +72,9 @@ def logits(module: nn.Module, images: Tensor) -> Tensor:
 
     Raises ModelError for anything but one finite tensor.
     """
-    like = next((t for t in module.state_dict().values() if t.is_floating_point()), images)
     try:
         with torch.no_grad():
-            scores = module(images.to(like.device, like.dtype))
+            scores = module(as_input(module, images))
     except Exception as error:
         raise ModelError(
             f"the network does not take images of shape {tuple(images.shape)}: {first_line(error)}"

@@ -20,7 +20,7 @@ from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.layer import Layer, LayerSet
 from gdws_explorer.network.replacement_check import unreplaceable
 from gdws_explorer.network.weight_reads import WeightReadTracker
-from gdws_explorer.utils.devices import device_of, dtype_of
+from gdws_explorer.utils.devices import as_input
 from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.hashing import Digest
 from gdws_explorer.utils.modules import own_copy
@@ -114,8 +114,7 @@ def one_example(example: Tensor, model: nn.Module) -> Tensor:
             f"the example has shape {tuple(example.shape)}; expected a batch (N, C, H, W) with "
             "at least one image."
         )
-    dtype = dtype_of(model) if example.is_floating_point() else example.dtype
-    return example[:1].detach().to(device_of(model), dtype)
+    return as_input(model, example[:1].detach())
 
 
 def trace(model: nn.Module, example: Tensor) -> Trace:

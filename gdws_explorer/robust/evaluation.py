@@ -21,8 +21,9 @@ from gdws_explorer.robust.sequence import AttackSequence, checked_attack, stages
 from gdws_explorer.typing import AnyProgressFn, Cancel, Progress
 from gdws_explorer.utils.cancel import CancellableModel, stop_if
 from gdws_explorer.utils.checks import checked_whole
-from gdws_explorer.utils.devices import dtype_of, resolve_device
+from gdws_explorer.utils.devices import as_images, resolve_device
 from gdws_explorer.utils.modules import no_parameter_grads, own_copy
+from gdws_explorer.utils.precision import CastingModel
 from gdws_explorer.utils.progress import progress_fn
 from gdws_explorer.utils.sampling import balanced_sample
 from gdws_explorer.utils.threads import threads_for, torch_threads
@@ -168,11 +169,12 @@ def run_evaluation(
             }  # fmt: skip
             checkpoint = EvaluationCheckpoint(resume, settings, len(sample), len(stages))
         mine = mine.to(where).eval()
-        x = images[sample.to(images.device)].to(where, dtype_of(mine))
+        x = as_images(mine, images[sample.to(images.device)])
         y = labels[sample.to(labels.device)].to(where)
         examples = x.clone() if with_examples else None
         counter = _Counter(len(y), batch_size, stages, progress, checkpoint)
-        cancellable = CancellableModel(mine, cancel, counter.on_forward).eval()
+        casting = CastingModel(mine)
+        cancellable = CancellableModel(casting, cancel, counter.on_forward).eval()
         threads = threads_for(x[0].numel() * batch_size)
         with no_parameter_grads(cancellable), torch_threads(threads):
             runner = AttackRunner(cancellable, stages, batch_size)
@@ -187,6 +189,9 @@ def run_evaluation(
                     checkpoint.write(counter.clean, counter.robust, counter.done, spent)
         stop_if(cancel)
         counter.report()
+    notes = [] if runner.note is None else [runner.note]
+    if casting.overflow is not None:
+        notes.append(f"images whose scores are not finite count as wrong: {casting.overflow}")
     order = torch.argsort(sample)  # back into the order of the data
     clean_mask = counter.clean.numpy()[order]
     robust_mask = counter.robust[-1].numpy()[order] if stages else None
@@ -199,7 +204,7 @@ def run_evaluation(
         seconds=time.perf_counter() - started + (0.0 if checkpoint is None else checkpoint.seconds),
         through=through,
         stages=tuple(int(stage.sum()) for stage in counter.robust),
-        note=runner.note,
+        note="; ".join(notes) or None,
         clean_mask=clean_mask,
         robust_mask=robust_mask,
     )

@@ -25,8 +25,9 @@ from gdws_explorer.robust.report import Report
 from gdws_explorer.robust.sequence import AttackSequence, checked_attack, stages_of
 from gdws_explorer.typing import AnyProgressFn, BoolArray, Cancel, Progress, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
-from gdws_explorer.utils.devices import dtype_of, resolve_device
+from gdws_explorer.utils.devices import as_images, resolve_device
 from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.precision import CastingModel
 from gdws_explorer.utils.progress import progress_between, progress_fn
 from gdws_explorer.utils.sampling import balanced_sample
 
@@ -114,20 +115,21 @@ def check_masking(
     mine = densify(own_copy(model, trainable=True)).requires_grad_(False).eval()
     where = resolve_device(device, mine)
     mine = mine.to(where)
-    images = x[sample.to(x.device)].to(where, dtype_of(mine))
+    images = as_images(mine, x[sample.to(x.device)])
     labels = y[sample.to(y.device)].to(where)
+    casting = CastingModel(mine).eval()
     attacks = _attacks(gradient, queries, images)
     reports = _reports(mine, (x, y), attacks, n, seed, batch_size, report, cancel)
     results = {name: _result(each) for name, each in reports.items()}
     noise = (
         f"the worst of {RANDOM_POINTS} random points",
-        _random_points(mine, images, labels, gradient, seed, batch_size, cancel),
+        _random_points(casting, images, labels, gradient, seed, batch_size, cancel),
     )
     rivals = [results[name] for name in ("one step", "search") if name in results] + [noise]
-    grey_is_wrong = (labels != _answer_to_grey(mine, images)).cpu().numpy()
+    grey_is_wrong = (labels != _answer_to_grey(casting, images)).cpu().numpy()
     checks = [
         masking_signs.vanishing_gradient(
-            *_vanishing_gradients(mine, images, labels, batch_size, cancel)
+            *_vanishing_gradients(casting, images, labels, batch_size, cancel)
         ),
         masking_signs.weaker_attack_wins(
             "one step beats many", results["one step"], results["gradient"], ONE_STEP

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torchattacks
@@ -24,7 +24,9 @@ from gdws_explorer.robust.torchattacks_fixes import (
     TargetedAPGD,
     TorchattacksAdapter,
 )
+from gdws_explorer.utils.devices import to_single
 from gdws_explorer.utils.modules import no_parameter_grads, preserve_modes
+from gdws_explorer.utils.precision import CastingModel
 from gdws_explorer.utils.rng import exclusive_rng
 
 NORM = {"linf": "Linf", "l2": "L2"}
@@ -32,12 +34,13 @@ NORM = {"linf": "Linf", "l2": "L2"}
 
 def fgsm(model: nn.Module, eps: float) -> AttackFn:
     """Returns FGSM in the ℓ∞ ball of radius `eps`."""
-    return cast(AttackFn, torchattacks.FGSM(model, eps=eps))
+    return _plain(torchattacks.FGSM(TorchattacksAdapter(model), eps=eps))
 
 
 def trades(model: nn.Module, eps: float, step_size: float, steps: int) -> AttackFn:
     """Returns the attack of TRADES: it raises the divergence of the scores from the clean ones."""
-    return cast(AttackFn, torchattacks.TPGD(model, eps=eps, alpha=step_size, steps=steps))
+    adapter = TorchattacksAdapter(model)
+    return _plain(torchattacks.TPGD(adapter, eps=eps, alpha=step_size, steps=steps))
 
 
 def pgd(
@@ -51,10 +54,8 @@ def pgd(
 ) -> AttackFn:
     """Returns PGD: the point-wise worst case over its restarts."""
     settings = {"alpha": step_size, "steps": steps, "random_start": random_start}
-    if norm == "linf":
-        attack_fn: AttackFn = torchattacks.PGD(model, eps=eps, **settings)
-    else:
-        attack_fn = _contiguous(torchattacks.PGDL2(TorchattacksAdapter(model), eps=eps, **settings))
+    kind = torchattacks.PGD if norm == "linf" else torchattacks.PGDL2
+    attack_fn = _plain(kind(TorchattacksAdapter(model), eps=eps, **settings))
     return attack_fn if restarts == 1 else worst_case(model, [attack_fn] * restarts)
 
 
@@ -129,6 +130,7 @@ def ensemble(model: nn.Module, norm: str, parts: Sequence[AttackFn]) -> AttackFn
 
 def worst_case(model: nn.Module, attacks: Sequence[AttackFn]) -> AttackFn:
     """Returns several attacks as one: each runs on the images that the ones before did not fool."""
+    model = CastingModel.of(model)
 
     def attack_fn(x: Tensor, y: Tensor) -> Tensor:
         attacked = x.clone()
@@ -176,11 +178,13 @@ def _isolated(attack: Any, name: str, classes: int) -> AttackFn:
     return attack_fn
 
 
-def _contiguous(attack: Any) -> AttackFn:
+def _plain(attack: Any) -> AttackFn:
+    """Returns an attack that draws from torch's generators as they are."""
+
     def attack_fn(x: Tensor, y: Tensor) -> Tensor:
         with _unchanged(attack.model):
-            attacked: Tensor = attack(x.contiguous(), y)
-            return attacked
+            attacked: Tensor = attack(to_single(x).contiguous(), y)
+            return attacked.to(x)
 
     return attack_fn
 

@@ -15,21 +15,20 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gdws_explorer.robust.attack_base import TARGETS
-from gdws_explorer.utils.devices import dtype_of
+from gdws_explorer.utils.precision import CastingModel
 
 
 class TorchattacksAdapter(nn.Module):
     """A model in the form that torchattacks needs.
 
     The gradient of the input is contiguous: torchattacks calls `view` on it, and a channels-last
-    network would return another layout. The scores are a copy: Square writes into them, and they
-    may be a view of the images. Both have the precision of the images, whatever the model's is.
+    network would return another layout. The scores are a copy, because Square writes into them.
+    Both have the precision of the images, whatever the model's is; see CastingModel.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
-        self.dtype = dtype_of(model)
+        self.model = CastingModel.of(model)
         # torchattacks reads the device from the first parameter, and a model may have none.
         first = next(model.parameters(), torch.zeros(()))
         self.anchor = nn.Parameter(torch.zeros((), device=first.device), requires_grad=False)
@@ -37,7 +36,7 @@ class TorchattacksAdapter(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Returns scores `(B, classes)` for images `(B, C, H, W)`."""
         contiguous = x.flatten(1).view(x.shape)
-        scores: Tensor = self.model(contiguous.to(self.dtype))
+        scores: Tensor = self.model(contiguous)
         return scores.to(x.dtype, copy=True)
 
 

@@ -27,9 +27,10 @@ from gdws_explorer.robust.report import Report
 from gdws_explorer.robust.sequence import AttackSequence, stages_of
 from gdws_explorer.typing import AnyProgressFn, Cancel
 from gdws_explorer.utils.cancel import stop_if
-from gdws_explorer.utils.devices import device_of, dtype_of
+from gdws_explorer.utils.devices import device_of
 from gdws_explorer.utils.format import with_interval
 from gdws_explorer.utils.modules import preserve_modes
+from gdws_explorer.utils.precision import scores_of
 from gdws_explorer.utils.threads import threads_for, torch_threads
 
 LABEL = "transfer, upper bound"
@@ -136,19 +137,18 @@ def estimate_transfer(
     Two forward passes, the second on the images that are correct in the first. model : images
     `(B, C, H, W)` in [0, 1] to scores, on any device. cancel : checked before every batch.
     """
-    where, dtype = device_of(model), dtype_of(model)
     threads = threads_for(examples.x[0].numel() * batch_size)
     clean = robust = 0
     with torch.inference_mode(), preserve_modes(model), torch_threads(threads):
         model.eval()
         for part in torch.split(torch.arange(len(examples.y)), batch_size):
             stop_if(cancel)
-            y = examples.y[part].to(where)
-            correct = is_correct(model(examples.x[part].to(where, dtype)), y)
+            y = examples.y[part].to(device_of(model))
+            correct = is_correct(scores_of(model, examples.x[part]), y)
             clean += int(correct.sum())
             if correct.any():
-                attacked = examples.examples[part].to(where, dtype)[correct]
-                robust += int(is_correct(model(attacked), y[correct]).sum())
+                attacked = examples.examples[part][correct.to(examples.examples.device)]
+                robust += int(is_correct(scores_of(model, attacked), y[correct]).sum())
     attack = examples.report.attack
     assert attack is not None
     return TransferEstimate(clean, robust, len(examples.y), attack, examples.report.seed)

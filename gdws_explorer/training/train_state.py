@@ -18,6 +18,7 @@ from gdws_explorer.typing import Cancel
 from gdws_explorer.utils.cancel import CancellableModel
 from gdws_explorer.utils.devices import device_of, resolve_device
 from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.precision import CastingModel
 from gdws_explorer.utils.rng import RngStream
 
 Penalty = Callable[[nn.Module], Tensor]
@@ -67,13 +68,19 @@ class TrainState:
         self.random = RngStream(self.device, recipe.seed)
         self._penalty = penalty
         inner = self.network if self.half is None else MixedPrecision(self.network, self.half)
-        self._cancellable = CancellableModel(inner, cancel)
+        self._casting = CastingModel(inner)
+        self._cancellable = CancellableModel(self._casting, cancel)
         self._set_recipe(recipe)
 
     @property
     def result(self) -> nn.Module:
         """The network that a training returns: the average, or the trained copy."""
         return self.network if self.average is None else self.average
+
+    @property
+    def overflow(self) -> str | None:
+        """The layer that overflowed in float16, as a sentence; None where none did."""
+        return self._casting.overflow
 
     def set_attack_steps(self, steps: int) -> None:
         """Learns from an attack of so many steps from now on."""

@@ -26,7 +26,7 @@ from gdws_explorer.training.recipe import Recipe, learning_rates
 from gdws_explorer.training.train_state import TrainState, without_prefix
 from gdws_explorer.training.training_checkpoint import Checkpoint
 from gdws_explorer.typing import Cancel, Progress, ProgressFn
-from gdws_explorer.utils.devices import dtype_of
+from gdws_explorer.utils.devices import as_images, dtype_of
 
 Images = tuple[Tensor, Tensor]
 MOST_ATTACK_STEPS = 3  # of "fast": an attack of three steps is not known to be overfitted
@@ -61,7 +61,7 @@ class Trainer:
         self._checkpoint, self._extra = checkpoint, extra
         self._augment, self._after_epoch = augment, after_epoch
         self._progress, self._cancel = progress, cancel
-        self._x = training_data[0].to(state.device, dtype_of(state.network))
+        self._x = as_images(state.network, training_data[0])
         self._y = training_data[1].to(state.device)
         self._batch_size = min(recipe.batch_size, len(self._y))
         self._batches = len(self._y) // self._batch_size
@@ -131,7 +131,7 @@ class Trainer:
             parameter.grad = None
         if self.state.half is not None:
             model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        precision = str(self.state.half or self._x.dtype).removeprefix("torch.")
+        precision = str(self.state.half or dtype_of(model)).removeprefix("torch.")
         model = model.to(self.state.original_device).eval()
         return TrainingResult(model, tuple(self.history), best, self.recipe, precision)
 
@@ -170,10 +170,13 @@ class Trainer:
                 loss, correct = state.loss(x, y)
             value = float(loss.detach())
             if not math.isfinite(value):
-                raise self._diverged(
+                cause = (
                     f"the loss became {value} at step {state.steps + 1} of {len(self._rates)} "
                     f"(epoch {number}, batch {index})"
                 )
+                if state.overflow is not None:
+                    cause = f"{cause}: {state.overflow.rstrip('.')}"
+                raise self._diverged(cause)
             lr = self._rates[state.steps]
             state.step(loss, lr)
             total, right = total + value, right + correct

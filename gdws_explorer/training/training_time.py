@@ -17,6 +17,7 @@ from gdws_explorer.training.recipe import VALIDATION_STEPS, Recipe
 from gdws_explorer.training.train_state import TrainState
 from gdws_explorer.training.training_spec import FINETUNE, TrainingSpec
 from gdws_explorer.typing import Cancel
+from gdws_explorer.utils.devices import as_images
 from gdws_explorer.utils.modules import own_copy
 
 SPEED = 1e10  # multiply-accumulates per second: a guess for one or two cores
@@ -110,7 +111,7 @@ def _step(model: nn.Module, batch: tuple[Tensor, Tensor], recipe: Recipe, cancel
     """Returns the seconds of a gradient step per image."""
     with torch.inference_mode(False), torch.enable_grad():
         state = TrainState(model, recipe, None, cancel)
-        x, y = (each.to(state.device) for each in batch)
+        x, y = as_images(state.network, batch[0]), batch[1].to(state.device)
         with state.random.drawing(), state.deterministic():
             for step in range(1 + STEPS):
                 if step == 1:  # the first step also allocates memory, and is not timed

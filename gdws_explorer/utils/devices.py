@@ -18,7 +18,14 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def dtype_of(model: nn.Module) -> torch.dtype:
-    """Returns the floating-point type of the model's weights; float32 if it has none."""
+    """Returns the floating-point type of the model's weights; float32 if it has none.
+
+    That of the first weight with two or more dimensions, if there is one: a network in half
+    precision may keep its BatchNorm layers in float32.
+    """
+    for parameter in model.parameters():
+        if parameter.is_floating_point() and parameter.ndim > 1:
+            return parameter.dtype
     values: Tensor
     for values in model.state_dict().values():
         if values.is_floating_point():
@@ -65,6 +72,20 @@ def cast_like(like: Tensor, x: Tensor) -> Tensor:
     The type is changed first, because MPS has no float64.
     """
     return x.to(like.dtype).to(like.device)
+
+
+def as_images(model: nn.Module, x: Tensor) -> Tensor:
+    """Returns images on a model's device, in float32 or, for one in double precision, float64."""
+    return x.to(torch.promote_types(dtype_of(model), torch.float32)).to(device_of(model))
+
+
+def as_input(model: nn.Module, x: Tensor) -> Tensor:
+    """Returns a copy of images as a model takes them: on its device, in its floating type.
+
+    A copy, because a forward method may work in place on its input.
+    """
+    dtype = dtype_of(model) if x.is_floating_point() else x.dtype
+    return x.to(dtype, copy=True).to(device_of(model))
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import ModelError
+from gdws_explorer.utils.devices import as_input
 from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.rng import exclusive_rng
 
@@ -165,8 +166,7 @@ def use_channels_last(model: nn.Module, images: Tensor) -> bool:
     images : `(N, C, H, W)`; the first is passed through the model. Returns whether the layout was
     taken: a forward method that reads strides, as `x.view(len(x), -1)` does, needs the usual one.
     """
-    place = next((p for p in model.parameters() if p.is_floating_point()), images)
-    image = images[:1].to(place.device, place.dtype)
+    image = as_input(model, images[:1])
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
         with torch.no_grad(), exclusive_rng(image.device):

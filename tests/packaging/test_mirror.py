@@ -25,6 +25,8 @@ OF_MANY = {
     "network/test_trained_networks.py": "networks with trained plans",
     "study/storage/test_new_database.py": "two programs that open one new file at once",
     "study/test_hypervolume.py": "the hypervolume in study/pareto.py",
+    "test_floating_types.py": "networks in float16, bfloat16, float64 and autocast, in all rooms",
+    "test_no_gradient.py": "networks without a gradient, in all rooms that need one",
     "test_explore.py": "gx.explore, from its arguments to the widget",
     "training/test_side_by_side.py": "two trainings at once are as each alone",
     "session/test_threads.py": "all public methods of the room's classes from eight threads",

@@ -41,7 +41,13 @@ def test_more_steps_find_more(net, data):
 def test_step_follows_radius_and_steps():
     assert PGD(0.16, steps=20).step_size == pytest.approx(0.02)
     assert PGD(0.16, steps=20, step_size=0.5).step_size == 0.5
-    assert PGD(8 / 255).bind(torch.nn.Linear(4, 2)).alpha == pytest.approx(1 / 255)
+    x, linear = (
+        torch.full((1, 1, 2, 2), 0.5),
+        torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)),
+    )
+    step = PGD(8 / 255, 1, 1 / 255, random_start=False).bind(linear)(x, torch.tensor([0])) - x
+    torch.testing.assert_close(step.abs(), torch.full_like(x, 1 / 255))
+    assert PGD(8 / 255).step_size == pytest.approx(1 / 255)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from gdws_explorer.network.calibration.margins import (
 )
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
-from gdws_explorer.utils.devices import dtype_of, resolve_device, to_float64
+from gdws_explorer.utils.devices import as_images, resolve_device, to_float64
 from gdws_explorer.utils.progress import report
 from gdws_explorer.utils.sampling import ALPHA_IMAGES
 
@@ -80,7 +80,8 @@ def compute_alpha(
     x, y = sample_images(data, n, seed)
     mine = frozen_copy(model, x)
     where = resolve_device(device, mine)
-    mine, x = mine.to(where), x.to(dtype_of(mine)).to(where)
+    mine = mine.to(where)
+    x = as_images(mine, x)
     y = None if y is None else y.to(where)
     layers = convolutions_of(mine, names)
     totals: dict[str, Tensor] = {}

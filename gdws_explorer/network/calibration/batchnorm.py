@@ -14,8 +14,9 @@ from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.network.calibration.lockstep import LockstepForward
 from gdws_explorer.typing import Cancel
 from gdws_explorer.utils.cancel import stop_if
-from gdws_explorer.utils.devices import cast_like, device_of, dtype_of, to_float64
+from gdws_explorer.utils.devices import as_input, cast_like, to_float64
 from gdws_explorer.utils.modules import own_copy, set_requires_grad
+from gdws_explorer.utils.precision import check_finite
 from gdws_explorer.utils.tensors import tensors_of
 
 
@@ -48,7 +49,6 @@ def reestimate_batchnorm(
         for name, m in mine.named_modules()
         if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.running_mean is not None
     }
-    x = x.to(device_of(mine), dtype_of(mine))
     sums: dict[str, _Statistics] = {}
     with LockstepForward(mine, list(torch.split(x, batch_size)), norms, {}) as forward:
         while (stop := forward.step()) is not None:
@@ -107,6 +107,7 @@ class _Statistics:
         assert norm.running_var is not None
         norm.running_mean.copy_(cast_like(norm.running_mean, self.shift + mean))
         norm.running_var.copy_(cast_like(norm.running_var, variance.clamp_min(0)))
+        check_finite(name, norm.running_mean, norm.running_var, dtype=norm.running_var.dtype)
 
 
 class _BufferReads(TorchFunctionMode):
@@ -134,5 +135,5 @@ def _read_buffers(
     if not names:
         return []
     with torch.no_grad(), _BufferReads(names) as reads:
-        model(x)
+        model(as_input(model, x))
     return sorted(reads.read)

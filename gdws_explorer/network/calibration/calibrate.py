@@ -39,7 +39,7 @@ from gdws_explorer.network.plans.moments import Moments
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils import files
 from gdws_explorer.utils.cancel import stop_if
-from gdws_explorer.utils.devices import dtype_of, resolve_device, to_float64
+from gdws_explorer.utils.devices import as_images, resolve_device, to_float64, to_single
 from gdws_explorer.utils.hashing import Digest
 from gdws_explorer.utils.progress import report
 
@@ -180,7 +180,7 @@ def calibrate(
     mine = frozen_copy(model, images)
     layers = convolutions_of(mine, names)
     settings = {
-        "model": weights_digest(mine),
+        "model": weights_digest(model),
         "attack": attack_key(attack),
         "n": len(images),
         "seed": seed,
@@ -193,7 +193,8 @@ def calibrate(
     if earlier is not None:
         return earlier
     where = resolve_device(device, mine)
-    mine, images = mine.to(where), images.to(dtype_of(mine)).to(where)
+    mine = mine.to(where)
+    images = as_images(mine, images)
     labels = None if labels is None else labels.to(where)
     sums: dict[str, list[Tensor]] = {}
     outputs: dict[str, float] = {}
@@ -254,7 +255,7 @@ def _energy(layer: LayerActivations) -> float:
     """Returns the squared norm of a layer's outputs in a batch, without the bias."""
     bias = layer.module.bias
     shift = 0.0 if bias is None else bias.detach()[:, None, None]
-    return sum(float((out.detach() - shift).square().sum()) for out in layer.outputs)
+    return sum(float((to_single(out.detach()) - shift).square().sum()) for out in layer.outputs)
 
 
 def _means(sums: list[Tensor], n: int, positions: int, output: float) -> Moments:

@@ -13,7 +13,7 @@ from gdws_explorer.network.calibration.lockstep import LockstepForward
 from gdws_explorer.network.calibration.margins import convolutions_of
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
-from gdws_explorer.utils.devices import device_of, to_float64
+from gdws_explorer.utils.devices import to_float64, to_single
 from gdws_explorer.utils.modules import own_copy
 from gdws_explorer.utils.progress import report
 
@@ -44,9 +44,7 @@ def joint_rankings(
         if conv.groups == 1 and conv.weight[0].numel() <= WIDEST
     }
     found: dict[str, gdws_joint.JointRanking] = {}
-    with LockstepForward(
-        mine, list(torch.split(x.to(device_of(mine)), batch_size)), layers, {}
-    ) as forward:
+    with LockstepForward(mine, list(torch.split(x, batch_size)), layers, {}) as forward:
         while (stop := forward.step()) is not None:
             stop_if(cancel)
             name, inputs = stop
@@ -63,7 +61,7 @@ def _ranking(conv: nn.Conv2d, inputs: list[Tensor], n: int) -> gdws_joint.JointR
     area = kernel[0] * kernel[1]
     moment = to_float64(conv.weight.new_zeros(channels * area, channels * area))
     for part in inputs:
-        columns = patches(conv, part).flatten(1, 2).transpose(0, 1).flatten(1)
+        columns = patches(conv, to_single(part)).flatten(1, 2).transpose(0, 1).flatten(1)
         moment += to_float64(columns @ columns.T)
     blocks = gdws_joint.blocks_of(to_float64(conv.weight.flatten(1)).cpu().numpy(), channels)
     break_even = area * channels * out // (area + out)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gdws_explorer.errors import ModelError
+from gdws_explorer.utils.devices import as_input
 from gdws_explorer.utils.tensors import tensors_of
 
 SUM = "+"  # before a layer's name: the sum that its output goes into
@@ -62,6 +63,7 @@ class ResidualBranch:
 class LockstepForward:
     """The forward passes of `model` over `batches`, stopped at some of its modules.
 
+    batches : images, on any device and in any floating type; the model gets copies in its own.
     before, after : modules by name where the batches stop before the module (showing its input)
         or after it (showing its output).
     sums : names out of these. Where such a layer's output, or that of its BatchNorm, is added to
@@ -198,7 +200,7 @@ class _BatchThread(threading.Thread):
         try:
             if not self._ending:
                 with torch.no_grad(), _TensorReads(self):
-                    self._model(self._batch)
+                    self._model(as_input(self._model, self._batch))
         except _StopForward:
             pass
         except BaseException as error:  # raised by the step that is waited for

@@ -20,8 +20,14 @@ from gdws_explorer.errors import DataError, ModelError, PlanError
 from gdws_explorer.network.surgery import with_layers
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
-from gdws_explorer.utils.devices import cast_like, to_float64
+from gdws_explorer.utils.devices import cast_like, to_float64, to_single
 from gdws_explorer.utils.modules import own_copy, use_channels_last
+from gdws_explorer.utils.precision import (
+    CastingModel,
+    in_single,
+    overflow_error,
+    scores_of,
+)
 from gdws_explorer.utils.progress import report
 from gdws_explorer.utils.rng import exclusive_rng
 from gdws_explorer.utils.sampling import plain_sample
@@ -43,7 +49,7 @@ class LayerActivations:
     """Inputs, outputs and gradients of one layer in one batch, with an entry for every call.
 
     inputs : `(N, C, H, W)`. outputs : `(N, M, H', W')`. gradients : of J margins with respect to
-    the output, J tensors `(N, M, H', W')`.
+    the output, J tensors `(N, M, H', W')`. Inputs and gradients are never in half precision.
     """
 
     module: nn.Conv2d
@@ -104,10 +110,13 @@ def differentiable() -> Iterator[None]:
 def frozen_copy(model: nn.Module, images: Tensor) -> nn.Module:
     """Returns a copy in eval mode without parameter gradients, for many backward passes.
 
+    A network in half precision is copied in float32, so that its gradients are not rounded to 0.
+
     images : `(N, C, H, W)`, N ≥ 1; the first is passed once, to find out whether the model works
     with the faster channels-last layout. One that flattens by `view` does not.
     """
-    mine = with_layers(own_copy(model), lambda _name, module: _Affine.of(module)).eval()
+    mine = in_single(own_copy(model), images)
+    mine = with_layers(mine, lambda _name, module: _Affine.of(module)).eval()
     use_channels_last(mine, images)
     return mine
 
@@ -124,7 +133,8 @@ class _Affine(nn.Module):
         if type(module) is not nn.BatchNorm2d or module.running_var is None:
             return None
         assert module.running_mean is not None
-        scale = (to_float64(module.running_var) + module.eps).rsqrt()
+        like = to_single(module.running_var)
+        scale = (to_float64(like) + module.eps).rsqrt()
         if module.weight is not None:
             scale = scale * to_float64(module.weight)
         shift = -to_float64(module.running_mean) * scale
@@ -132,14 +142,12 @@ class _Affine(nn.Module):
             shift = shift + to_float64(module.bias)
         affine = cls()
         for name, numbers in (("scale", scale), ("shift", shift)):
-            affine.register_buffer(
-                name, cast_like(module.running_var, numbers.detach())[:, None, None]
-            )
+            affine.register_buffer(name, cast_like(like, numbers.detach())[:, None, None])
         return affine
 
     def forward(self, x: Tensor) -> Tensor:
         """Scales and shifts `(N, C, H, W)`, channel by channel."""
-        return x * self.scale + self.shift
+        return (x * self.scale + self.shift).to(x.dtype)
 
 
 def attack_images(
@@ -161,6 +169,7 @@ def attack_images(
         return x
     parts = []
     with differentiable():
+        model = CastingModel.of(model)
         perturb = attack.bind(model)
         for start in range(0, len(x), batch):
             stop_if(cancel)
@@ -192,11 +201,13 @@ def margin_gradients(
     """
     activations = {name: LayerActivations(module) for name, module in layers.items()}
     with _recording(activations):
-        scores = model(x.detach().clone().requires_grad_())
+        scores = scores_of(model, x.detach().clone().requires_grad_())
     if not isinstance(scores, Tensor) or scores.ndim != 2 or scores.shape[1] < 2:
         raise ModelError(
             "the model does not return scores; expected a tensor (N, classes) of 2 or more classes."
         )
+    if not torch.isfinite(scores).all():
+        raise overflow_error(model, x)
     activations = {name: layer for name, layer in activations.items() if layer.outputs}
     for name, layer in activations.items():
         if any(len(out) != len(x) for out in layer.outputs):
@@ -220,7 +231,7 @@ def margin_gradients(
                     sums[j], outputs, retain_graph=j + 1 < len(sums), materialize_grads=True
                 )
             )
-        by_call = iter([list(same) for same in zip(*rows, strict=True)])
+        by_call = iter([list(map(to_single, same)) for same in zip(*rows, strict=True)])
         for layer in activations.values():
             layer.gradients = [next(by_call) for _ in layer.outputs]
         yield activations
@@ -240,7 +251,7 @@ def _recorder(layer: LayerActivations) -> Callable[[nn.Module, tuple[Any, ...], 
     """Returns a forward hook that records a layer's inputs and outputs."""
 
     def record(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        layer.inputs.append(inputs[0].detach().clone())
+        layer.inputs.append(to_single(inputs[0].detach().clone()))
         layer.outputs.append(output)
         return output.clone()  # later operations may work in place
 

@@ -25,8 +25,9 @@ from gdws_explorer.network.calibration.lockstep import SUM, LockstepForward
 from gdws_explorer.network.calibration.residual_sums import find_sums
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.cancel import stop_if
-from gdws_explorer.utils.devices import cast_like, device_of, dtype_of, to_float64, to_single
+from gdws_explorer.utils.devices import as_input, cast_like, dtype_of, to_float64, to_single
 from gdws_explorer.utils.modules import own_copy, set_requires_grad
+from gdws_explorer.utils.precision import check_finite
 from gdws_explorer.utils.progress import report
 from gdws_explorer.utils.tensors import tensors_of
 
@@ -109,7 +110,6 @@ def refit(
             "ones, where given, of the same shape."
         )
     theirs = own_copy(dense)
-    x = x.to(device_of(compressed), dtype_of(compressed))
     batches = list(torch.split(x, batch_size))
     if attacked is not None:
         batches += list(torch.split(attacked.to(x), batch_size))
@@ -177,9 +177,10 @@ def _solve_layers(
                     f"the two networks call their layers in different orders at {stop[0]}; "
                     "expected a network and its compressed copy."
                 )
-            name, inputs, targets = stop[0].removeprefix(SUM), stop[1], same_stop[1]
+            name, inputs = stop[0].removeprefix(SUM), stop[1]
+            targets = [to_single(target) for target in same_stop[1]]
             if stop[0] != name:  # at the sum: the targets include the other branch's error
-                errors = [a - b for a, b in zip(targets, inputs, strict=True)]
+                errors = [a - to_single(b) for a, b in zip(targets, inputs, strict=True)]
                 inputs, outputs = waiting.pop(name)
                 targets = [y + e / scales[name] for y, e in zip(outputs, errors, strict=True)]
             elif name in scales:
@@ -194,7 +195,7 @@ def _solve_layers(
                 )
                 differences = place * settings.batch_size >= settings.images
                 equations.add(features, target, differences=differences)
-            _solve(_last(layer), equations_of[name], settings.ridge)
+            _solve(name, _last(layer), equations_of[name], settings.ridge)
             solved()
     if waiting:
         raise ModelError(
@@ -209,7 +210,7 @@ def _outputs(model: nn.Module, batches: Sequence[Tensor], weight: float, cancel:
     with torch.no_grad():
         for batch in batches:
             stop_if(cancel)
-            found = next(tensors_of(model(batch)), None)
+            found = next(tensors_of(model(as_input(model, batch))), None)
             if found is None:
                 raise ModelError("the model answers without a tensor; expected one with scores.")
             outputs.append(to_float64(found))
@@ -254,7 +255,7 @@ class _Equations:
     def add(self, features: Tensor, outputs: Tensor, *, differences: bool) -> None:
         """Adds `features` `(N, F, …)` and `outputs` `(N, M, …)`, or differences of them."""
         f = to_single(features).flatten(2).transpose(0, 1).flatten(1)
-        y = to_single(outputs).flatten(2).transpose(0, 1).flatten(1)
+        y = outputs.flatten(2).transpose(0, 1).flatten(1)
         self.inner += to_float64(f @ f.T)
         self.cross += to_float64(y @ f.T)
         if not differences:
@@ -286,9 +287,13 @@ def _differences(parts: Sequence[Tensor], weight: float) -> list[Tensor]:
     return [*parts[:half], *((moved - plain) * weight**0.5 for plain, moved in pairs)]
 
 
-def _solve(last: nn.Conv2d, equations: _Equations, ridge: float) -> None:
-    """Sets a convolution by ridge least squares, with the ridge towards its present weights."""
+def _solve(name: str, last: nn.Conv2d, equations: _Equations, ridge: float) -> None:
+    """Sets a convolution by ridge least squares, with the ridge towards its present weights.
+
+    name : of its layer. Raises ModelError where activations or weights are infinite or NaN.
+    """
     inner, cross = equations.centred(last.bias is not None)
+    check_finite(name, inner, cross, dtype=last.weight.dtype)
     now = to_float64(last.weight.flatten(1))
     damping = ridge * inner.trace() / len(inner) or 1.0
     system = inner + damping * torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
@@ -296,10 +301,12 @@ def _solve(last: nn.Conv2d, equations: _Equations, ridge: float) -> None:
     last.weight.copy_(cast_like(last.weight, new).view_as(last.weight))
     if last.bias is not None:
         last.bias.copy_(cast_like(last.bias, equations.bias(new)))
+    check_finite(name, *last.parameters(), dtype=last.weight.dtype)
 
 
 def _features(layer: Factored, x: Tensor) -> Tensor:
     """Returns the input of a layer's last factor, as patches `(N, F, P)`."""
+    x = x.to(dtype_of(layer))  # the model's own autocast may have given it another type
     if isinstance(layer, GDWSConv2d):
         inside = layer.depthwise(x.index_select(-3, layer.index))
     elif isinstance(layer, Tucker2Conv2d):

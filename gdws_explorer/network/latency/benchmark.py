@@ -8,7 +8,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,11 +45,12 @@ Grid = tuple[tuple[int, ...], ...]
 
 
 class _Input(NamedTuple):
-    """Shape, type and memory format of a layer's input."""
+    """Shape, type and memory format of a layer's input; autocast : the type of the model's own."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     channels_last: bool
+    autocast: torch.dtype | None
 
 
 class _Work(NamedTuple):
@@ -117,7 +118,8 @@ def measure_layers(
                 made = [
                     random_layer(work.module, family, ranks) for ranks in itertools.product(*grid)
                 ]
-                runs[family] = grid, clock.rounds([work.module, *made], inputs, repeats)
+                with _autocast(images.device, work.inputs[0].autocast):
+                    runs[family] = grid, clock.rounds([work.module, *made], inputs, repeats)
             times |= {name: _times(runs, calls, step) for name, calls in alike.items()}
         low, median, high = np.quantile(network, [0.25, 0.5, 0.75]).tolist()
         device, threads = str(images.device), torch.get_num_threads()
@@ -194,12 +196,14 @@ def _works(
 def _inputs(model: nn.Module, images: Tensor, names: Iterable[str]) -> dict[str, list[_Input]]:
     """Returns the inputs of every layer in one pass, in call order."""
     found: dict[str, list[_Input]] = {name: [] for name in names}
+    kind = images.device.type
 
     def record(name: str, given: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         x = given[0] if given else kwargs["input"]
         last = x.ndim == 4 and not x.is_contiguous()
         last = last and x.is_contiguous(memory_format=torch.channels_last)
-        found[name].append(_Input(tuple(x.shape), x.dtype, last))
+        cast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+        found[name].append(_Input(tuple(x.shape), x.dtype, last, cast))
 
     hooks = [
         model.get_submodule(name).register_forward_pre_hook(
@@ -273,6 +277,11 @@ def _filled(given: _Input, device: torch.device) -> Tensor:
     x = torch.empty(given.shape, dtype=given.dtype, device=device)
     x.normal_(generator=_generator(device))
     return x.to(memory_format=torch.channels_last) if given.channels_last else x
+
+
+def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[None]:
+    """Computes in the type of the model's own autocast, if it has one."""
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 
 def _generator(device: torch.device) -> torch.Generator:
