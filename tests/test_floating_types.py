@@ -180,8 +180,7 @@ def test_masking_checks_are_those_of_the_float32_network(single, net, data):
 def overflowing(single):
     """In float16 the second convolution overflows; float32 has no difficulty with it."""
     model = copy.deepcopy(single)
-    model[0].weight.mul_(3e3)
-    model[3].weight.mul_(3e3)
+    model[3].weight.mul_(3e5)
     model[-1].weight.mul_(1e-6)
     return model
 
@@ -213,6 +212,27 @@ def test_batchnorm_statistics_that_float16_cannot_hold_are_named(data):
     network = gx.Network(model.half(), data[0][:1])
     with pytest.raises(gx.ModelError, match="1 has infinite or NaN numbers in float16"):
         network.build(network.plan(), batchnorm=data[0])
+
+
+def test_a_forward_that_works_in_place_leaves_the_images(single, data):
+    class Darker(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = single
+
+        def forward(self, x):
+            x -= 0.1
+            return self.net(x)
+
+    x = data[0].clone()
+    y = single(x - 0.1).argmax(1)
+    assert gx.evaluate(Darker(), (x, y), gx.PGD(0.01, 2)).clean == 1
+    network = gx.Network(Darker(), x[:1], skip=())
+    assert network.names == ("net.0", "net.3", "net.7")
+    assert network.alpha(x, y).keys() == {"net.0", "net.3"}
+    network.calibrate(x, y, gx.PGD(0.01, 2))
+    network.build(network.budget(macs=0.5), refit=x, batchnorm=x)
+    assert torch.equal(x, data[0])
 
 
 @pytest.mark.slow

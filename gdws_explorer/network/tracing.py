@@ -151,7 +151,7 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     counter = MacCounter()
     try:
         with exclusive_rng(example.device), _countable(), torch.no_grad(), counter, tracker:
-            output = model(example)
+            output = model(example.clone())
     except Exception as error:
         raise ModelError(
             f"the model does not take an example of shape {tuple(example.shape)}: "

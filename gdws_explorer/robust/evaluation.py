@@ -54,7 +54,8 @@ def evaluate(
     model : torch.nn.Module
         Images `(B, C, H, W)` in [0, 1] to class scores `(B, classes)`; measured in eval mode.
     data : pair
-        Images `(N, C, H, W)` and labels `(N,)`, tensors or arrays.
+        Images `(N, C, H, W)` and labels `(N,)`, tensors or arrays. Attacks work on them in float32,
+        in float64 if the model does; they are rounded to a smaller type where they enter the model.
     attack : Attack, sequence of attacks or None
         One attack, or several in the order of their strength: an image that one of them fools is
         not attacked by the later ones. None measures the clean accuracy only. Images that are wrong

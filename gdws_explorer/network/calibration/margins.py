@@ -216,6 +216,8 @@ def margin_gradients(
                 "expected one row for every image."
             )
     outputs = [out for layer in activations.values() for out in layer.outputs]
+    if not outputs:
+        return
     order = scores.argsort(dim=1, descending=True, stable=True)
     sorted_scores = scores.gather(1, order)
     margins = sorted_scores[:, :1] - sorted_scores[:, 1:]
