@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import ModelError
 from gdws_explorer.utils.devices import as_input, device_of, dtype_of
+from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.modules import deep_copy
 from gdws_explorer.utils.rng import exclusive_rng
 from gdws_explorer.utils.tensors import tensors_of
@@ -48,13 +49,19 @@ def in_single(model: nn.Module, images: Tensor) -> nn.Module:
 def scores_of(model: nn.Module, x: Tensor) -> Any:
     """Runs a model on images in float32 or float64; returns its scores in the images' type.
 
-    Raises ModelError where gradients are computed and the scores carry none.
+    Raises ModelError where gradients are computed and the scores carry none, and for an operation
+    that torch does not have in the model's type.
     """
     try:
         scores = model(as_input(model, x))
     except RuntimeError as error:
         if "nference tensor" in str(error):  # made in inference mode, used outside of it
             raise ModelError(NO_GRADIENT) from error
+        if "not implemented for" in str(error):
+            raise ModelError(
+                f"the model cannot be run in {dtype_of(model)} on this device "
+                f"({first_line(error)}); convert it with model.float()."
+            ) from error
         raise
     if not isinstance(scores, Tensor):
         return scores

@@ -204,6 +204,12 @@ def test_scores_without_a_gradient_are_refused_only_where_one_is_computed():
         scores_of(model, x)
 
 
+def test_an_operation_that_torch_lacks_in_half_precision_is_named():
+    model = nn.Sequential(nn.LocalResponseNorm(2), small()).half()
+    with pytest.raises(ModelError, match=r"cannot be run in torch.float16.*not implemented"):
+        scores_of(model, torch.rand(2, 3, 8, 8))
+
+
 def test_an_output_that_is_no_tensor_is_returned_as_it_is():
     class Pair(nn.Module):
         def forward(self, x):
