@@ -4,7 +4,7 @@
 #
 # Variables: PYTHON=…  the interpreter that makes .venv;  PIP_ARGS=…  more words for pip install;
 #            LAB_ARGS=…  more words for JupyterLab;  PYTEST_ARGS=…  more words for pytest;
-#            WORKERS=2  processes of `make quick`
+#            WORKERS=2  processes that run the tests
 
 VENV     := .venv
 BIN      := $(VENV)/bin
@@ -36,15 +36,19 @@ install: $(VENV)/.lab
 lab: $(VENV)/.lab
 	$(BIN)/gdws-explorer lab $(AS_ROOT) $(LAB_ARGS)
 
+# The tests start a hundred processes, and each would compile the package again.
+quick test: export PYTHONDONTWRITEBYTECODE =
+
 # The checks that need no test first, so that a wrong line is known after a minute.
 # pytest last: its summary line ends the output.
 quick: lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m 'not slow and not browser' \
 	  $(PYTEST_ARGS)
 
-# In one process: browser tests want the machine for themselves. Quick tests come first.
+# A process runs whole files, so that what their tests share is made once, and one of them all
+# browser tests at the end: tests/conftest.py makes the groups. pytest's summary is the last line.
 test: lint chromium postgresql
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

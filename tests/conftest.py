@@ -34,21 +34,27 @@ PGD = {"name": "PGD", "eps": 0.15, "steps": 20}
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first, so that CI fails early; then the slow ones; a browser's last.
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the marks, and xdist by the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts the tests in order and, for `--dist loadgroup`, in groups that one process runs.
 
+    A file is a group. All browser tests are one, the last: they share a page, stay in the order
+    of their files, and have the machine for themselves. In one process the quick tests come
+    first; several processes begin with what takes long, so that they end together.
     What starts a PostgreSQL server or runs a whole notebook is slow without saying it.
     """
+    several = hasattr(config, "workerinput")
+
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        marks = {mark.name for mark in item.iter_markers()}
+        return "browser" in marks, ("slow" in marks) != several
+
     for item in items:
         if item.path.suffix == ".ipynb" or "server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
-
-    def place(item: pytest.Item) -> int:
-        """Browser tests share one page and stay in the order of their files."""
-        marks = {mark.name for mark in item.iter_markers()}
-        return 2 if "browser" in marks else int("slow" in marks)
-
+        browser, _ = place(item)
+        group = "browser" if browser else f"{item.path.parent.name}/{item.path.stem}"
+        item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=place)
 
 
