@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ import traitlets
 from plotly.serializers import custom_serializers
 
 from gdws_explorer.figures import theme
+
+
+@cache
+def _javascript() -> bytes:
+    """Returns plotly's JavaScript, gzipped.
+
+    Bytes are sent outside the JSON of the message: faster, and a third of the size.
+    """
+    return gzip.compress(str(go.FigureWidget._esm).encode(), 1)
 
 
 class Figure(go.FigureWidget):  # type: ignore[misc]
@@ -42,8 +52,7 @@ class Figure(go.FigureWidget):  # type: ignore[misc]
 
     @traitlets.default("_plotly")
     def _code(self) -> bytes:
-        # Bytes are sent outside the JSON of the message: faster, and a third of the size.
-        return gzip.compress(str(go.FigureWidget._esm).encode(), 1) if self._brings else b""
+        return _javascript() if self._brings else b""
 
     def redraw(self, fresh: go.Figure) -> None:
         """Takes over the traces, axes, shapes and annotations of a figure of the same kind.

@@ -41,13 +41,12 @@ class FrontView:
                 lambda _trace, points, _state, p=place: self._clicked(p, points)
             )
         self.box = VBox([self.figure, self.estimate_note, self.note])
-        self.refresh(session.snapshot)
+        self._describe(session.snapshot)
 
     def refresh(self, now: Snapshot) -> None:
         """Draws the records of the setting that is shown."""
         self.figure.redraw(self._draw(now))
-        self.note.value = text.records(self._session)
-        self._describe_estimate(now)
+        self._describe(now)
 
     def refresh_plan(self, now: Snapshot) -> None:
         """Draws the shapes of the present plan; the records stay."""
@@ -55,6 +54,10 @@ class FrontView:
             self.refresh(now)
             return
         self.figure.set_shapes(self._shapes(now))
+        self._describe_estimate(now)
+
+    def _describe(self, now: Snapshot) -> None:
+        self.note.value = text.records(self._session)
         self._describe_estimate(now)
 
     def _describe_estimate(self, now: Snapshot) -> None:
