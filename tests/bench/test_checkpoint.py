@@ -207,24 +207,28 @@ def test_what_runs_code_is_refused_and_does_not_run(tmp_path, trained):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["namespace", "numpy", "module"])
-def test_the_three_lines_convert_a_file_that_is_trusted(tmp_path, trained, what):
+def test_the_three_lines_convert_a_file_that_is_trusted(tmp_path, trained):
+    """Those of three files, in one process."""
     state = prefixed(trained.state_dict(), "module.")
-    found = {
-        "namespace": {"state_dict": state, "args": argparse.Namespace(lr=0.1)},
-        "numpy": {"net": state, "acc": np.float64(95.1)},
-        "module": {"model": nn.DataParallel(nn.Sequential(OrderedDict(trained.named_children())))},
-    }[what]
-    torch.save(found, tmp_path / "best.pth.tar")
-    with pytest.raises(ModelError) as refusal:
-        load_checkpoint(tmp_path / "best.pth.tar")
-    named = {"namespace": "argparse.Namespace", "numpy": "scalar", "module": "DataParallel"}
-    assert named[what] in str(refusal.value)
-    lines = [line.strip() for line in str(refusal.value).splitlines()[1:]]
-    assert len(lines) == 3
+    wrapped = nn.DataParallel(nn.Sequential(OrderedDict(trained.named_children())))
+    found = [
+        ({"state_dict": state, "args": argparse.Namespace(lr=0.1)}, "argparse.Namespace"),
+        ({"net": state, "acc": np.float64(95.1)}, "scalar"),
+        ({"model": wrapped}, "DataParallel"),
+    ]
+    lines = []
+    for number, (raw, named) in enumerate(found):
+        torch.save(raw, tmp_path / f"{number}.pth.tar")
+        with pytest.raises(ModelError) as refusal:
+            load_checkpoint(tmp_path / f"{number}.pth.tar")
+        assert named in str(refusal.value)
+        said = [line.strip() for line in str(refusal.value).splitlines()[1:]]
+        assert len(said) == 3
+        lines += said
     done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert same(load_checkpoint(tmp_path / "best-weights.pt", small()), trained)
+    for number in range(len(found)):
+        assert same(load_checkpoint(tmp_path / f"{number}-weights.pt", small()), trained)
 
 
 def test_damaged_and_other_files_are_refused(tmp_path, trained):

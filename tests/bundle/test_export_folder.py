@@ -80,6 +80,7 @@ def test_the_readmes_lines_load_it_in_a_fresh_process(case, full, python):
     np.testing.assert_allclose(np.load(base / "onnx.npy"), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_folder_is_complete_and_the_report_says_what_is_known(case, full):
     assert held(full) == WRITTEN | {"model.onnx"}
     says = facts(full)
@@ -107,6 +108,7 @@ def test_the_readme_says_what_the_report_notes(case, tmp_path):
     assert facts(folder)["accuracy"]["note"] == noted.note
 
 
+@pytest.mark.slow
 def test_the_readme_says_accuracy_and_plan(full, light):
     text = (full / "README.md").read_text()
     assert "PGD-2 ℓ∞ ε 8/255" in text

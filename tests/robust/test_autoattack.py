@@ -133,22 +133,20 @@ def test_torchs_generator_moves_on_and_decides(trained, data, attack):
 
 
 @pytest.mark.parametrize("attack", EVERY, ids=_name)
-def test_forwards_is_the_most_that_a_batch_takes(digits, attack):
-    calls = []
-    count = digits.model.register_forward_pre_hook(lambda *_: calls.append(1))
-    x, y = (torch.as_tensor(part) for part in digits.data)
-    right = _right(digits.model, x[:20], y[:20])
-    x, y = x[:20][right][:3], y[:20][right][:3]
-    try:
-        for eps in (1e-4, attack.eps):
-            calls.clear()
-            tried = replace(attack, eps=eps)
-            tried.bind(digits.model)(x, y)
-            if eps == 1e-4:  # nothing is fooled
-                assert len(calls) == tried.forwards
-            assert len(calls) <= tried.forwards
-    finally:
-        count.remove()
+def test_forwards_is_the_most_that_a_batch_takes(data, attack):
+    """Of ten classes, for nine are attacked one by one; right on all images, by its own word."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    x = data[0][:3]
+    y, calls = model(x).argmax(1), []
+    model.register_forward_pre_hook(lambda *_: calls.append(1))
+    for eps in (1e-4, attack.eps):
+        calls.clear()
+        tried = replace(attack, eps=eps)
+        tried.bind(model)(x, y)
+        if eps == 1e-4:  # nothing is fooled
+            assert len(calls) == tried.forwards
+        assert len(calls) <= tried.forwards
 
 
 @pytest.mark.parametrize("attack", [APGD(0.16, 1), Square(0.24, 20)], ids=_name)

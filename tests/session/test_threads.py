@@ -87,6 +87,7 @@ def test_every_public_method_is_called(digits_session, tmp_path):
     assert set(calls(digits_session, tmp_path, 0)) == public_methods() - APART
 
 
+@pytest.mark.slow
 def test_eight_threads_end_with_a_consistent_state(digits_session, tmp_path):
     session, errors = digits_session, []
     start = threading.Barrier(THREADS)

@@ -15,8 +15,10 @@ from gdws_explorer.widgets.panels.panel_bar import PanelBar
 
 
 @pytest.fixture(scope="module")
-def opened():
-    explorer = gx.explore("digits")
+def opened(bench):
+    """With a few images to learn from: `source` reads all of them."""
+    few = tuple(part[:60] for part in bench.train_data)
+    explorer = gx.explore("digits", calibration=few)
     yield explorer
     explorer.close()
 

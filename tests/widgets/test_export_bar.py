@@ -16,6 +16,7 @@ def session(tmp_path, monkeypatch):
     made.close()
 
 
+@pytest.mark.slow
 def test_the_network_is_exported_to_the_named_folder(session, tmp_path, bench):
     session.controls.move_budget("macs", 0.4)
     bar = ExportBar(session)

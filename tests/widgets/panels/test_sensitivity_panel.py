@@ -16,8 +16,10 @@ from gdws_explorer.widgets.panels.sensitivity_panel import (
 
 
 @pytest.fixture(scope="module")
-def opened():
-    explorer = gx.explore("digits", attack=gx.PGD(0.15, steps=1))
+def opened(bench):
+    """With a few images to learn from: `choose_source` reads all of them."""
+    few = tuple(part[:60] for part in bench.train_data)
+    explorer = gx.explore("digits", attack=gx.PGD(0.15, steps=1), calibration=few)
     yield explorer
     explorer.close()
 

@@ -126,6 +126,7 @@ def test_the_plan_is_fine_tuned_from_a_button_beside_evaluate(explorer):
     assert session.plan == before
 
 
+@pytest.mark.slow
 def test_faders_menu_and_export_of_a_trained_network(explorer, tmp_path):
     session = explorer.session
     panel = panel_of(explorer, FINETUNE)
