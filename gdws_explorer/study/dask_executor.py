@@ -96,9 +96,11 @@ class DaskExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.drop()
-        if self._client.status == "running":
-            self._client.unregister_worker_plugin(self._name)
+        # The client of a scheduler that is gone may not know it yet: there is nothing to clear.
+        with suppress(OSError, CancelledError):
+            self.drop()
+            if self._client.status == "running":
+                self._client.unregister_worker_plugin(self._name)
 
     @property
     def room(self) -> int:

@@ -9,9 +9,11 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from distributed import Client, KilledWorker, LocalCluster
+from distributed.comm import CommClosedError
 
 import gdws_explorer as gx
 from gdws_explorer.errors import Cancelled, DataError, ExplorerError
@@ -217,6 +219,22 @@ def test_by_the_address_of_a_scheduler_until_that_is_gone(cluster_of_its_own, sl
     ):
         batch.run(those)
     assert 3 <= len(store) < len(plans)
+
+
+def test_a_scheduler_that_is_gone_before_the_client_knows(evaluator):
+    def closed(*_given):
+        raise CommClosedError("connection reset")
+
+    client = SimpleNamespace(
+        status="running", scheduler_info=lambda: {"address": "tcp://here:1"},
+        run=lambda *_, **_given: {}, register_plugin=lambda *_, **_given: None,
+        unregister_worker_plugin=closed,
+    )  # fmt: skip
+    with (
+        pytest.raises(ExplorerError, match="the worker is lost"),
+        dask_executor.DaskExecutor(evaluator, client),
+    ):
+        raise ExplorerError("the worker is lost")
 
 
 def test_a_scheduler_that_is_not_there(evaluator, monkeypatch):
