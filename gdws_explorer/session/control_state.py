@@ -84,17 +84,24 @@ class ControlState:
 
     def _least(self, network: Network, by: str) -> float:
         weights = budget_weights(network, self.weighing)
-        return network.least(by, families=self.families, weights=weights, **self.held)
+        least = network.least(by, families=self.families, weights=weights, **self.held)
+        return least / _dense_ms(network) if by == "ms" else least
 
     def bounded(self, network: Network, by: str, share: float) -> Plan:
-        """The plan of a budget of "macs", "params" or "error"; BudgetError if it is too small."""
-        macs, params, error = (
-            share if by == measure else None for measure in ("macs", "params", "error")
+        """The plan of a budget; BudgetError if it is too small.
+
+        by : "macs", "params", "ms" or "error". share : a fraction of the dense network's.
+        """
+        macs, params, error, ms = (
+            share if by == measure else None for measure in ("macs", "params", "error", "ms")
         )
+        if ms is not None:
+            ms *= _dense_ms(network)
         return network.budget(
             macs=macs,
             params=params,
             error=error,
+            ms=ms,
             families=self.families,
             weights=budget_weights(network, self.weighing),
             exact=False,  # a slider moves sixty times a second
@@ -122,9 +129,18 @@ class ControlState:
         """
         choices = {name: _nearest(network, name, choice) for name, choice in self.plan}
         moved = replace(self, plan=network.plan(choices))
-        if moved.budget is not None and moved.budget.by == "alpha":  # α weighs plain errors only
+        by = None if moved.budget is None else moved.budget.by
+        # α weighs plain errors only; time has to be measured.
+        if by == "alpha" or (by == "ms" and network.latencies is None):
             return replace(moved, budget=None)
         return moved._again(network)
+
+
+def _dense_ms(network: Network) -> float:
+    """The milliseconds of the dense network. Raises BudgetError where no times were measured."""
+    if network.latencies is None:
+        raise BudgetError("no time is measured yet; press “Measure time”.")
+    return network.latencies.total(())
 
 
 def _nearest(network: Network, name: str, choice: Choice) -> Choice:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from gdws_explorer.errors import ExplorerError, PlanError
+from gdws_explorer.errors import BudgetError, ExplorerError, PlanError
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.choices import Dense, family_of
 from gdws_explorer.network.plans.cost import Summary
@@ -66,7 +66,7 @@ class Controls:
         # Choices are steps: without the exact position a slider would jump back to its step.
         self._exact_positions: dict[str, tuple[str, tuple[float, ...]]] = {}
         self._network: tuple[str | None, Network] | None = None
-        self._summary: tuple[Network, Plan, Summary] | None = None
+        self._summary: tuple[tuple[object, ...], Summary] | None = None
         self._positions: dict[str, tuple[object, tuple[float, ...]]] = {}  # by what they depend on
 
     # -- the present state -----------------------------------------------------------------
@@ -95,10 +95,10 @@ class Controls:
     def summary(self) -> Summary:
         """Costs and error of the plan; computed once per plan."""
         plan, network = self.plan, self.network
-        known = self._summary
-        if known is None or known[0] is not network or known[1] is not plan:
-            known = self._summary = network, plan, network.summary(plan)
-        return known[2]
+        key, known = (network, plan, network.latencies), self._summary
+        if known is None or any(a is not b for a, b in zip(known[0], key, strict=True)):
+            known = self._summary = key, network.summary(plan)
+        return known[1]
 
     @property
     @locked
@@ -141,6 +141,8 @@ class Controls:
     def budget(self) -> BudgetSetting:
         """Meaning and position of the budget slider: as set, or as the plan happens to be."""
         state, by = self.state, self.budget_meaning
+        if by == "ms" and self.network.latencies is None:
+            by = "macs"  # a state of another session, where the time was measured
         if state.budget is not None and state.budget.by == by:
             return state.budget
         if by == "alpha" and (self.plan.calibration is not None or self.views.weighted is None):
@@ -293,9 +295,10 @@ class Controls:
     @locked
     def move_budget(self, by: str, position: float, gesture: object = None) -> None:
         """Moves the budget slider: all layers that are neither locked nor skipped follow."""
-        self.budget_meaning = checked_meaning(by, NETWORK_MEANINGS)
+        network = self._budget_network(checked_meaning(by, NETWORK_MEANINGS))
+        self.budget_meaning = by
         budget = BudgetSetting(by, min(1.0, max(0.0, position)))
-        self._put(self.state.under(self._budget_network(by), budget), gesture)
+        self._put(self.state.under(network, budget), gesture)
 
     @locked
     def set_budget(self, by: str, number: float) -> None:
@@ -344,6 +347,8 @@ class Controls:
 
     def _budget_network(self, by: str) -> Network:
         """The network that a budget of this meaning looks its errors up in."""
+        if by == "ms" and self.network.latencies is None:
+            raise BudgetError("no time is measured yet; press “Measure time”.")
         if by != "alpha":
             return self.network
         if self.plan.calibration is not None:

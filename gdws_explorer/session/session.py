@@ -39,6 +39,7 @@ from gdws_explorer.bench.target import (
 )
 from gdws_explorer.bundle.export_folder import export
 from gdws_explorer.errors import ExplorerError, PlanError
+from gdws_explorer.network.latency.measure import measure_latency
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.cost import Summary
 from gdws_explorer.network.plans.plan import Plan
@@ -64,6 +65,7 @@ from gdws_explorer.training.training_spec import TrainingSpec
 READING, WEIGHING = "reading the images", "computing α from the images"
 LEARNING = (READING, WEIGHING)
 ATTACKING = "attacking the dense network"
+TIMING = "measuring the time"
 WITHOUT_STATE: tuple[Event, ...] = ("message", "job", "training", "filters", "pins", "custom")
 
 
@@ -388,6 +390,30 @@ class Session:
         self.notify("estimate")
         self._request_estimate()
 
+    @locked
+    def measure_latency(
+        self, runtime: str = "onnxruntime", *, batch: int = 1, again: bool = False
+    ) -> Job:
+        """Measures the milliseconds of all layers in the background; one thread of the runtime.
+
+        Summaries and budgets then have milliseconds. runtime, batch, again : as in
+        `Network.measure_latency`; times that were measured here before are read at once, where
+        the session has a cache.
+        """
+        plain = self.views.plain
+
+        def measure(progress: Callable[[float], None], cancelled: Callable[[], bool]) -> None:
+            found = measure_latency(
+                plain.model, plain.example, plain.layers, plain.fingerprint,
+                runtime=runtime, batch=batch, cache=self.cache,
+                again=again, progress=progress, cancel=cancelled,
+            )  # fmt: skip
+            with self.lock:
+                self.views.use_latencies(found)
+                self.notify("plan")
+
+        return self.jobs.submit(TIMING, measure)
+
     # -- other work ------------------------------------------------------------------------
 
     @locked
@@ -404,16 +430,23 @@ class Session:
         self.notify("custom")
 
     def export(self, folder: str | Path) -> Path:
-        """Writes the network of the present plan, the plan and what was measured of it."""
+        """Writes the network of the present plan, the plan and what was measured of it.
+
+        Where the time in ONNX Runtime was measured, model.onnx has the layers in their fastest
+        forms.
+        """
         with self.lock:
             now, plain = self.snapshot, self.views.plain.plan()
             measured, dense = (self.measurements.of(plan) for plan in (now.plan, plain))
         if measured is None or dense is None or measured.paired(dense, "clean") is None:
             dense = None  # nothing to compare with, or measured without per-image results
+        times = now.network.latencies
         return export(
             now.network.build(now.plan),
             now.plan,
             folder,
+            runtime="onnxruntime" if times is not None and times.runtime == "onnxruntime" else None,
+            batch=1 if times is None else times.batch,
             report=None if measured is None else measured.report,
             dense=None if dense is None or now.plan == plain else dense.report,
             summary=now.summary,

@@ -112,6 +112,16 @@ class LayerScale:
             return None
         return self.positions(GDWS(kernels), by)[0]
 
+    def slower_from(self, family: str, by: str) -> float | None:
+        """The position from which the layer takes as long as the dense one; None if unknown."""
+        times = self.network.latencies
+        if times is None or family not in times.families(self.name):
+            return None
+        rank = times.slower_from(self.name, family)
+        if rank is None or rank > self._most(family)[0]:
+            return None
+        return self.positions(self._family(family).choice(rank), by)[0]
+
     @property
     def _energy(self) -> float:
         return self.network.energy(self.name)

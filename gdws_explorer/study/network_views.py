@@ -11,6 +11,7 @@ from gdws_explorer.errors import DataError, PlanError
 from gdws_explorer.network.calibration.margins import (
     sample_images,
 )
+from gdws_explorer.network.latency.latency import LatencyTable
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.robust.attack_base import Attack
@@ -95,6 +96,13 @@ class NetworkViews:
     def named(self, label: str) -> Network:
         """Returns the trained network of this label; KeyError for an unknown label."""
         return self._calibrated[label]
+
+    def use_latencies(self, latencies: LatencyTable | None) -> None:
+        """Gives these times to all views; later ones begin with them, as views of the plain one."""
+        later = (self._refitted, self.weighted, *self._calibrated.values())
+        for network in (self.plain, *later):
+            if network is not None:
+                network.use_latencies(latencies)
 
     def refitted(self) -> Network:
         """Returns the plain network, refitted on the images; DataError without images."""

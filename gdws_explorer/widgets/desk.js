@@ -186,7 +186,8 @@ function render({ model, el: root }) {
         slideBy,
         el("span", {
           class: "gx-unit",
-          text: "up keeps more; above the red mark GDWS costs more MACs than the dense layer",
+          text: "up keeps more; above the solid mark GDWS costs more MACs than the dense layer, "
+            + "above the dotted one the layer takes as long as the dense one (once time is measured)",
         }),
       ),
       strips,
@@ -214,6 +215,9 @@ function render({ model, el: root }) {
       );
       const axis = (k) => {
         const mark = el("div", { class: "gx-mark", title: "break-even: above it, more MACs than dense" });
+        const slow = el("div", {
+          class: "gx-mark gx-slow", title: "slower than dense from here, measured",
+        });
         const input = fader(
           { class: "gx-fader", "aria-label": `${strip.name}: fader${k ? " r_in" : ""}` },
           (value, g) => {
@@ -224,8 +228,8 @@ function render({ model, el: root }) {
             post.send({ type: "move", layer: i, values, gesture: g }, `move ${i}`);
           },
         );
-        const box = el("div", { class: "gx-axis" }, mark, input);
-        return { box, input, mark };
+        const box = el("div", { class: "gx-axis" }, mark, slow, input);
+        return { box, input, mark, slow };
       };
       const numberOf = (k) =>
         number({ "aria-label": `${strip.name}: number${k ? " r_in" : ""}` }, () =>
@@ -251,6 +255,7 @@ function render({ model, el: root }) {
         numbers: [numberOf(0), numberOf(1)],
         unit: el("span", { class: "gx-unit" }),
         share: el("div", { class: "gx-share" }),
+        time: el("div", { class: "gx-time" }),
         lock: toggle("lock", "lock: stays as it is when the network budget moves"),
         skip: toggle("skip", "skip: stays dense whatever the network budget says"),
       };
@@ -265,6 +270,7 @@ function render({ model, el: root }) {
           el("div", { class: "gx-dense", style: `height:${strip.height * 100}%` }, kept),
         ),
         row.share,
+        row.time,
         method,
         el("div", { class: "gx-axes" }, ...row.axes.map((a) => a.box)),
         el("div", { class: "gx-numbers" }, ...row.numbers, row.unit),
@@ -320,6 +326,9 @@ function render({ model, el: root }) {
         const at = k === 0 ? now.break_even : null;
         axis.mark.hidden = at === null;
         if (at !== null) axis.mark.style.setProperty("--at", at);
+        const from = k === 0 ? now.slower_from : null;
+        axis.slow.hidden = from === null;
+        if (from !== null) axis.slow.style.setProperty("--at", from);
       });
       row.numbers.forEach((input, k) => {
         input.hidden = k >= now.numbers.length;
@@ -327,6 +336,8 @@ function render({ model, el: root }) {
       });
       row.unit.textContent = now.unit;
       row.share.textContent = now.share;
+      row.time.textContent = now.slower ? `${now.time} ⚠ slower` : now.time;
+      row.time.classList.toggle("gx-warned", now.slower);
       row.lock.setAttribute("aria-pressed", String(now.locked));
       row.skip.setAttribute("aria-pressed", String(now.skipped));
     });

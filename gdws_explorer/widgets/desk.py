@@ -17,7 +17,7 @@ from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.session.session import Session
 from gdws_explorer.session.slider import LayerScale
 from gdws_explorer.session.snapshot import Snapshot
-from gdws_explorer.study.budget_scale import RULES
+from gdws_explorer.study.budget_scale import FRACTIONS, RULES
 from gdws_explorer.utils.format import millions
 
 HERE = Path(__file__).parent
@@ -34,6 +34,7 @@ MEANING_LABELS = [["macs", "by MACs"], ["error", "by error (log β)"], ["rank", 
 NETWORK_LABELS = [
     ["macs", "MACs"],
     ["params", "parameters"],
+    ["ms", "time"],
     ["error", "error, shared out"],
     ["beta", "one β per layer (paper, α = 1)"],
     ["alpha", "one β per layer (paper, α of eq. 8)"],
@@ -86,7 +87,9 @@ class Row(TypedDict):
     """The part of a layer's strip that changes with the plan.
 
     positions : of its slider, in [0, 1]. kept : MACs as a fraction of the dense ones. larger :
-    whether it costs more than the dense layer. break_even : a position, or None.
+    whether it costs more than the dense layer. break_even : a position, or None. time : ms of a
+    batch, in words; empty where no time is measured. slower : whether it takes as long as the dense
+    layer, or longer. slower_from : the position from which it does, or None.
     """
 
     family: str
@@ -97,6 +100,9 @@ class Row(TypedDict):
     kept: float
     larger: bool
     break_even: float | None
+    time: str
+    slower: bool
+    slower_from: float | None
     locked: bool
     skipped: bool
 
@@ -202,7 +208,7 @@ def state_of(
         "selected": now.network.names.index(now.selected),
         "network": {
             "by": budget.by,
-            "meanings": NETWORK_LABELS,
+            "meanings": _network_meanings(now.summary),
             "position": budget.position,
             "number": number,
             "unit": unit,
@@ -233,8 +239,22 @@ def totals(summary: Summary, error_unit: str) -> list[list[str]]:
         line("MACs", summary.dense_macs, summary.macs),
         line("parameters", summary.dense_params, summary.params),
         line("size", summary.dense_bytes, summary.bytes, "B"),
+        *_time(summary),
         ["squared error", "", f"{summary.error:.4g}", relative],
     ]
+
+
+def _time(summary: Summary) -> list[list[str]]:
+    """The total of milliseconds, where times were measured."""
+    if summary.ms is None or summary.dense_ms is None:
+        return []
+    share = f"({summary.ms / summary.dense_ms:.0%}, predicted)"
+    return [["time", f"{summary.dense_ms:.3g} ms", f"{summary.ms:.3g} ms", share]]
+
+
+def _network_meanings(summary: Summary) -> list[list[str]]:
+    """The meanings of the budget slider; time only where it was measured."""
+    return [each for each in NETWORK_LABELS if each[0] != "ms" or summary.ms is not None]
 
 
 class RowCache:
@@ -250,7 +270,7 @@ class RowCache:
         for name, layer in now.summary.layers.items():
             key = (
                 now.network, layer.choice, now.slider_meaning, now.positions[name],
-                name in locked, name in skipped,
+                name in locked, name in skipped, layer.ms, layer.dense_ms,
             )  # fmt: skip
             known = self._rows.get(name)
             if known is None or known[0] != key:
@@ -274,14 +294,17 @@ def _row(now: Snapshot, name: str, layer: LayerSummary) -> Row:
         "kept": layer.macs / layer.dense_macs,
         "larger": layer.larger,
         "break_even": scale.break_even(family, by),
+        "time": "" if layer.ms is None else f"{layer.ms:.3g} ms",
+        "slower": layer.slower,
+        "slower_from": scale.slower_from(family, by),
         "locked": name in now.state.locked,
         "skipped": name in now.state.skipped,
     }
 
 
 def _budget_text(by: str, number: float, error_unit: str) -> tuple[str, str]:
-    if by in ("macs", "params"):
-        return f"{100 * number:.1f}", "% of dense"
+    if by in FRACTIONS:
+        return f"{100 * number:.1f}", "% of the dense time" if by == "ms" else "% of dense"
     if by == "error":
         return f"{100 * number:.3g}", f"% of {error_unit}"
     return f"{number:.4g}", ("α-weighted " if by == "alpha" else "") + "squared error per layer"

@@ -35,6 +35,7 @@ from gdws_explorer.widgets.panels.pins_panel import PinsPanel
 from gdws_explorer.widgets.panels.sensitivity_panel import SensitivityPanel
 from gdws_explorer.widgets.panels.sweep_search_panel import SweepSearchPanel
 from gdws_explorer.widgets.panels.train_panel import TrainPanel
+from gdws_explorer.widgets.time_bar import TimeBar
 from gdws_explorer.widgets.toolbar import Toolbar
 
 PANELS: tuple[type[Panel], ...] = (
@@ -66,6 +67,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
         self._open_custom = open_custom
         self._drawing = threading.RLock()
         self.desk = DeskWidget(session)
+        self.time_bar = TimeBar(session)
         self.layer_view = LayerView(session)
         self.front_view = FrontView(session)
         self.toolbar = Toolbar(session)
@@ -97,6 +99,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
             self.toolbar.box,
             self.message_line,
             self.desk,
+            self.time_bar.box,
             columns,
             self.panel_bar.box,
             self.export_bar.box,
@@ -183,6 +186,7 @@ class Explorer(w.VBox):  # type: ignore[misc]
             if event in ("plan", "selection"):
                 self.layer_view.refresh(now)
                 self.front_view.refresh_plan(now)
+                self.time_bar.refresh(now)
                 if (now.can_undo, now.can_redo) != self._steps:
                     self._steps = now.can_undo, now.can_redo
                     self.toolbar.refresh(now)

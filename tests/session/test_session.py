@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 import gdws_explorer as gx
+from gdws_explorer.network.latency.latency import LatencyCurve, LatencyTable, LayerTimes, Spread
 from gdws_explorer.network.network import Network
 from gdws_explorer.robust.evaluation import evaluate
+from gdws_explorer.session import session as sessions
 from gdws_explorer.session import state_string as states
 from gdws_explorer.session.session import Session
 from gdws_explorer.study.measurements import Measurements
@@ -29,6 +31,86 @@ def session(network, bench):
     made = Session.of(network, measured, title="digits", bench="digits")
     yield made
     made.close()
+
+
+def times_of(network):
+    """Times of a network: dense 1 ms per layer; GDWS slower from 2 kernels per channel on."""
+    layers = {}
+    for layer in network.layers:
+        grid = (1, 2 * layer.weight_shape[1], 20 * layer.weight_shape[1])
+        pairs = (1, max(layer.weight_shape[:2]))
+        layers[layer.name] = LayerTimes(
+            1.0,
+            {
+                family: LatencyCurve((pairs, pairs), (0.1, 0.5, 0.6, 2.0))
+                if family == "tucker2"
+                else LatencyCurve((grid,), (0.2, 1.0, 8.0))
+                for family in layer.families
+            },
+        )
+    total = len(layers) + 2.0
+    return LatencyTable(
+        1, 1, "cpu", {"processor": "Test"}, network.fingerprint, total,
+        Spread(0.99 * total, 1.01 * total, 9), layers, "onnxruntime", 1.0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def timed(session, network, monkeypatch):
+    """A session whose time is measured by the table of `times_of`."""
+    monkeypatch.setattr(sessions, "measure_latency", lambda *_, **__: times_of(network))
+    job = session.measure_latency()
+    _settled(session)
+    assert job.status == "done"
+    yield session
+    network.use_latencies(None)
+
+
+def test_measured_time_is_in_summaries_and_budgets(timed):
+    assert timed.summary.ms == timed.summary.dense_ms
+    timed.controls.move_slider("conv4", [0.1])
+    layer = timed.summary.layers["conv4"]
+    assert layer.ms < layer.dense_ms == 1.0
+    timed.controls.set_budget_meaning("ms")
+    assert timed.controls.budget_number == timed.summary.ms / timed.summary.dense_ms
+    timed.controls.set_budget("ms", 0.7)
+    assert timed.summary.ms <= 0.7 * timed.summary.dense_ms + 1e-3
+    assert not any(each.slower for each in timed.summary.layers.values())
+    timed.controls.move_budget("ms", 0.0)  # the least that is possible
+    assert timed.summary.ms < 0.7 * timed.summary.dense_ms
+
+
+def test_the_mark_from_which_a_layer_is_slower_than_dense(timed):
+    scale = timed.controls.scale("conv4")
+    kernels = 2 * timed.network.layer("conv4").weight_shape[1]
+    for by in ("macs", "error", "rank"):
+        assert scale.slower_from("gdws", by) == scale.positions(gx.GDWS(kernels), by)[0]
+    assert scale.slower_from("tucker2", "macs") is None
+
+
+def test_all_views_of_the_network_have_the_times(timed):
+    assert timed.views.plain.latencies is timed.network.latencies
+    timed.views.use_latencies(None)
+    assert timed.views.plain.latencies is None
+    timed.notify("plan")
+    assert timed.summary.ms is None
+
+
+def test_a_budget_by_time_needs_measured_time(session):
+    with pytest.raises(gx.BudgetError, match="no time is measured yet"):
+        session.controls.set_budget_meaning("ms")
+    with pytest.raises(gx.BudgetError, match="no time is measured yet"):
+        session.controls.move_budget("ms", 0.5)
+
+
+def test_a_state_with_a_budget_by_time_opens_without_times(timed, network):
+    timed.controls.set_budget("ms", 0.7)
+    text, plan = states.encode(timed), timed.plan
+    network.use_latencies(None)
+    again = gx.explore("digits", state=text).session
+    assert again.plan == plan
+    assert again.controls.budget.by == "macs"
+    again.close()
 
 
 def _heard(session):

@@ -67,6 +67,7 @@ def calls(session, folder, number):
         "Session.show_setting": lambda: session.show_setting(session.measurements.setting),
         "Session.step_along_front": lambda: session.step_along_front(1),
         "Session.evaluate": lambda: session.evaluate().cancel(),
+        "Session.measure_latency": lambda: session.measure_latency().cancel(),
         "Session.show_live_estimates": lambda: session.show_live_estimates(False),
         "Session.job_queue": lambda: session.job_queue("other"),
         "Session.export": lambda: number == 0 and session.export(folder / str(number)),

@@ -19,6 +19,7 @@ from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.layer import Layer
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils import cache_folder
+from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.checks import checked_whole
 from gdws_explorer.utils.hashing import Digest
 
@@ -72,6 +73,7 @@ def measure_latency(
             return LatencyTable.load(file)
         except DataError:
             pass  # damaged, or of an older version: measured again
+    stop_if(cancel)
     if runtime == "torch":
         if place != example.device:
             model, example = model.to(place), example.to(place)
