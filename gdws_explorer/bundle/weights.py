@@ -19,6 +19,7 @@ from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.utils.devices import as_input
 from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.hashing import Digest
+from gdws_explorer.utils.tensors import all_finite
 
 SEED = 0
 # Largest difference of logits, relative to the largest logit. Another processor's rounding stays
@@ -83,7 +84,7 @@ def logits(module: nn.Module, images: Tensor) -> Tensor:
         raise ModelError(
             f"the network returns a {type(scores).__name__}; expected one tensor of logits."
         )
-    if not bool(torch.isfinite(scores).all()):
+    if not all_finite(scores):
         raise ModelError("the network returns NaN or infinite values; repair its weights.")
     return scores.detach().cpu()
 

@@ -18,13 +18,14 @@ from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.network.mac_counter import MacCounter
 from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.layer import Layer, LayerSet
-from gdws_explorer.network.replacement_check import unreplaceable
+from gdws_explorer.network.replacement_check import CallRecorder, unreplaceable
 from gdws_explorer.network.weight_reads import WeightReadTracker
 from gdws_explorer.utils.devices import as_input
 from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.hashing import Digest
 from gdws_explorer.utils.modules import own_copy
 from gdws_explorer.utils.rng import exclusive_rng
+from gdws_explorer.utils.tensors import all_finite
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -127,16 +128,16 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     if not any(isinstance(m, CONVOLUTIONS + TRANSPOSED) for m in named.values()):
         raise ModelError(f"{type(model).__name__} has no convolution to approximate.")
     for name, parameter in model.named_parameters():
-        if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
+        if parameter.is_floating_point() and not all_finite(parameter):
             raise ModelError(f"{name} holds NaN or infinite values; repair the network first.")
     calls: dict[str, list[tuple[torch.Size, torch.Size]]] = {}
-
-    tracker = WeightReadTracker(named)
+    tracker, recorder = WeightReadTracker(named), CallRecorder()
 
     def note(name: str, inputs: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
         tracker.leave(name)
         taken = inputs[0] if inputs else kwargs["input"]
         calls.setdefault(name, []).append((taken.shape, output.shape))
+        recorder.add(name, taken, output)
 
     hooks = [
         module.register_forward_hook(
@@ -171,7 +172,7 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     reasons = {name: _reasons(named[name], shared, name in read) for name in calls}
     offered = {name: named[name] for name in calls if len(reasons[name]) < len(FAMILIES)}
     with _countable():
-        for name, why in unreplaceable(model, example, output, offered).items():
+        for name, why in unreplaceable(model, example, output, offered, recorder).items():
             reasons[name] = dict.fromkeys(FAMILIES, why)
     layers = tuple(_layer(name, named[name], sizes, reasons[name]) for name, sizes in calls.items())
     in_layers = sum(layer.macs for layer in layers)

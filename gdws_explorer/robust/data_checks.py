@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.utils.tensors import checked_labels, dtype_name, tensor_of
+from gdws_explorer.utils.tensors import all_finite, checked_labels, dtype_name, tensor_of
 
 
 def check_data(data: Any) -> tuple[Tensor, Tensor]:
@@ -40,7 +40,7 @@ def check_data(data: Any) -> tuple[Tensor, Tensor]:
             f"the images are {dtype_name(images)}; expected floating point in [0, 1]: divide "
             "8-bit images by 255, others by the largest value they may have."
         )
-    if not torch.isfinite(images).all():
+    if not all_finite(images):
         raise DataError("the images hold NaN or infinite values; expected numbers in [0, 1].")
     low, high = float(images.min()), float(images.max())
     if low < 0 or high > 1:

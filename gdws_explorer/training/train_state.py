@@ -20,6 +20,7 @@ from gdws_explorer.utils.devices import device_of, resolve_device
 from gdws_explorer.utils.modules import own_copy
 from gdws_explorer.utils.precision import CastingModel
 from gdws_explorer.utils.rng import RngStream
+from gdws_explorer.utils.tensors import all_finite
 
 Penalty = Callable[[nn.Module], Tensor]
 """The training copy of a network to a number that is added to its loss."""
@@ -113,7 +114,7 @@ class TrainState:
     def is_finite(self) -> bool:
         """Whether no weight or buffer is NaN or infinite."""
         return all(
-            bool(torch.isfinite(each).all())
+            all_finite(each)
             for each in self.network.state_dict().values()
             if each.is_floating_point()
         )

@@ -14,6 +14,7 @@ from gdws_explorer.errors import ModelError
 from gdws_explorer.utils.devices import as_input
 from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.rng import exclusive_rng
+from gdws_explorer.utils.tensors import all_finite
 
 
 def own_copy(model: object, *, trainable: bool = False) -> nn.Module:
@@ -45,7 +46,7 @@ def own_copy(model: object, *, trainable: bool = False) -> nn.Module:
     for name, values in mine.state_dict().items():
         if not isinstance(values, Tensor) or not values.is_floating_point():
             continue
-        if not torch.isfinite(values).all():
+        if not all_finite(values):
             raise ModelError(
                 f"{name} holds NaN or infinite values; expected finite weights: load the model "
                 "again."

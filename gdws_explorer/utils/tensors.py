@@ -1,4 +1,4 @@
-"""Tensors inside nested arguments and results, and tensors of other arrays of numbers."""
+"""Tensors inside nested arguments and results, checks of them, and tensors of other arrays."""
 
 from __future__ import annotations
 
@@ -27,6 +27,15 @@ def tensors_of(given: object) -> Iterator[Tensor]:
     elif isinstance(given, tuple | list):
         for each in given:
             yield from tensors_of(each)
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Whether a tensor holds no NaN and no infinite number.
+
+    The sum answers for nearly all tensors, in a tenth of the time of looking at each number; it
+    may be infinite where the numbers are not.
+    """
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
 def tensor_of(values: Any, what: str) -> Tensor:

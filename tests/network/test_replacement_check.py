@@ -9,7 +9,7 @@ from torch import nn
 
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.families import FAMILIES
-from gdws_explorer.network.replacement_check import unreplaceable
+from gdws_explorer.network.replacement_check import CallRecorder, unreplaceable
 
 
 class Net(nn.Module):
@@ -139,3 +139,75 @@ def test_reads_that_depend_on_chance_do_not_break_it(x):
     draw = random.Random(0)
     model = Net(lambda net, x: x * draw.random())  # not torch's generator: no run is like another
     assert isinstance(Network(model.eval(), x).names, tuple)
+
+
+# -- the calls of the first pass ------------------------------------------------------------------
+
+
+def recorded(model, x, layers):
+    """The output, and a recorder of the layers' calls."""
+    recorder = CallRecorder()
+    hooks = [
+        layer.register_forward_hook(lambda _m, i, out, name=name: recorder.add(name, i[0], out))
+        for name, layer in layers.items()
+    ]
+    with torch.no_grad():
+        expected = model(x)
+    for hook in hooks:
+        hook.remove()
+    return expected, recorder
+
+
+def computed(model, x, layers, expected, recorder):
+    """The layers that the check calls, and what it finds."""
+    calls = []
+    for name, layer in layers.items():
+        layer.register_forward_pre_hook(lambda *_, name=name: calls.append(name))
+    found = unreplaceable(model, x, expected, layers, recorder)
+    return calls, found
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_the_check_computes_only_what_changed_since_the_first_pass(x, inplace):
+    model = Net(lambda net, x: F.relu(net.b(x), inplace=inplace)).eval()
+    layers = {"a": model.a, "b": model.b, "fc": model.fc}
+    expected, recorder = recorded(model, x, layers)
+    calls, found = computed(model, x, layers, expected, recorder)
+    assert found == {}
+    assert calls == (["b"] if inplace else [])  # its first output is no longer there
+
+
+def test_a_change_that_torch_does_not_see_is_no_class_check(x):
+    def read(net, x):
+        y = net.b(x)
+        y.data.mul_(2)  # no version is raised
+        return y
+
+    model = Net(read).eval()
+    layers = {"a": model.a, "b": model.b, "fc": model.fc}
+    assert unreplaceable(model, x, *recorded(model, x, layers)[:1], layers) == {}
+    expected, recorder = recorded(model, x, layers)
+    assert unreplaceable(model, x, expected, layers, recorder) == {}
+
+
+def test_calls_beyond_the_bound_are_computed_again(x, monkeypatch):
+    model = Net(lambda _net, x: x).eval()
+    layers = {"a": model.a, "b": model.b, "fc": model.fc}
+    monkeypatch.setattr("gdws_explorer.network.replacement_check.MOST_BYTES", 4000)
+    expected, recorder = recorded(model, x, layers)
+    calls, found = computed(model, x, layers, expected, recorder)
+    assert found == {}
+    assert calls == ["b", "fc"]
+
+
+def test_tensors_of_inference_mode_are_not_kept(x):
+    class Inference(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 5, 3)
+
+        def forward(self, x):
+            with torch.inference_mode():
+                return self.b(F.relu(self.a(x))).mean((2, 3))
+
+    assert set(Network(Inference().eval(), x).names) == {"a", "b"}

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from gdws_explorer.errors import DataError
-from gdws_explorer.utils.tensors import checked_labels, dtype_name, tensor_of, tensors_of
+from gdws_explorer.utils.tensors import (
+    all_finite,
+    checked_labels,
+    dtype_name,
+    tensor_of,
+    tensors_of,
+)
 
 A, B, C = torch.ones(1), torch.ones(2), torch.ones(3)
 
@@ -25,6 +31,27 @@ A, B, C = torch.ones(1), torch.ones(2), torch.ones(3)
 )
 def test_tensors_are_found_in_their_order(given, found):
     assert [id(t) for t in tensors_of(given)] == [id(t) for t in found]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "finite"),
+    [
+        ([], True),
+        ([1.0, -2.0], True),
+        ([3e38, 3e38], True),  # the sum is infinite
+        ([1.0, float("nan")], False),
+        ([float("inf"), -float("inf")], False),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_finite_numbers(numbers, finite, dtype):
+    assert all_finite(torch.tensor(numbers, dtype=dtype)) is finite
+
+
+def test_integers_and_complex_numbers_are_finite():
+    assert all_finite(torch.arange(3))
+    assert all_finite(torch.tensor([6e4, 6e4], dtype=torch.float16))
+    assert not all_finite(torch.tensor([1j, float("nan")]))
 
 
 def test_arrays_share_memory_and_read_only_ones_are_copied():

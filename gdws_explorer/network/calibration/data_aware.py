@@ -20,7 +20,7 @@ from gdws_explorer.network.plans.plan import REFIT, TRAINED
 from gdws_explorer.typing import Cancel, ProgressFn
 from gdws_explorer.utils.hashing import Digest
 from gdws_explorer.utils.progress import progress_between
-from gdws_explorer.utils.tensors import checked_labels, tensor_of
+from gdws_explorer.utils.tensors import all_finite, checked_labels, tensor_of
 
 
 def calibrate_clean_and_attacked(
@@ -68,7 +68,7 @@ def images_of(x: object, shape: tuple[int, ...]) -> Tensor:
             f"the images have shape {tuple(images.shape)}; expected at least one of the shape "
             f"{shape} that the network takes, (N, C, H, W)."
         )
-    if not images.is_floating_point() or not bool(torch.isfinite(images).all()):
+    if not images.is_floating_point() or not all_finite(images):
         raise DataError("the images are not finite floating-point numbers; expected [0, 1].")
     return images
 
