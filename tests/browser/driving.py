@@ -215,6 +215,7 @@ RESET = """
 _session = explorer.session
 _session.jobs.cancel()
 _session.jobs.wait(20)
+_session.views.use_latencies(None)
 _session.controls.reset()
 _session.controls.set_slider_meaning("macs")
 _session.set_budget_meaning("macs")

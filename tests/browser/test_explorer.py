@@ -288,3 +288,26 @@ def test_keys_that_come_faster_than_the_answers_all_count(explorer):
     assert explorer.master.evaluate("(fader) => fader.valueAsNumber") == pytest.approx(
         start - 40 * 0.005, abs=1e-6
     )
+
+
+def test_time_is_measured_and_budgeted(explorer, screenshot):
+    ms = explorer.strip("conv4").locator(".gx-time")
+    assert ms.inner_text() == ""
+    explorer.button("Measure time").click()
+    explorer.root.locator('.gx-total[data-total="time"]').wait_for(timeout=180_000)
+    explorer.drag(explorer.fader("conv4"), 0.4)
+    explorer.until(
+        lambda: f"{explorer.kernel.ask(LAYER_MS):.3g} ms" in ms.inner_text(), "the layer's time"
+    )
+    slower = explorer.kernel.ask("explorer.summary.layers['conv4'].slower")
+    assert ("slower" in ms.inner_text()) == slower
+    screenshot(explorer.page, "time")
+    explorer.choose("what the network budget limits", "ms")
+    explorer.drag(explorer.master, 0.8)
+    share = explorer.kernel.ask("explorer.summary.ms / explorer.summary.dense_ms")
+    assert share <= 0.85
+    total = explorer.root.locator('.gx-total[data-total="time"]')
+    expect(total).to_contain_text(f"({share:.0%}, predicted)")
+
+
+LAYER_MS = "explorer.summary.layers['conv4'].ms"

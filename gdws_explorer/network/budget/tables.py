@@ -20,7 +20,7 @@ from gdws_explorer.network.budget.table_cache import Cache
 from gdws_explorer.network.calibration.calibrate import Calibration
 from gdws_explorer.network.latency.latency import LatencyTable
 from gdws_explorer.network.plans.choices import Choice, Dense, family_of, ranks_of
-from gdws_explorer.network.plans.cost import cost
+from gdws_explorer.network.plans.cost import FASTER, cost
 from gdws_explorer.network.plans.families import FAMILIES, family_name
 from gdws_explorer.network.plans.layer import Layer
 from gdws_explorer.utils.devices import to_float64
@@ -242,9 +242,8 @@ class MeasureTables:
         times = self._latencies
         if not self._faster or times is None or family not in times.families(layer.name):
             return slice(None)
-        found: NDArray[np.bool_] = times.ms(layer.name, family, *ranks.T) < times.ms(
-            layer.name, "dense"
-        )
+        limit = FASTER * times.ms(layer.name, "dense")
+        found: NDArray[np.bool_] = times.ms(layer.name, family, *ranks.T) < limit
         return found
 
     def _nanoseconds(self, name: str, family: str, *ranks: Any) -> NDArray[np.int64]:

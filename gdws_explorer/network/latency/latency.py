@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gdws_explorer.errors import BudgetError, DataError, PlanError
 from gdws_explorer.network.plans.choices import Choice, Dense, family_of, ranks_of
+from gdws_explorer.network.plans.cost import FASTER
 from gdws_explorer.network.plans.families import FamilyLike, family_name
 from gdws_explorer.typing import FloatArray, IntArray
 from gdws_explorer.utils import files
@@ -193,7 +194,7 @@ class LatencyTable:
         if curve is None or len(curve.ranks) > 1:
             return None
         ranks = np.arange(1, curve.ranks[0][-1] + 1)
-        slow = np.flatnonzero(curve(ranks) >= self.layers[name].dense)
+        slow = np.flatnonzero(curve(ranks) >= FASTER * self.layers[name].dense)
         return int(ranks[slow[0]]) if len(slow) else None
 
     @cached_property

@@ -282,6 +282,10 @@ def test_from_which_rank_on_a_layer_is_slower_than_dense(net):
     assert table.slower_from("once", "tucker2") is None
     assert table.families("once") == ("gdws", "svd", "tucker2")
     assert table.families("fc") == ()
+    # Between two equal times, interpolation may be smaller by rounding.
+    flat = LayerTimes(0.3, {"svd": LatencyCurve(((3, 10),), (0.3, 0.3))})
+    level = dataclasses.replace(table, layers={"once": flat})
+    assert level.slower_from("once", "svd") == 1
     with pytest.raises(PlanError, match="'fc' was not measured"):
         table.slower_from("fc", "svd")
 
