@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gdws_explorer.bench.state_dict import State, load_matching, normalize_keys
 from gdws_explorer.errors import ModelError
 from gdws_explorer.utils.format import first_line
+from gdws_explorer.utils.model_state import is_extra
 
 SUFFIXES = (".pt", ".pth", ".th", ".ckpt", ".bin", ".tar")
 # Training scripts store the weights of the network under these keys. Averaged copies, and those of
@@ -78,8 +79,8 @@ def weights_in(found: Any, key: str | None = None, title: str = "the checkpoint"
     key : as in `load_checkpoint`.
     title : the file's name, for messages.
 
-    Values other than tensors are left out. Raises ModelError where there are no weights, or those
-    of several networks.
+    Values other than tensors and `_extra_state` are left out. Raises ModelError where there are no
+    weights, or those of several networks.
     """
     if isinstance(found, nn.Module):
         found = found.state_dict()
@@ -91,9 +92,13 @@ def weights_in(found: Any, key: str | None = None, title: str = "the checkpoint"
         if key not in found:
             raise ModelError(f"unknown key {key!r} of {title}; expected one of {_listed(found)}.")
         return weights_in(found[key], None, f"{key!r} of {title}")
-    inside = [name for name, value in found.items() if _holds_weights(value)]
+    inside = [n for n, value in found.items() if _holds_weights(value) and not is_extra(str(n))]
     usual = [name for name in inside if name in KEYS]
-    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    tensors = {
+        str(name): value
+        for name, value in found.items()
+        if isinstance(value, Tensor) or is_extra(str(name))
+    }
     candidates = usual or inside
     if len(candidates) > 1:
         raise ModelError(

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import ModelError
 from gdws_explorer.robust.normalized import Normalized
+from gdws_explorer.utils.format import first_line
+from gdws_explorer.utils.model_state import is_extra, state_tensors
+from gdws_explorer.utils.modules import check_initialised, packed_weights
 
 SHOWN = 3
 MEANS = {"mean", "means", "mu", "new_mean"}
 STDS = {"std", "stds", "sd", "sds", "sigma", "new_std"}
 COUNTER = "num_batches_tracked"  # of BatchNorm; missing in older files and not needed here
 
-State = dict[str, Tensor]
+State = dict[str, Any]
+"""Tensors by name; the value of an `_extra_state` may be anything."""
+
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def load_matching(model: Model, state: Mapping[str, Tensor], title: str) -> Model:
+def load_matching(model: Model, state: Mapping[str, Any], title: str) -> Model:
     """Loads the weights of `state` into `model`; returns the model, in eval mode.
 
     The keys may have the prefixes of wrappers (`module.`, `_orig_mod.`, any that all of them
@@ -35,13 +40,22 @@ def load_matching(model: Model, state: Mapping[str, Tensor], title: str) -> Mode
     """
     if not isinstance(model, nn.Module):
         raise ModelError(f"the model is {type(model).__name__}; expected a torch.nn.Module.")
+    check_initialised(model)
+    packed = packed_weights(model)
+    if packed is not None:
+        raise ModelError(
+            f"{packed} holds packed quantised weights; load the file into the network before it is "
+            "quantised, and quantise it then."
+        )
     target, named = max(
         ((inner, form) for inner in _unwrapped(model) for form in _forms(state)),
         key=lambda candidate: _matches(*candidate),
     )
-    expected = _tensors(target)
+    expected = state_tensors(target)
     unused = getattr(target, "unused_prefixes", ())
     named = {name: value for name, value in named.items() if not name.startswith(unused)}
+    extra = {n: v for n, v in named.items() if is_extra(n) and n in target.state_dict()}
+    named = {name: value for name, value in named.items() if isinstance(value, Tensor)}
     if isinstance(model, Normalized):
         named = _same_normalisation(model, target, named, title)
     missing = [name for name in expected if name not in named and not name.endswith(COUNTER)]
@@ -57,11 +71,17 @@ def load_matching(model: Model, state: Mapping[str, Tensor], title: str) -> Mode
             f"{title} does not fit {type(target).__name__}: "
             f"{_problems(missing, unknown, reshaped)}; {_advice(named, missing, unknown, reshaped)}"
         )
-    target.load_state_dict(shared, strict=False)
+    try:
+        target.load_state_dict({**shared, **extra}, strict=False)
+    except Exception as error:
+        raise ModelError(
+            f"{title} does not fit {type(target).__name__}: {first_line(error)}; build the network "
+            "that the file was saved from."
+        ) from error
     return model.eval()
 
 
-def normalize_keys(state: Mapping[str, Tensor]) -> State:
+def normalize_keys(state: Mapping[str, Any]) -> State:
     """Returns the weights without the prefixes of torch.compile, DataParallel and averaging."""
     plain = {
         ".".join(part for part in name.split(".") if part != "_orig_mod"): value
@@ -85,7 +105,7 @@ def _unwrapped(model: nn.Module) -> Iterator[nn.Module]:
         yield from _unwrapped(inner)
 
 
-def _forms(state: Mapping[str, Tensor]) -> Iterator[State]:
+def _forms(state: Mapping[str, Any]) -> Iterator[State]:
     """The weights with their own keys; then without a shared first part, one part after another.
 
     A normalisation on the same level, as in `nn.Sequential(normalise, network)`, keeps only the
@@ -121,7 +141,7 @@ def _same_normalisation(model: Normalized, target: nn.Module, named: State, titl
     kept = {}
     for name, value in named.items():
         own = model.mean if name in MEANS else model.std if name in STDS else None
-        if own is None or name in _tensors(target):
+        if own is None or name in state_tensors(target):
             fits = own is not None and _same_size(value, own)
             kept[name] = value.view_as(own) if own is not None and fits else value
         elif not _same_size(value, own) or not torch.allclose(_flat(value), _flat(own), atol=1e-3):
@@ -151,10 +171,6 @@ def _advice(
         what = "number of classes" if len(reshaped) <= 2 else "widths"
         return f"build the model with the file's {what}."
     return "build the network that the file was saved from."
-
-
-def _tensors(model: nn.Module) -> State:
-    return {name: v for name, v in model.state_dict().items() if isinstance(v, Tensor)}
 
 
 def _same_size(first: Tensor, second: Tensor) -> bool:

@@ -193,7 +193,7 @@ def _example(example: Tensor | None, plan: Plan) -> list[Tensor]:
     if not isinstance(example, Tensor) or tuple(example.shape[1:]) != plan.input_shape:
         given = tuple(example.shape) if isinstance(example, Tensor) else type(example).__name__
         raise DataError(f"the example is {given}; expected a batch (N, {_shape(plan)}).")
-    return [example[:8].detach().cpu()]
+    return [example[:8].detach().cpu().contiguous()]
 
 
 # -- the report ----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +20,8 @@ from gdws_explorer.network.plans.plan import Plan
 from gdws_explorer.utils.devices import as_input
 from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.hashing import Digest
+from gdws_explorer.utils.model_state import storable
+from gdws_explorer.utils.modules import packed_weights
 from gdws_explorer.utils.tensors import all_finite
 
 SEED = 0
@@ -29,7 +32,7 @@ TOLERANCE, TOLERANCE_HALF = 1e-4, 2e-2
 
 def save(module: nn.Module, plan: Plan, path: Path) -> None:
     """Writes the state_dict, the plan's hash, and the network's logits for one fixed image."""
-    tensors = _tensors(module)
+    tensors, others = _tensors(module)
     images = random_images(plan, 1)
     metadata = {
         "format": "pt",
@@ -37,6 +40,7 @@ def save(module: nn.Module, plan: Plan, path: Path) -> None:
         "fingerprint": plan.fingerprint,
         "plan": plan.hash,
         "weights": digest(tensors),
+        "others": others,
         "probe": json.dumps(logits(module, images).flatten().tolist()),
     }
     save_file(tensors, path, metadata)
@@ -48,16 +52,16 @@ def load(network: nn.Module, plan: Plan, path: Path) -> None:
     Raises ExplorerError where the file is damaged, PlanError where it belongs to another plan,
     ModelError where the network is not the one that was exported.
     """
-    tensors, metadata = _read(path)
+    tensors, others, metadata = _read(path)
     if metadata.get("plan") != plan.hash:
         raise PlanError(
             f"{path} belongs to plan {metadata.get('plan', 'unknown')}, plan.json is {plan.hash}; "
             "keep the files of one export together."
         )
-    _check_fit(network, tensors, path)
+    _check_fit(network, tensors, others, path)
     if metadata.get("weights") != digest(tensors):
         raise ExplorerError(f"{path} was changed after it was written; export the network again.")
-    network.load_state_dict(tensors)
+    network.load_state_dict({**tensors, **others})
     _check_gathers(network, plan, path)
     _check_probe(network, plan, metadata, path)
 
@@ -94,36 +98,48 @@ def max_abs_difference(first: Tensor, second: Tensor) -> float:
     return float((first.double() - second.double()).abs().max())
 
 
-def _tensors(module: nn.Module) -> dict[str, Tensor]:
+def _tensors(module: nn.Module) -> tuple[dict[str, Tensor], str]:
+    """Returns the tensors of the state_dict, and its other entries as JSON."""
+    packed = packed_weights(module)
+    if packed is not None:
+        raise ModelError(
+            f"{packed} holds packed quantised weights, which safetensors cannot hold; export the "
+            "network before it is quantised, and quantise what gx.restore returns."
+        )
+    found, others = storable(module.state_dict())
     tensors = {}
-    for name, value in module.state_dict().items():
-        if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
-            kind = type(value).__name__ if not isinstance(value, Tensor) else "tensor"
+    for name, value in found.items():
+        if value.layout != torch.strided:
             raise ModelError(
-                f"{name} is a {kind} that safetensors cannot hold; expected plain dense tensors."
+                f"{name} is a tensor of layout {value.layout} that safetensors cannot hold; "
+                "expected plain dense tensors."
             )
         # Every name gets its own clone: safetensors refuses shared and non-contiguous memory, and
         # a file with all names loads without a list of the tied ones.
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-    return tensors
+    return tensors, others
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, str]]:
+    """Returns the tensors, the other entries of the state_dict, and the metadata of a file."""
     if not path.is_file():
         raise ExplorerError(f"{path} is missing; export the network again.")
     try:
         with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
+            names, metadata = list(file.keys()), file.metadata() or {}
+            others = json.loads(metadata.get("others", "{}"))  # older files have none
+            return {name: file.get_tensor(name) for name in names}, others, metadata
     except (SafetensorError, OSError, ValueError) as error:
         raise ExplorerError(
             f"{path} is damaged ({first_line(error)}); export the network again."
         ) from error
 
 
-def _check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def _check_fit(
+    network: nn.Module, tensors: Mapping[str, Tensor], others: Mapping[str, Any], path: Path
+) -> None:
     expected = network.state_dict()
-    for name in sorted(expected.keys() ^ tensors.keys()):
+    for name in sorted(expected.keys() ^ (tensors.keys() | others.keys())):
         lacks, has = ("file", "model") if name in expected else ("model", "file")
         raise ModelError(
             f"the {lacks} lacks {name}, which the {has} has ({path}); expected the network that "
@@ -131,6 +147,11 @@ def _check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) ->
         )
     for name, tensor in tensors.items():
         own = expected[name]
+        if not isinstance(own, Tensor):
+            raise ModelError(
+                f"{name} is a tensor in {path} and a {type(own).__name__} in the model; expected "
+                "the network that was exported."
+            )
         if own.shape != tensor.shape:
             raise ModelError(
                 f"{name} has shape {tuple(tensor.shape)} in {path} and {tuple(own.shape)} in the "

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from gdws_explorer.errors import BudgetError, PlanError
+from gdws_explorer.errors import BudgetError, ModelError, PlanError
 from gdws_explorer.factorize.gdws import GDWSSpectrum
 from gdws_explorer.factorize.tucker import Tucker2Spectrum
 from gdws_explorer.network.budget.allocation import ParetoTable
@@ -165,7 +165,7 @@ class Network:
         of the trained weights, so that they appear on the same fronts. Raises ModelError.
         """
         copy = own_copy(model)
-        label = f"{TRAINED}{Digest().tensors(copy.state_dict()).hex[:32]}"
+        label = f"{TRAINED}{Digest().state(copy, all_buffers=False).hex[:32]}"
         copy = own_copy(densify(copy)).to(self.example.device)
         check_same_architecture(copy, self.model)
         traced, source = replace(self._traced, model=copy), PlanSource(label, label)
@@ -628,8 +628,17 @@ class Network:
         return Planner.of(traced.model, dense, layers, traced.totals, calibration, self.latencies)
 
     def _convolutions(self) -> list[str]:
-        """Returns the names of the convolutions, for which images give moments."""
-        return [name for name in self.names if self.layer(name).in_size]
+        """Returns the names of the convolutions, for which images give moments.
+
+        Raises ModelError where there are none.
+        """
+        names = [name for name in self.names if self.layer(name).in_size]
+        if not names:
+            raise ModelError(
+                f"images measure convolutions that can be approximated, and the network has none"
+                f"{self.planner.layers.obstacle}."
+            )
+        return names
 
     def _layer_summary(self, name: str, choice: Choice, times: LatencyTable | None) -> LayerSummary:
         """Returns a layer's costs and error under a choice. Raises BudgetError for its ranks."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gdws_explorer.utils.rng import exclusive_rng
-from gdws_explorer.utils.tensors import tensors_of
+from gdws_explorer.utils.tensors import alike
 
 TOLERANCE = 1e-4  # of the largest output: the same operations on the same numbers
 MOST_BYTES = 2**28  # of inputs and outputs that are kept; the calls after them are computed again
@@ -138,7 +138,7 @@ def _run(
             given: object = model(example.clone())
         except Exception:  # whatever the model does with a class that it does not know
             return reads, False
-    return reads, _alike(given, expected)
+    return reads, alike(given, expected, TOLERANCE)
 
 
 @contextmanager
@@ -162,19 +162,3 @@ def _placeholders(
     finally:
         for name, layer in layers.items():
             layer.__class__, layer.__dict__ = before[name]
-
-
-def _alike(given: object, expected: object) -> bool:
-    """Whether two outputs hold the same tensors, up to rounding."""
-    ours, theirs = ([t.detach() for t in tensors_of(each)] for each in (given, expected))
-    if [t.shape for t in ours] != [t.shape for t in theirs]:
-        return False
-    for a, b in zip(ours, theirs, strict=True):
-        if not (a.is_floating_point() and b.is_floating_point()):
-            if not torch.equal(a, b):
-                return False
-            continue
-        scale = float(b.abs().nan_to_num(0, 0, 0).max()) if b.numel() else 0.0
-        if not torch.allclose(a, b, rtol=0, atol=TOLERANCE * (1 + scale), equal_nan=True):
-            return False
-    return True

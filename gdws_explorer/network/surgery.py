@@ -11,6 +11,7 @@ from gdws_explorer.errors import ModelError, PlanError
 from gdws_explorer.network.plans.choices import Choice, Dense, family_of
 from gdws_explorer.network.plans.families import FACTORISED, FAMILIES
 from gdws_explorer.network.plans.plan import Plan
+from gdws_explorer.utils.model_state import state_tensors
 from gdws_explorer.utils.modules import deep_copy
 
 
@@ -45,7 +46,7 @@ def densify(model: nn.Module) -> nn.Module:
 
 def check_same_architecture(model: nn.Module, dense: nn.Module) -> None:
     """Raises ModelError unless both models have tensors of equal names and shapes."""
-    mine, theirs = ({n: t.shape for n, t in m.state_dict().items()} for m in (model, dense))
+    mine, theirs = ({n: t.shape for n, t in state_tensors(m).items()} for m in (model, dense))
     different = next((n for n in [*theirs, *mine] if mine.get(n) != theirs.get(n)), None)
     if different is not None:
         raise ModelError(

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrize, prune
 
 from gdws_explorer.errors import DataError, ModelError
 from gdws_explorer.network.mac_counter import MacCounter
@@ -23,7 +23,7 @@ from gdws_explorer.network.weight_reads import WeightReadTracker
 from gdws_explorer.utils.devices import as_input
 from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.hashing import Digest
-from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.modules import own_copy, packed_weights
 from gdws_explorer.utils.rng import exclusive_rng
 from gdws_explorer.utils.tensors import all_finite
 
@@ -115,7 +115,7 @@ def one_example(example: Tensor, model: nn.Module) -> Tensor:
             f"the example has shape {tuple(example.shape)}; expected a batch (N, C, H, W) with "
             "at least one image."
         )
-    return as_input(model, example[:1].detach())
+    return as_input(model, example[:1].detach()).contiguous()
 
 
 def trace(model: nn.Module, example: Tensor) -> Trace:
@@ -126,6 +126,12 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     """
     named = {name: m for name, m in model.named_modules() if isinstance(m, WEIGHTED)}
     if not any(isinstance(m, CONVOLUTIONS + TRANSPOSED) for m in named.values()):
+        packed = packed_weights(model)
+        if packed is not None:
+            raise ModelError(
+                f"{packed} holds packed quantised weights, which cannot be approximated; give the "
+                "network before it is quantised, and quantise the result."
+            )
         raise ModelError(f"{type(model).__name__} has no convolution to approximate.")
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point() and not all_finite(parameter):
@@ -192,8 +198,7 @@ def fingerprint(model: nn.Module, layers: tuple[Layer, ...], input_shape: tuple[
     for layer in layers:
         shape = (layer.name, layer.weight_shape, layer.in_positions, layer.out_positions)
         digest.text(repr(shape) + _unusual_settings(model.get_submodule(layer.name)))
-    # Buffers again by name for those that the state_dict leaves out.
-    return digest.tensors({**model.state_dict(), **dict(model.named_buffers())}).hex
+    return digest.state(model).hex
 
 
 def _unusual_settings(module: nn.Module) -> str:
@@ -310,6 +315,10 @@ def _reason_for_all(module: nn.Module, shared: frozenset[int]) -> str | None:
         return f"its weight is {module.weight.dtype}; only floating-point weights are supported"
     if parametrize.is_parametrized(module):
         return "its weight is parametrized: torch.nn.utils.parametrize.remove_parametrizations"
+    if prune.is_pruned(module):
+        return (
+            "it is pruned by a mask, so it is computed: torch.nn.utils.prune.remove makes it plain"
+        )
     if "weight" not in module._parameters:
         return "its weight is computed (weight or spectral norm): remove the norm first"
     if _has_custom_forward(module):

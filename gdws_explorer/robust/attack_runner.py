@@ -13,8 +13,11 @@ from gdws_explorer.errors import ModelError
 from gdws_explorer.robust import pgd
 from gdws_explorer.robust.attack_base import Attack, AttackFn
 from gdws_explorer.robust.attacks import PGD
+from gdws_explorer.robust.batch_dependence import NOTE, depends_on_batch
 from gdws_explorer.robust.data_checks import is_correct
+from gdws_explorer.utils.cancel import CancellableModel
 from gdws_explorer.utils.devices import free_memory, out_of_memory
+from gdws_explorer.utils.precision import gradients_needed
 from gdws_explorer.utils.rng import exclusive_rng
 
 
@@ -23,11 +26,11 @@ class AttackRunner:
 
     model : in eval mode, its parameters without gradients. stages : the attacks in their order.
     batch_size : images in one forward pass; halved where memory runs out.
-    note : what the user needs to know about the batch size, or None.
     """
 
     def __init__(self, model: nn.Module, stages: tuple[Attack, ...], batch_size: int) -> None:
-        self.note: str | None = None
+        self._notes: dict[str, str] = {}  # by their subject, so that a later one replaces another
+        self._looked = False
         self._model = model
         self._batch_size = self._first_batch_size = batch_size
         self._stages = stages
@@ -35,6 +38,11 @@ class AttackRunner:
         self._attack_fns: list[AttackFn | None] = [
             None if isinstance(stage, PGD) else stage.bind(model) for stage in stages
         ]
+
+    @property
+    def note(self) -> str | None:
+        """The properties of the batches that the user needs to know, or None."""
+        return "; ".join(self._notes.values()) or None
 
     def run(
         self, x: Tensor, y: Tensor, seed: int, start: int, examples: Tensor | None = None
@@ -59,7 +67,8 @@ class AttackRunner:
         for k in range(len(self._stages)):
             noise_seed = _noise_seed(seed, start, k)
             work = partial(self._run_stage, k, noise_seed, x, y, remaining, clean, examples)
-            remaining = self._within_memory(work)
+            with gradients_needed():
+                remaining = self._within_memory(work)
             robust.append(remaining & clean)
         stacked = torch.stack(robust) if robust else clean.new_zeros(0, len(clean))
         return clean.cpu(), stacked.cpu()
@@ -97,7 +106,19 @@ class AttackRunner:
         size = self._batch_size
         with torch.no_grad():
             parts = zip(torch.split(x, size), torch.split(y, size), strict=True)
-            return torch.cat([is_correct(self._model(images), labels) for images, labels in parts])
+            return torch.cat([self._verdicts(images, labels) for images, labels in parts])
+
+    def _verdicts(self, x: Tensor, y: Tensor) -> Tensor:
+        """Returns which images of one forward pass are correct; looks at the first pass."""
+        scores = self._model(x)
+        right = is_correct(scores, y)
+        if not self._looked and len(x) > 1:
+            self._looked = True
+            # This look is no part of the evaluation's progress.
+            inner = self._model.model if isinstance(self._model, CancellableModel) else self._model
+            if depends_on_batch(inner, x, scores):
+                self._notes["batch"] = NOTE
+        return right
 
     def _within_memory(self, work: Callable[[], Tensor]) -> Tensor:
         """Returns the result of `work`, repeated with half the batch size while memory runs out."""
@@ -113,7 +134,7 @@ class AttackRunner:
                         "another device."
                     ) from None
                 self._batch_size = (self._batch_size + 1) // 2
-                self.note = (
+                self._notes["memory"] = (
                     f"out of memory: {self._batch_size} images at a time instead of "
                     f"{self._first_batch_size}"
                 )

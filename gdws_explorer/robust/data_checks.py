@@ -15,7 +15,7 @@ from gdws_explorer.utils.tensors import all_finite, checked_labels, dtype_name, 
 
 
 def check_data(data: Any) -> tuple[Tensor, Tensor]:
-    """Returns images `(N, C, H, W)` as float and labels `(N,)` as int64.
+    """Returns images `(N, C, H, W)` as float, contiguous, and labels `(N,)` as int64.
 
     Raises DataError, which says what is wrong. Images outside [0, 1] are refused, because attacks
     accept them without an error and return nonsense.
@@ -26,7 +26,7 @@ def check_data(data: Any) -> tuple[Tensor, Tensor]:
         raise DataError(
             f"data is {type(data).__name__}; expected a pair (images, labels) of tensors or arrays."
         ) from None
-    images, labels = _own_tensor(x, "the images"), _own_tensor(y, "the labels")
+    images, labels = _own_tensor(x, "the images").contiguous(), _own_tensor(y, "the labels")
     if images.ndim != 4:
         raise DataError(
             f"the images have shape {tuple(images.shape)}; expected four dimensions, (N, C, H, W)."

@@ -83,8 +83,7 @@ class EvaluationCheckpoint:
 
 def model_digest(model: nn.Module) -> str:
     """Returns 16 hexadecimal digits of a model's class, weights and buffers."""
-    named = {**model.state_dict(), **dict(model.named_buffers())}
-    return Digest(type(model).__qualname__).tensors(named).hex[:16]
+    return Digest(type(model).__qualname__).state(model).hex[:16]
 
 
 def _digits(mask: Tensor) -> str:

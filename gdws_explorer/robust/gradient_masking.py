@@ -61,7 +61,8 @@ class MaskingReport:
     def __str__(self) -> str:
         count = f"{len(self.warnings) or 'none'} of {len(self.checks)} signs of masked gradients"
         title = f"{count}: {self.attack.label}, n {self.n}, seed {self.seed}"
-        return "\n".join([title, *(f"  {check}" for check in self.checks)])
+        note = [] if self.note is None else [f"  note: {self.note}"]
+        return "\n".join([title, *(f"  {check}" for check in self.checks), *note])
 
 
 def check_masking(

@@ -10,6 +10,7 @@ import numpy as np
 
 from gdws_explorer.errors import DataError
 from gdws_explorer.robust.attack_base import Attack
+from gdws_explorer.robust.batch_dependence import NOTE
 from gdws_explorer.robust.interval import AccuracyCounts
 from gdws_explorer.robust.sequence import AttackSequence, any_attack_from_dict
 from gdws_explorer.typing import BoolArray
@@ -67,7 +68,12 @@ class Report(AccuracyCounts):
         text = f"clean {with_interval(self.clean, self.clean_interval)}"
         if self.attack is not None and self.robust is not None and self.robust_interval is not None:
             text += f", {self.attack.label} {with_interval(self.robust, self.robust_interval)}"
-        return f"{text}, n {self.n}"
+        return f"{text}, n {self.n}" + ("" if self.note is None else f"; note: {self.note}")
+
+    @property
+    def batch_dependent(self) -> bool:
+        """Whether the scores of an image were found to depend on the others of its batch."""
+        return NOTE in (self.note or "")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns a JSON-ready dictionary, with the masks as strings of 0 and 1."""

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gdws_explorer.utils.modules import preserve_modes, use_channels_last
+
 
 def half_of(device: torch.device) -> torch.dtype | None:
     """Returns the 16-bit type in which `device` is faster than in float32; None if there is none.
@@ -23,19 +25,24 @@ def half_of(device: torch.device) -> torch.dtype | None:
 class MixedPrecision(nn.Module):
     """A model that computes in the type `half` where that is safe.
 
-    Images and scores are float32. The channels are last in memory, which is fastest for 16-bit
-    convolutions.
+    Images and scores are float32. The channels are last in memory where the model works with that
+    layout, which is fastest for 16-bit convolutions; the first forward pass finds out.
     """
 
     def __init__(self, model: nn.Module, half: torch.dtype) -> None:
         super().__init__()
         self.model = model
         self._half = half
+        self._channels_last: bool | None = None
 
     def forward(self, x: Tensor) -> Any:
         """Returns the model's output, scores in float32."""
+        if self._channels_last is None:
+            with preserve_modes(self.model):
+                self._channels_last = use_channels_last(self.model.eval(), x)
+        last = torch.channels_last if self._channels_last else torch.contiguous_format
         with torch.autocast(x.device.type, self._half):
-            scores = self.model(x.contiguous(memory_format=torch.channels_last))
+            scores = self.model(x.contiguous(memory_format=last))
         return scores.float() if isinstance(scores, Tensor) else scores
 
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from gdws_explorer.training.recipe import Recipe
 from gdws_explorer.typing import Cancel
 from gdws_explorer.utils.cancel import CancellableModel
 from gdws_explorer.utils.devices import device_of, resolve_device
-from gdws_explorer.utils.modules import own_copy
+from gdws_explorer.utils.model_state import is_extra, state_tensors
+from gdws_explorer.utils.modules import own_copy, packed_weights
 from gdws_explorer.utils.precision import CastingModel
 from gdws_explorer.utils.rng import RngStream
 from gdws_explorer.utils.tensors import all_finite
@@ -50,12 +52,16 @@ class TrainState:
         self.network = mine.to(self.device)
         if not self.network.training:
             self.network.train()
+        packed = packed_weights(self.network)
+        if packed is not None:
+            raise ModelError(
+                f"{packed} holds packed quantised weights, which cannot be trained; train the "
+                "network before it is quantised, and quantise the result."
+            )
         trained = [each for each in self.network.parameters() if each.requires_grad]
         if not trained:
             raise ModelError("no parameter of the model requires a gradient; nothing to train.")
         self.half = half_of(self.device) if recipe.amp else None
-        if self.half is not None:
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.SGD(
             trained,
             lr=recipe.lr,
@@ -115,14 +121,17 @@ class TrainState:
         """Whether no weight or buffer is NaN or infinite."""
         return all(
             all_finite(each)
-            for each in self.network.state_dict().values()
+            for each in state_tensors(self.network).values()
             if each.is_floating_point()
         )
 
-    # -- everything that decides the next steps, as tensors ----------------------------------
+    # -- everything that decides the next steps ----------------------------------------------
 
-    def capture(self) -> dict[str, Tensor]:
-        """Returns copies of weights, average, momentum and random states, by name."""
+    def capture(self) -> dict[str, Any]:
+        """Returns copies of weights, average, momentum and random states, by name.
+
+        All are tensors but for entries of a state_dict that are none, such as `_extra_state`.
+        """
         tensors = {f"network.{name}": each for name, each in self.network.state_dict().items()}
         if self.average is not None:
             tensors |= {f"mean.{name}": each for name, each in self.average.state_dict().items()}
@@ -136,9 +145,9 @@ class TrainState:
             tensors["scaler.growth"] = torch.tensor(scaler["_growth_tracker"])
         tensors["steps"] = torch.tensor(self.steps)
         tensors |= {f"random.{name}": each for name, each in self.random.state.items()}
-        return {name: each.detach().clone() for name, each in tensors.items()}
+        return copied_state(tensors)
 
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+    def restore(self, tensors: Mapping[str, Any]) -> None:
         """Restores the state that `capture` returned.
 
         Raises KeyError or RuntimeError if the tensors do not fit.
@@ -173,16 +182,28 @@ class TrainState:
         self._loss = loss_of(self._cancellable, recipe)
 
 
-def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Returns the tensors whose name begins with `prefix`, by the rest of their name."""
+def copied_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns copies of a state's tensors and of its other entries."""
+    return {
+        name: each.detach().clone() if isinstance(each, Tensor) else copy.deepcopy(each)
+        for name, each in state.items()
+    }
+
+
+def without_prefix(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Returns the entries whose name begins with `prefix`, by the rest of their name."""
     return {name[len(prefix) :]: each for name, each in tensors.items() if name.startswith(prefix)}
 
 
 @torch.no_grad()
 def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Moves the averaged weights and BatchNorm statistics towards the model's."""
-    for slow, fast in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+    state = model.state_dict()
+    for name, slow in state_tensors(average).items():
         if slow.is_floating_point():
-            slow.lerp_(fast, 1 - decay)
+            slow.lerp_(state[name], 1 - decay)
         else:
-            slow.copy_(fast)
+            slow.copy_(state[name])
+    extra = {name: each for name, each in state.items() if is_extra(name)}
+    if extra:
+        average.load_state_dict(copied_state(extra), strict=False)

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from gdws_explorer.training.callbacks import (
     Validation,
 )
 from gdws_explorer.training.recipe import Recipe, learning_rates
-from gdws_explorer.training.train_state import TrainState, without_prefix
+from gdws_explorer.training.train_state import TrainState, copied_state, without_prefix
 from gdws_explorer.training.training_checkpoint import Checkpoint
 from gdws_explorer.typing import Cancel, Progress, ProgressFn
 from gdws_explorer.utils.devices import as_images, dtype_of
@@ -66,7 +67,7 @@ class Trainer:
         self._batch_size = min(recipe.batch_size, len(self._y))
         self._batches = len(self._y) // self._batch_size
         self._rates = learning_rates(recipe, recipe.epochs * self._batches)
-        self._best: tuple[int, dict[str, Tensor]] | None = None  # number and weights of the epoch
+        self._best: tuple[int, dict[str, Any]] | None = None  # number and weights of the epoch
         self._good = state.capture()  # after the last epoch without an error
 
     def resume(self) -> None:
@@ -216,8 +217,7 @@ class Trainer:
         found = Validation.of(report)
         before = None if self._best is None else self.history[self._best[0] - 1].validation
         if before is None or found.rank >= before.rank:
-            weights = {name: each.clone() for name, each in network.state_dict().items()}
-            self._best = (entry.number, weights)
+            self._best = (entry.number, copied_state(network.state_dict()))
         return replace(entry, validation=found)
 
     # -- checkpoints and errors ----------------------------------------------------------------
@@ -267,5 +267,5 @@ def _overfitting_checks(batches: int) -> frozenset[int]:
     )
 
 
-def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _prefixed(prefix: str, tensors: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}{name}": each for name, each in tensors.items()}

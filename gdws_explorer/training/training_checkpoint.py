@@ -13,8 +13,9 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from gdws_explorer.errors import ExplorerError, TrainingError
+from gdws_explorer.errors import ExplorerError, ModelError, TrainingError
 from gdws_explorer.utils import files
+from gdws_explorer.utils.model_state import storable
 
 SCHEMA = 1
 SPARE = 2**20  # bytes for the header and the history
@@ -22,6 +23,8 @@ SPARE = 2**20  # bytes for the header and the history
 
 class Checkpoint:
     """A file with the state of one training: tensors, and JSON in its header.
+
+    Entries of a state that are no tensors, such as `_extra_state`, are kept as JSON.
 
     path : the file; it need not exist yet.
     identity : all settings of the training, JSON-ready; a file of another training is refused.
@@ -31,8 +34,8 @@ class Checkpoint:
         self.path = Path(path)
         self.identity = json.loads(json.dumps(identity))
 
-    def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Returns the tensors and facts of the last written epoch; None if there is no file.
+    def read(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Returns the state and facts of the last written epoch; None if there is no file.
 
         Raises TrainingError for a damaged file, and for a file of another training.
         """
@@ -45,6 +48,7 @@ class Checkpoint:
                     raise ValueError(f"schema {header['schema']}, this version reads {SCHEMA}")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             stored, facts = header["identity"], header["facts"]
+            others = header.get("others", {})  # older files have none
         except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
             raise TrainingError(
                 f"{self.path} is not a training that can be continued ({error}); give another "
@@ -56,13 +60,14 @@ class Checkpoint:
                 f"{self.path} belongs to another training ({'; '.join(other)}); give another path, "
                 "or delete it to begin anew."
             )
-        return tensors, facts
+        return {**tensors, **others}, facts
 
-    def check_space(self, tensors: Mapping[str, Tensor]) -> None:
-        """Raises TrainingError if the disk has no room for the tensors.
+    def check_space(self, state: Mapping[str, Any]) -> None:
+        """Raises TrainingError if the disk has no room for the tensors of a state.
 
         The old file is replaced when the new one is complete, so both need room.
         """
+        tensors = _storable(state)[0]
         needed = SPARE + sum(each.numel() * each.element_size() for each in tensors.values())
         folder = self.path.absolute().parent
         try:
@@ -80,10 +85,12 @@ class Checkpoint:
                 "last checkpoint, if there is one."
             )
 
-    def write(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    def write(self, state: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Replaces the file; on a TrainingError the old file stays as it was."""
-        self.check_space(tensors)
+        self.check_space(state)
+        tensors, others = _storable(state)
         header = {"schema": SCHEMA, "identity": self.identity, "facts": dict(facts)}
+        header["others"] = json.loads(others)
         plain = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
         try:
             with files.atomic(self.path) as temporary:
@@ -102,6 +109,14 @@ def epochs_done(path: str | os.PathLike[str]) -> int:
             return len(json.loads((file.metadata() or {})["training"])["facts"]["history"])
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
         return 0
+
+
+def _storable(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], str]:
+    """Returns the tensors and the JSON of a state. Raises TrainingError for other entries."""
+    try:
+        return storable(state)
+    except ModelError as error:
+        raise TrainingError(f"{error} Or train without checkpoint=.") from None
 
 
 def _differences(stored: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:

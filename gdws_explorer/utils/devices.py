@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import ModelError
 from gdws_explorer.utils.format import first_line
+from gdws_explorer.utils.model_state import state_tensors
 
 
 def device_of(model: nn.Module) -> torch.device:
     """Returns the device of the model's first parameter or buffer; the CPU if it has none."""
-    values: Tensor
-    for values in model.state_dict().values():
+    for values in state_tensors(model).values():
         return values.device
     return torch.device("cpu")
 
@@ -26,8 +26,7 @@ def dtype_of(model: nn.Module) -> torch.dtype:
     for parameter in model.parameters():
         if parameter.is_floating_point() and parameter.ndim > 1:
             return parameter.dtype
-    values: Tensor
-    for values in model.state_dict().values():
+    for values in state_tensors(model).values():
         if values.is_floating_point():
             return values.dtype
     return torch.float32
@@ -47,7 +46,7 @@ def resolve_device(device: str | torch.device | None, model: nn.Module) -> torch
         raise ModelError(
             f"device {device!r} cannot be used ({first_line(error)}); try 'cpu'."
         ) from None
-    doubles = any(values.dtype == torch.float64 for values in model.state_dict().values())
+    doubles = any(values.dtype == torch.float64 for values in state_tensors(model).values())
     if resolved.type == "mps" and doubles:
         raise ModelError(
             "the model holds float64 numbers, which MPS does not have; convert it with "

@@ -6,33 +6,41 @@ import copy
 import types
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from gdws_explorer.errors import ModelError
 from gdws_explorer.utils.devices import as_input
 from gdws_explorer.utils.format import first_line
+from gdws_explorer.utils.model_state import state_tensors
 from gdws_explorer.utils.rng import exclusive_rng
-from gdws_explorer.utils.tensors import all_finite
+from gdws_explorer.utils.tensors import alike, all_finite, tensors_of
+
+LAYOUT = 1e-2  # of the largest number: above rounding of another layout, in half precision too
 
 
 def own_copy(model: object, *, trainable: bool = False) -> nn.Module:
     """Returns a deep copy of a model; the user's model stays as it is.
 
     The copy is in eval mode and needs no gradients. With `trainable`, modes and gradients are as in
-    the model, and the weights are checked to be finite. A model from torch.compile is copied
-    without its compiled code. Raises ModelError for what has no copy of its own, and says why.
+    the model, and the weights are checked to be finite. Models and parts from torch.compile are
+    copied without compiled code, those in a DistributedDataParallel without it, and a DataParallel
+    runs on one device. Raises ModelError for what has no copy of its own, and says why.
     """
     if not isinstance(model, nn.Module):
         raise ModelError(
             f"the model is a {type(model).__name__}; expected a torch.nn.Module, such as the "
             "network itself rather than its state_dict."
         )
-    given: nn.Module = getattr(model, "_orig_mod", model)  # of torch.compile
-    _check_copyable(given)
+    _check_copyable(model)
     try:
-        mine = deep_copy(given)
+        mine = deep_copy(model)
+        for module in mine.modules():
+            if isinstance(module, nn.DataParallel):
+                module.device_ids = []
         if not trainable:
             mine = mine.eval()
             set_requires_grad(mine, False)
@@ -40,13 +48,10 @@ def own_copy(model: object, *, trainable: bool = False) -> nn.Module:
     except Exception as error:
         raise ModelError(
             f"the model cannot be copied ({first_line(error)}); expected a module that "
-            "copy.deepcopy takes, initialised by a first forward pass where it is lazy. Detach "
-            "tensors that it stores as attributes."
+            "copy.deepcopy takes. Detach tensors that it stores as attributes."
         ) from error
-    for name, values in mine.state_dict().items():
-        if not isinstance(values, Tensor) or not values.is_floating_point():
-            continue
-        if not all_finite(values):
+    for name, values in state_tensors(mine).items():
+        if values.is_floating_point() and not all_finite(values):
             raise ModelError(
                 f"{name} holds NaN or infinite values; expected finite weights: load the model "
                 "again."
@@ -62,18 +67,43 @@ def set_requires_grad(model: nn.Module, on: bool) -> nn.Module:
     return model
 
 
+def check_initialised(model: nn.Module) -> None:
+    """Raises ModelError for a lazy layer that no image was passed through yet."""
+    for name, module in model.named_modules():
+        if isinstance(module, LazyModuleMixin) and hasattr(module, "_initialize_hook"):
+            raise ModelError(
+                f"{name or 'the model'} is a {type(module).__name__} without weights yet; pass "
+                "images through the model once, model(images[:2]), which gives its lazy layers "
+                "their shapes."
+            )
+
+
+def packed_weights(model: nn.Module) -> str | None:
+    """Returns the name of the first module with packed quantised weights; None without any."""
+    for name, value in model.state_dict().items():
+        script = isinstance(value, torch.ScriptObject)
+        if script or any(tensor.is_quantized for tensor in tensors_of(value)):
+            return name.partition("._packed_params")[0].removesuffix(".weight")
+    return None
+
+
 def _check_copyable(model: nn.Module) -> None:
     """Raises ModelError for a model whose copy would be none, or whose weights are not there."""
+    check_initialised(model)
     modules = dict(model.named_modules())
     own = {id(module) for module in modules.values()}
     for name, module in modules.items():
         where = f"its part {name}" if name else "the model"
+        if _wrapped(module) is not None:  # a copy is one of the model inside
+            continue
         if isinstance(module, torch.jit.ScriptModule):
             raise ModelError(
                 f"{where} is TorchScript, which hides its layers; give the Python module that it "
                 "was made from."
             )
         for attribute, value in vars(module).items():
+            if attribute == "_compiled_call_impl":  # of module.compile(), which no copy takes over
+                continue
             if callable(value) and not isinstance(value, type) and _refers_to(value, own):
                 raise ModelError(
                     f"{where} has a function as `{attribute}` that calls the original model, so a "
@@ -86,6 +116,15 @@ def _check_copyable(model: nn.Module) -> None:
                 f"{name} is on the meta device: its weights were never loaded. Make the model "
                 "outside of torch.device('meta'), or load its weights with assign=True."
             )
+
+
+def _wrapped(module: nn.Module) -> nn.Module | None:
+    """Returns the model inside a wrapper that a copy does without; None for other modules."""
+    if isinstance(module, nn.parallel.DistributedDataParallel):
+        inner: object = module.module
+    else:
+        inner = getattr(module, "_orig_mod", None)  # of torch.compile
+    return inner if isinstance(inner, nn.Module) else None
 
 
 def _refers_to(function: object, modules: Set[int], depth: int = 4) -> bool:
@@ -149,7 +188,8 @@ def deep_copy(model: nn.Module) -> nn.Module:
     """Returns a deep copy, also of modules whose weight is computed (pruning, old weight norm).
 
     Such a module stores the weight as an attribute that is not a leaf of the graph, and
-    copy.deepcopy refuses those.
+    copy.deepcopy refuses those. Wrappers of torch.compile and DistributedDataParallel, whose copy
+    would need a compiler or a group of processes, give way to the models inside them.
     """
     attributes = [vars(module).values() for module in model.modules()]
     computed = [
@@ -158,22 +198,44 @@ def deep_copy(model: nn.Module) -> nn.Module:
         for value in values
         if isinstance(value, Tensor) and not value.is_leaf
     ]
-    return copy.deepcopy(model, {id(value): value.detach().clone() for value in computed})
+    memo: dict[int, Any] = {id(value): value.detach().clone() for value in computed}
+    for module in reversed(list(model.modules())):  # the innermost first
+        inner = _wrapped(module)
+        if inner is not None:
+            memo[id(module)] = copy.deepcopy(inner, memo)
+    copied: nn.Module = copy.deepcopy(model, memo)
+    return copied
 
 
 def use_channels_last(model: nn.Module, images: Tensor) -> bool:
     """Converts a model in eval mode to the channels-last layout, if it works with it.
 
-    images : `(N, C, H, W)`; the first is passed through the model. Returns whether the layout was
-    taken: a forward method that reads strides, as `x.view(len(x), -1)` does, needs the usual one.
+    images : `(N, C, H, W)`; the first is passed through the model, forwards and backwards. Returns
+    whether the layout was taken: a forward method that reads strides, as `x.view(len(x), -1)`
+    does, needs the usual one. The model is then left as it was.
     """
-    image = as_input(model, images[:1])
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    image = as_input(model, images[:1].detach()).contiguous()
+    before = [(tensor, tensor.data) for tensor in (*model.parameters(), *model.buffers())]
     try:
-        with torch.no_grad(), exclusive_rng(image.device):
-            model(image.contiguous(memory_format=torch.channels_last))
-            model(image)
-    except RuntimeError:
-        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        return False
-    return True
+        with exclusive_rng(image.device), torch.inference_mode(False), torch.enable_grad():
+            expected = _both_ways(model, image)
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            last = image.contiguous(memory_format=torch.channels_last)
+            if all(alike(_both_ways(model, x), expected, LAYOUT) for x in (last, image)):
+                return True
+    except Exception:  # whatever a forward method does with strides that it does not expect
+        pass
+    for tensor, data in before:
+        tensor.data = data
+    return False
+
+
+def _both_ways(model: nn.Module, image: Tensor) -> object:
+    """Returns the output for an image, after a backward pass; random numbers are always equal."""
+    torch.manual_seed(0)
+    x = image.clone().requires_grad_()
+    found: object = model(x)
+    sums = [t.float().sum() for t in tensors_of(found) if t.requires_grad]
+    if sums:
+        torch.autograd.grad(sums, x, allow_unused=True)
+    return found

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gdws_explorer.errors import ExplorerError
 from gdws_explorer.utils.format import first_line
+from gdws_explorer.utils.model_state import state_tensors
 
 INPUT, OUTPUT = "images", "logits"
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
@@ -37,7 +40,11 @@ def export(module: nn.Module, images: Tensor, path: Path) -> None:
     module : in eval mode, on the CPU. images : an example `(N, C, H, W)`. Raises ExplorerError
     where torch cannot express the network in ONNX.
     """
-    size = sum(t.numel() * t.element_size() for t in module.state_dict().values())
+    size = sum(t.numel() * t.element_size() for t in state_tensors(module).values())
+    # torch wants the structure of forward's arguments, those of a wrapper's *args too.
+    first = next(iter(inspect.signature(module.forward).parameters.values()), None)
+    variadic = first is not None and first.kind is first.VAR_POSITIONAL
+    batch: Any = {0: torch.export.Dim("batch")}
     # torch specialises on a batch of 1, so the example has at least 2.
     images = images if len(images) > 1 else images.repeat(2, *[1] * (images.ndim - 1))
     try:
@@ -50,7 +57,7 @@ def export(module: nn.Module, images: Tensor, path: Path) -> None:
                 dynamo=True,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=((batch,),) if variadic else (batch,),
                 external_data=size > SINGLE_FILE,
                 verbose=False,
             )

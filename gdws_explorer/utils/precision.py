@@ -21,11 +21,12 @@ from gdws_explorer.utils.modules import deep_copy
 from gdws_explorer.utils.rng import exclusive_rng
 from gdws_explorer.utils.tensors import tensors_of
 
+UNCONNECTED = ("does not require grad", "not have been used in the graph")  # torch's words
 HALF = (torch.float16, torch.bfloat16)
 NO_GRADIENT = (
     "the model's scores carry no gradient: its forward method runs under torch.no_grad() or "
-    "torch.inference_mode(), or detaches its input; remove that, or use gx.Square, the attack that "
-    "needs no gradient."
+    "torch.inference_mode(), detaches its input, or has layers without gradients (quantised ones); "
+    "remove that, or use gx.Square, the attack that needs no gradient."
 )
 
 
@@ -70,6 +71,17 @@ def scores_of(model: nn.Module, x: Tensor) -> Any:
         raise ModelError(NO_GRADIENT)
     exact = torch.promote_types(x.dtype, torch.float32)
     return scores.to(exact) if scores.is_floating_point() else scores
+
+
+@contextmanager
+def gradients_needed() -> Iterator[None]:
+    """Turns torch's error about scores that do not depend on the images into a ModelError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if any(words in str(error) for words in UNCONNECTED):
+            raise ModelError(NO_GRADIENT) from error
+        raise
 
 
 class CastingModel(nn.Module):

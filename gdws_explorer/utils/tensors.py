@@ -38,6 +38,26 @@ def all_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
+def alike(given: object, expected: object, tolerance: float, *, least: float = 1.0) -> bool:
+    """Whether two outputs hold the same tensors, up to a fraction of the largest number.
+
+    tolerance : the fraction; of at least `least` more than that number. Numbers that are no
+    floating-point ones must be equal.
+    """
+    ours, theirs = ([t.detach() for t in tensors_of(each)] for each in (given, expected))
+    if [t.shape for t in ours] != [t.shape for t in theirs]:
+        return False
+    for a, b in zip(ours, theirs, strict=True):
+        if not (a.is_floating_point() and b.is_floating_point()):
+            if not torch.equal(a, b):
+                return False
+            continue
+        scale = float(b.abs().nan_to_num(0, 0, 0).max()) if b.numel() else 0.0
+        if not torch.allclose(a, b, rtol=0, atol=tolerance * (least + scale), equal_nan=True):
+            return False
+    return True
+
+
 def tensor_of(values: Any, what: str) -> Tensor:
     """Returns numbers as a tensor, which shares their memory where possible.
 

@@ -44,6 +44,8 @@ def records(session: Session) -> str:
         text = f"No plan is measured yet with {setting(session)}: press Evaluate."
     if others:
         text += f" {others} measured in other settings are not shown."
+    notes = {record.note for record in picking.records if record.note is not None}
+    text += "".join(f" Note: {note}." for note in sorted(notes))
     if count:
         text += " Click a point to bring its plan back; ← and → walk the front."
     return f'<span class="gx-unit">{escape(text)}</span>'

@@ -27,6 +27,8 @@ OF_MANY = {
     "study/test_hypervolume.py": "the hypervolume in study/pareto.py",
     "test_floating_types.py": "networks in float16, bfloat16, float64 and autocast, in all rooms",
     "test_no_gradient.py": "networks without a gradient, in all rooms that need one",
+    "test_layouts.py": "networks that read strides, and images of any layout, in every function",
+    "test_wrapped_models.py": "models in wrappers and with unusual states, through every function",
     "test_explore.py": "gx.explore, from its arguments to the widget",
     "training/test_side_by_side.py": "two trainings at once are as each alone",
     "session/test_threads.py": "all public methods of the room's classes from eight threads",

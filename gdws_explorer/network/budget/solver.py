@@ -68,9 +68,11 @@ class BudgetSolver:
             limit, given = at_most(amount, total), f"{amount:.2%} of the {WORDS[measure]}"
             needed = f"{least / total:.2%}"
         if limit < least:
+            choice = any(len(table.cost) > 1 for table in allocator.tables)
+            why = "" if choice else self.layers.obstacle
             raise BudgetError(
                 f"a budget of {given} cannot be met: with these families, skipped and fixed layers "
-                f"the cheapest plan needs {needed}."
+                f"the cheapest plan needs {needed}{why}."
             )
         return allocator.under_cost(limit - unchanged, exact=request.exact)
 

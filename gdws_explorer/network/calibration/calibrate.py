@@ -298,5 +298,5 @@ def attack_key(attack: object) -> str | None:
 
 
 def _fingerprint(model: nn.Module, x: Tensor, y: Tensor | None, settings: Mapping[str, Any]) -> str:
-    named = [*model.state_dict().items(), ("x", x), ("y", y)]
-    return Digest(json.dumps(settings, sort_keys=True)).tensors(named).hex
+    digest = Digest(json.dumps(settings, sort_keys=True)).state(model, all_buffers=False)
+    return digest.tensors([("x", x), ("y", y)]).hex

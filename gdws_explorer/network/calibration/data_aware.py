@@ -53,7 +53,7 @@ def calibrate_clean_and_attacked(
 
 
 def images_of(x: object, shape: tuple[int, ...]) -> Tensor:
-    """Returns images `(N, C, H, W)` of this input shape as a tensor. Raises DataError."""
+    """Returns images `(N, C, H, W)` of this input shape, contiguous. Raises DataError."""
     try:
         images = tensor_of(x, "the images")
     except DataError:
@@ -70,7 +70,7 @@ def images_of(x: object, shape: tuple[int, ...]) -> Tensor:
         )
     if not images.is_floating_point() or not all_finite(images):
         raise DataError("the images are not finite floating-point numbers; expected [0, 1].")
-    return images
+    return images.contiguous()
 
 
 def labels_of(y: object, count: int) -> Tensor | None:

@@ -23,7 +23,9 @@ from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.devices import cast_like, to_float64, to_single
 from gdws_explorer.utils.modules import own_copy, use_channels_last
 from gdws_explorer.utils.precision import (
+    NO_GRADIENT,
     CastingModel,
+    gradients_needed,
     in_single,
     overflow_error,
     scores_of,
@@ -178,7 +180,8 @@ def attack_images(
                 labels = model(part).argmax(1) if y is None else y[start : start + batch]
             with exclusive_rng(x.device):
                 torch.manual_seed(seed + start)
-                parts.append(perturb(part, labels).detach())
+                with gradients_needed():
+                    parts.append(perturb(part, labels).detach())
             report(progress, (start + batch) / len(x))
     return torch.cat(parts)
 
@@ -228,15 +231,26 @@ def margin_gradients(
         rows = []
         for j in range(start, min(start + step, len(sums))):
             stop_if(cancel)
-            rows.append(
-                torch.autograd.grad(
-                    sums[j], outputs, retain_graph=j + 1 < len(sums), materialize_grads=True
-                )
-            )
+            rows.append(_gradients(sums[j], outputs, retain_graph=j + 1 < len(sums)))
         by_call = iter([list(map(to_single, same)) for same in zip(*rows, strict=True)])
         for layer in activations.values():
             layer.gradients = [next(by_call) for _ in layer.outputs]
         yield activations
+
+
+def _gradients(total: Tensor, outputs: list[Tensor], retain_graph: bool) -> list[Tensor]:
+    """Returns the gradients of a sum of margins, zeros for outputs that it does not depend on.
+
+    Raises ModelError where it depends on none of them.
+    """
+    with gradients_needed():
+        grads = torch.autograd.grad(total, outputs, retain_graph=retain_graph, allow_unused=True)
+    if all(grad is None for grad in grads):
+        raise ModelError(NO_GRADIENT)
+    return [
+        torch.zeros_like(out) if grad is None else grad
+        for grad, out in zip(grads, outputs, strict=True)
+    ]
 
 
 @contextmanager

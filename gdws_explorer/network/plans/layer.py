@@ -82,6 +82,15 @@ class LayerSet:
         """The layers that plans give a choice."""
         return tuple(self.by_name[name] for name in self.names)
 
+    @property
+    def obstacle(self) -> str:
+        """The largest layer that must stay dense, and why, as ": name, …"; "" without one."""
+        stuck = [layer for layer in self.layers if not layer.families]
+        if not stuck:
+            return ""
+        layer = max(stuck, key=lambda each: each.macs)
+        return f": {layer.name} stays dense, because {next(iter(layer.reasons.values()))}"
+
     def layer(self, name: str) -> Layer:
         """Returns the layer of a name. Raises PlanError."""
         try:

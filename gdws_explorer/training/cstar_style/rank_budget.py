@@ -93,8 +93,8 @@ class RankBudget:
         ]
         if not able:
             raise BudgetError(
-                f"no layer of the network can become {FAMILIES[family].label}; choose another "
-                "family, or skip fewer layers."
+                f"no layer of the network can become {FAMILIES[family].label}"
+                f"{network.planner.layers.obstacle}; choose another family, or skip fewer layers."
             )
         layers = {name: network.layer(name) for name in able}
         total = int(getattr(network, measure))
