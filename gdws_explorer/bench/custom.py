@@ -23,6 +23,7 @@ from gdws_explorer.robust.normalized import Normalized
 from gdws_explorer.robust.report import PartialReport
 from gdws_explorer.typing import Cancel, Progress, ProgressFn
 from gdws_explorer.utils.checks import checked_whole
+from gdws_explorer.utils.format import some_of
 from gdws_explorer.utils.modules import own_copy
 from gdws_explorer.utils.progress import progress_between
 from gdws_explorer.utils.sampling import CALIBRATION_IMAGES, EVALUATION_IMAGES
@@ -73,10 +74,11 @@ class CustomBench(AccuracyCounts):
             if self.calibration is None
             else f"{len(self.calibration[1]):,} others for calibration"
         )
+        without = f", without {some_of(net.uncounted)}" if net.uncounted else ""
         return (
             ("layers", f"{len(net.layers)}, {len(net.names)} of them can be approximated"),
             ("parameters", f"{net.params:,}"),
-            ("MACs", f"{net.macs:,} per image of {shape}"),
+            ("MACs", f"{net.macs:,} per image of {shape}{without}"),
             ("images", f"{len(y):,} to measure on, {more}"),
             ("input range", f"{float(x.min()):.3g} to {float(x.max()):.3g}, mean {x.mean():.3g}"),
             ("labels", f"{int(y.min())} to {int(y.max())}; the network has {self.classes} classes"),

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import ModelError
 from gdws_explorer.robust.normalized import Normalized
-from gdws_explorer.utils.format import first_line
+from gdws_explorer.utils.format import first_line, some_of
 from gdws_explorer.utils.model_state import is_extra, state_tensors
 from gdws_explorer.utils.modules import check_initialised, packed_weights
 
-SHOWN = 3
 MEANS = {"mean", "means", "mu", "new_mean"}
 STDS = {"std", "stds", "sd", "sds", "sigma", "new_std"}
 COUNTER = "num_batches_tracked"  # of BatchNorm; missing in older files and not needed here
@@ -158,7 +157,7 @@ def _problems(missing: Sequence[str], unknown: Sequence[str], reshaped: Sequence
         (unknown, "not in the model"),
         (reshaped, "of another shape"),
     )
-    return ", ".join(f"{len(names)} {what}: {_some(names)}" for names, what in found if names)
+    return ", ".join(f"{len(names)} {what}: {some_of(names)}" for names, what in found if names)
 
 
 def _advice(
@@ -183,11 +182,6 @@ def _flat(values: Tensor) -> Tensor:
 
 def _numbers(values: Tensor) -> str:
     return f"({', '.join(f'{number:.4g}' for number in _flat(values).tolist())})"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _shape(values: Tensor) -> str:

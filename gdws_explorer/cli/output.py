@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gdws_explorer.utils.format import clock
+from gdws_explorer.utils.format import clock, some_of
 
 if TYPE_CHECKING:
     from gdws_explorer.network.latency.latency import LatencyTable
@@ -127,9 +127,11 @@ def costs_text(summary: Summary) -> str:
         ("MACs, one image", summary.macs, summary.dense_macs),
         ("parameters", summary.params, summary.dense_params),
     ]
-    return "\n".join(
+    without = [f"not in the MACs: {some_of(summary.uncounted)}"] if summary.uncounted else []
+    lines = [
         LABEL.format(name, now / dense, f"{now:,} of {dense:,} dense") for name, now, dense in rows
-    )
+    ]
+    return "\n".join([*lines, *without])
 
 
 def forms_text(facts: dict[str, Any]) -> str:

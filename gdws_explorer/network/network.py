@@ -93,6 +93,9 @@ class Network:
     ----------
     model : the copy, in eval mode. example : `(1, C, H, W)`. input_shape : `(C, H, W)`.
     layers : every layer the network calls, in call order. unused : convolutions never called.
+    uncounted : modules with operations that multiply and add but are not in the MACs, because no
+        rule counts them (Fourier transforms, quantised layers, operators of other packages), as
+        "name (operation)"; `summary` has them too.
     names : the layers that can be approximated, in call order. skip : as given, or the default.
     macs, params, bytes : of the dense network. fingerprint : SHA-256, 64 hex digits.
     calibration : the argument of `calibrated`; None where errors are errors of the weights.
@@ -553,6 +556,7 @@ class Network:
             layers=layers,
             ms=None if times is None else times.total(plan),
             dense_ms=None if times is None else times.total(()),
+            uncounted=self.uncounted,
         )
 
     def build(
@@ -603,6 +607,7 @@ class Network:
         """Sets all attributes; alphas : the results of `alpha` by the hash of its arguments."""
         self.model, self.example = traced.model, traced.example
         self.input_shape, self.unused = traced.input_shape, traced.unused
+        self.uncounted = traced.uncounted
         self.layers, self.names = planner.layers.layers, traced.layers.names
         self.skip, self.fingerprint = traced.layers.skip, traced.fingerprint
         self.macs, self.params, self.bytes = traced.macs, traced.params, traced.bytes

@@ -38,11 +38,13 @@ class Trace:
 
     layers : in the order of their first call. macs : of the whole network, functional
     operations included. unused : names of convolutions that the pass did not call.
+    uncounted : modules with operations that no rule counts, as "name (operation)".
     """
 
     layers: tuple[Layer, ...]
     macs: int
     unused: tuple[str, ...]
+    uncounted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,7 @@ class TracedModel:
 
     model : in eval mode, without gradients. example : `(1, C, H, W)`, on the model's device.
     layers : all layers. unused : names of convolutions that the pass did not call.
+    uncounted : modules with operations that are not in `macs`, as "name (operation)".
     macs, params, bytes : of the whole dense network; bytes of parameters and buffers.
     fingerprint : SHA-256 of weights, buffers and layer shapes, 64 hex digits.
     """
@@ -59,6 +62,7 @@ class TracedModel:
     example: Tensor
     layers: LayerSet
     unused: tuple[str, ...]
+    uncounted: tuple[str, ...]
     macs: int
     params: int
     bytes: int
@@ -97,6 +101,7 @@ class TracedModel:
             example,
             layers,
             traced.unused,
+            traced.uncounted,
             traced.macs,
             sum(p.numel() for p in parameters),
             sum(t.numel() * t.element_size() for t in parameters + buffers),
@@ -138,6 +143,7 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
             raise ModelError(f"{name} holds NaN or infinite values; repair the network first.")
     calls: dict[str, list[tuple[torch.Size, torch.Size]]] = {}
     tracker, recorder = WeightReadTracker(named), CallRecorder()
+    counter = MacCounter(list(model.parameters()), list(model.buffers()))
 
     def note(name: str, inputs: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
         tracker.leave(name)
@@ -155,7 +161,11 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
         module.register_forward_pre_hook(lambda _m, _inputs, name=name: tracker.enter(name))
         for name, module in named.items()
     ]
-    counter = MacCounter()
+    for name, module in model.named_modules():
+        hooks += [
+            module.register_forward_pre_hook(lambda _m, _inputs, name=name: counter.enter(name)),
+            module.register_forward_hook(lambda _m, _inputs, _out, name=name: counter.leave(name)),
+        ]
     try:
         with exclusive_rng(example.device), _countable(), torch.no_grad(), counter, tracker:
             output = model(example.clone())
@@ -183,7 +193,11 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
     layers = tuple(_layer(name, named[name], sizes, reasons[name]) for name, sizes in calls.items())
     in_layers = sum(layer.macs for layer in layers)
     unused = tuple(n for n, m in named.items() if n not in calls and not isinstance(m, nn.Linear))
-    return Trace(layers, max(in_layers, counter.macs), unused)
+    uncounted = tuple(
+        f"{name or type(model).__name__} ({operation})"
+        for name, operation in counter.uncounted.items()
+    )
+    return Trace(layers, max(in_layers, counter.macs), unused, uncounted)
 
 
 def _ends(layers: tuple[Layer, ...]) -> list[str]:

@@ -6,16 +6,18 @@ from html import escape
 
 from gdws_explorer.session.session import Session
 from gdws_explorer.session.snapshot import Snapshot
-from gdws_explorer.utils.format import millions
+from gdws_explorer.utils.format import millions, some_of
 
 
 def head(session: Session) -> str:
     """Returns the title line, with the size of the network."""
     network = session.network
+    without = f" without {some_of(network.uncounted)}" if network.uncounted else ""
     return (
         f'<span class="gx-head">{escape(session.title)}</span> '
         f'<span class="gx-unit">{millions(network.params)} parameters · '
-        f"{millions(network.macs)} MACs per image · {len(network.names)} layers</span>"
+        f"{millions(network.macs)} MACs per image{escape(without)} · {len(network.names)} "
+        "layers</span>"
     )
 
 

@@ -107,3 +107,81 @@ def test_it_counts_on(images):
         conv(images)
         conv(images)
     assert counter.macs == 2 * 2 * 3 * 64 * len(images)
+
+
+# -- operations that no rule counts --------------------------------------------------------------
+
+
+class By(nn.Module):
+    """A function of an image's features and a weight."""
+
+    def __init__(self, function, weight=None):
+        super().__init__()
+        self.function, self.weight = function, None if weight is None else nn.Parameter(weight)
+
+    def forward(self, x):
+        return self.function(x, self.weight)
+
+
+def opened(function, *shape):
+    weight = torch.rand(*shape) if shape else None
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(By(function, weight)))
+    net = Network(model, torch.rand(1, 3, 6, 6))
+    return net, net.macs - 3 * 4 * 36
+
+
+ROWS = 4 * 5 * 36  # 36 positions, 4 channels to 5
+COUNTED = {
+    "matmul": (lambda x, w: x.flatten(2).mT @ w, (4, 5), ROWS),
+    "einsum": (lambda x, w: torch.einsum("nchw,cm->nmhw", x, w), (4, 5), ROWS),
+    "bmm": (lambda x, w: torch.bmm(x.flatten(2).mT, w[None]), (4, 5), ROWS),
+    "linear": (lambda x, w: F.linear(x.flatten(2).mT, w), (5, 4), ROWS),
+    "tensordot": (lambda x, w: torch.tensordot(x, w, ([1], [0])), (4, 5), ROWS),
+    "a vector": (lambda x, w: x.flatten(2).mT @ w, (4,), 4 * 36),
+    "dot": (lambda x, w: torch.dot(x.flatten(), w), (144,), 144),
+    "addmv": (lambda x, w: torch.addmv(torch.zeros(36), x[0].flatten(1).mT, w), (4,), 4 * 36),
+    "a scale": (lambda x, w: x * w, (4, 1, 1), 0),
+    "an offset": (lambda x, w: x + w, (4, 6, 6), 0),
+    "pooling": (lambda x, _: F.avg_pool2d(x, 2), (), 0),
+    "interpolation": (lambda x, _: F.interpolate(x, scale_factor=2), (), 0),
+    "a norm": (lambda x, _: F.normalize(x), (), 0),
+    "BatchNorm": (lambda x, _: F.batch_norm(x, None, None, training=True), (), 0),
+}
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_functional_operations_are_counted(case):
+    function, shape, macs = COUNTED[case]
+    net, found = opened(function, *shape)
+    assert found == macs
+    assert net.uncounted == ()
+    assert net.summary(net.plan()).uncounted == ()
+
+
+UNCOUNTED = {
+    "_fft_r2c": (lambda x, w: torch.fft.irfft2(torch.fft.rfft2(x) * w), (4, 1, 1)),
+    "_trilinear": (lambda x, w: F.bilinear(x[..., 0, 0], x[..., 0, 0], w), (5, 4, 4)),
+    "mul": (lambda x, w: (x.flatten(2).mT[..., None] * w).sum(-2), (4, 5)),
+    "addbmm": (lambda x, w: torch.addbmm(torch.zeros(36, 5), x.flatten(2).mT, w[None]), (4, 5)),
+    "dist": (lambda x, w: torch.cdist(x.flatten(2).mT, w), (5, 4)),
+    "linalg": (lambda x, w: torch.linalg.solve(w, x.flatten(2)), (4, 4)),
+}
+
+
+@pytest.mark.parametrize("operation", UNCOUNTED)
+def test_other_operations_are_named_with_their_module(operation):
+    function, shape = UNCOUNTED[operation]
+    net, found = opened(function, *shape)
+    assert found == 0
+    ((name, what),) = [each.split(" ") for each in net.uncounted]
+    assert name == "1.0"
+    assert operation in what
+    assert net.summary(net.plan()).uncounted == net.uncounted
+
+
+def test_operators_of_other_packages_are_named():
+    with torch.library._scoped_library("wrapped_for_tests", "DEF") as library:
+        library.define("twice(Tensor x) -> Tensor")
+        library.impl("twice", lambda x: 2 * x, "CPU")
+        net, _ = opened(lambda x, _: torch.ops.wrapped_for_tests.twice(x))
+    assert net.uncounted == ("1.0 (wrapped_for_tests.twice)",)

@@ -11,6 +11,7 @@ from gdws_explorer.utils.format import (
     first_line,
     millions,
     printable,
+    some_of,
     with_interval,
 )
 
@@ -55,3 +56,9 @@ def test_a_fraction_with_its_interval():
 )
 def test_names_are_one_line_that_every_terminal_prints(name, text):
     assert printable(name) == text
+
+
+def test_some_of_many_names():
+    assert some_of(["a", "b"]) == "a, b"
+    assert some_of(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert some_of(["a", "b"], 1) == "a and 1 more"

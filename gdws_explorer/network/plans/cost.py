@@ -143,6 +143,7 @@ class Summary:
     parameters and buffers. error : squared error of the kernels, summed over the layers.
     relative_error : the error as a fraction of the kernels' squared norms. layers : by name.
     ms, dense_ms : milliseconds of a batch, from the network's measured times; None without any.
+    uncounted : as in Network, modules with operations that are not in the MACs.
     """
 
     macs: int
@@ -156,3 +157,4 @@ class Summary:
     layers: Mapping[str, LayerSummary]
     ms: float | None = None
     dense_ms: float | None = None
+    uncounted: tuple[str, ...] = ()
