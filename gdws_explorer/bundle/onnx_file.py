@@ -58,6 +58,7 @@ def write(
             "model.float(), or export with onnx=False."
         )
     export(module, batches[-1].to(dtype), path)
+    _check_batch(path)
     parity = _compare(like or module, [images.to(dtype) for images in batches], path)
     if not parity.max_abs_difference <= TOLERANCE[dtype] * parity.largest_logit:
         raise ExplorerError(
@@ -74,6 +75,20 @@ def opset(path: Path) -> int:
     graph = onnx.load(path, load_external_data=False)
     versions = [each.version for each in graph.opset_import if each.domain in ("", "ai.onnx")]
     return int(max(versions))
+
+
+def _check_batch(path: Path) -> None:
+    """Raises ExplorerError for a file that takes batches of one size only."""
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    size = graph.input[0].type.tensor_type.shape.dim[0].dim_value  # 0 where it has a name
+    if size:
+        raise ExplorerError(
+            f"torch writes this network as ONNX for batches of {size} only: its forward method "
+            "turns the batch size into a plain number, as len(x) and int(x.shape[0]) do; use "
+            "x.shape[0] in it, or export with onnx=False."
+        )
 
 
 def _compare(module: nn.Module, batches: Sequence[Tensor], path: Path) -> Parity:

@@ -48,9 +48,9 @@ class GDWSConv2d(nn.Module):
         self.depthwise = depthwise
         self.pointwise = pointwise
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Maps `(N, C, H, W)` to `(N, M, H', W')`."""
-        return self.pointwise(self.depthwise(images.index_select(-3, self.index)))  # type: ignore[no-any-return]
+        return self.pointwise(self.depthwise(input.index_select(-3, self.index)))  # type: ignore[no-any-return]
 
     @property
     def counts(self) -> Tensor:

@@ -39,9 +39,9 @@ class FactorizedPair(nn.Module):
         self.first = first
         self.last = last
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Maps inputs as the layer that it replaces."""
-        return self.last(self.first(x))  # type: ignore[no-any-return]
+        return self.last(self.first(input))  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """Returns the rank, for `repr`."""

@@ -32,9 +32,9 @@ class Tucker2Conv2d(nn.Module):
         self.core = core
         self.last = last
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """Maps `(N, C, H, W)` to `(N, M, H', W')`."""
-        return self.last(self.core(self.first(images)))  # type: ignore[no-any-return]
+        return self.last(self.core(self.first(input)))  # type: ignore[no-any-return]
 
     def dense(self) -> nn.Conv2d:
         """Returns one nn.Conv2d with the same outputs, with the rebuilt kernel `(M, C, Kh, Kw)`."""

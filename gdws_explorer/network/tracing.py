@@ -25,7 +25,7 @@ from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.hashing import Digest
 from gdws_explorer.utils.modules import own_copy, packed_weights
 from gdws_explorer.utils.rng import exclusive_rng
-from gdws_explorer.utils.tensors import all_finite
+from gdws_explorer.utils.tensors import all_finite, layer_input
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -147,7 +147,7 @@ def trace(model: nn.Module, example: Tensor) -> Trace:
 
     def note(name: str, inputs: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
         tracker.leave(name)
-        taken = inputs[0] if inputs else kwargs["input"]
+        taken = layer_input(inputs, kwargs)
         calls.setdefault(name, []).append((taken.shape, output.shape))
         recorder.add(name, taken, output)
 

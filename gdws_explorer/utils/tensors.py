@@ -29,6 +29,12 @@ def tensors_of(given: object) -> Iterator[Tensor]:
             yield from tensors_of(each)
 
 
+def layer_input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    """Returns the tensor that a layer of torch is called with, by position or as `input`."""
+    given: Tensor = args[0] if args else kwargs["input"]
+    return given
+
+
 def all_finite(tensor: Tensor) -> bool:
     """Whether a tensor holds no NaN and no infinite number.
 

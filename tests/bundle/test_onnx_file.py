@@ -172,3 +172,12 @@ def test_onnx_is_imported_only_when_it_is_needed():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_forward_method_that_fixes_the_batch_is_named(tmp_path):
+    class Fixed(nn.Module):
+        def forward(self, x):
+            return x.reshape(len(x), -1)
+
+    with pytest.raises(gx.ExplorerError, match=r"for batches of 3 only: .* use x.shape\[0\]"):
+        onnx_file.write(Fixed().eval(), [torch.rand(3, 2, 4, 4)], tmp_path / "a.onnx")

@@ -41,6 +41,7 @@ def test_it_is_the_layer_of_the_spectrum(conv):
         assert type(made) is type(same)
         torch.testing.assert_close(made(x), same(x), rtol=0, atol=0)
         torch.testing.assert_close(made(x), made.dense()(x))
+        torch.testing.assert_close(made(input=x), made(x))  # as nn.Conv2d takes it
 
 
 def test_a_linear_layer_and_groups():

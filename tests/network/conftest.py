@@ -1,4 +1,6 @@
 import itertools
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,6 +8,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gdws_explorer.network.network import Network
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))  # its generator of networks
 
 
 @pytest.fixture(autouse=True)

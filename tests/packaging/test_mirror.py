@@ -16,6 +16,7 @@ ELSEWHERE = {
 # Test files of no single module, and folders of them: what they test.
 OF_MANY = {
     "browser": "the whole explorer in JupyterLab and Voila",
+    "fuzz": "the whole package, on generated networks",
     "notebooks": "the notebooks and their lessons",
     "packaging": "the package as a whole: layers, imports, wheel, versions",
     "test_docs.py": "the code blocks of README and docs",

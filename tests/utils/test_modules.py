@@ -188,3 +188,10 @@ def test_other_entries_of_a_state_dict_are_left_alone():
             self.state = state
 
     assert isinstance(own_copy(Extra(2, 2), trainable=True), Extra)
+
+
+def test_a_3d_convolution_has_no_such_layout():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Unflatten(1, (4, 1)), nn.Conv3d(4, 2, 1)).eval()
+    x = torch.rand(2, 3, 6, 6)
+    assert not use_channels_last(model, x)
+    assert model(x).shape == (2, 2, 1, 4, 4)

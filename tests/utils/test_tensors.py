@@ -11,6 +11,7 @@ from gdws_explorer.utils.tensors import (
     all_finite,
     checked_labels,
     dtype_name,
+    layer_input,
     tensor_of,
     tensors_of,
 )
@@ -144,3 +145,8 @@ def test_other_labels_are_refused(labels, says):
 def test_pandas_columns_are_arrays():
     pandas = pytest.importorskip("pandas")
     assert checked_labels(pandas.Series([2, 0], dtype="uint16"), 2).tolist() == [2, 0]
+
+
+def test_the_input_of_a_layer_by_position_or_by_name():
+    assert layer_input((A,), {}) is A
+    assert layer_input((), {"input": B}) is B

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from gdws_explorer.errors import ModelError
 from gdws_explorer.utils.devices import as_input
-from gdws_explorer.utils.tensors import tensors_of
+from gdws_explorer.utils.tensors import layer_input, tensors_of
 
 SUM = "+"  # before a layer's name: the sum that its output goes into
 IN_PLACE = ("add_", "__iadd__")
@@ -315,19 +315,13 @@ def _fan_in(module: nn.Module) -> int:
     return weight[0].numel() if isinstance(weight, Tensor) else 0
 
 
-def _input(inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """Returns the tensor that a layer is called with, by position or by name."""
-    given: Tensor = inputs[0] if inputs else kwargs["input"]
-    return given
-
-
 def _follow(name: str) -> Callable[..., None]:
     def hook(
         module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
     ) -> None:
         thread = threading.current_thread()
         if isinstance(thread, _BatchThread):
-            thread.follow(name, module, _input(inputs, kwargs), output)
+            thread.follow(name, module, layer_input(inputs, kwargs), output)
 
     return hook
 
@@ -337,14 +331,14 @@ def _follow_norm(
 ) -> None:
     thread = threading.current_thread()
     if isinstance(thread, _BatchThread):
-        thread.follow_norm(module, _input(inputs, kwargs), output)
+        thread.follow_norm(module, layer_input(inputs, kwargs), output)
 
 
 def _stop_before(name: str) -> Callable[..., None]:
     def hook(_module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         thread = threading.current_thread()
         if isinstance(thread, _BatchThread):
-            thread.show(name, _input(inputs, kwargs))
+            thread.show(name, layer_input(inputs, kwargs))
 
     return hook
 

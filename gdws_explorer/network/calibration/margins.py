@@ -33,7 +33,7 @@ from gdws_explorer.utils.precision import (
 from gdws_explorer.utils.progress import report
 from gdws_explorer.utils.rng import exclusive_rng
 from gdws_explorer.utils.sampling import plain_sample
-from gdws_explorer.utils.tensors import checked_labels, tensor_of
+from gdws_explorer.utils.tensors import checked_labels, layer_input, tensor_of
 
 MEMORY = 1 << 26  # numbers in the gradients of one step: 256 MB in float32
 BATCH = 16  # images; larger batches do not fit in the processor's cache
@@ -258,16 +258,18 @@ def _recording(activations: Mapping[str, LayerActivations]) -> Iterator[None]:
     """Records inputs and outputs of the layers in a forward pass."""
     with ExitStack() as hooks:
         for layer in activations.values():
-            hook = layer.module.register_forward_hook(_recorder(layer))
+            hook = layer.module.register_forward_hook(_recorder(layer), with_kwargs=True)
             hooks.callback(hook.remove)
         yield
 
 
-def _recorder(layer: LayerActivations) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Tensor]:
+def _recorder(layer: LayerActivations) -> Callable[..., Tensor]:
     """Returns a forward hook that records a layer's inputs and outputs."""
 
-    def record(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        layer.inputs.append(to_single(inputs[0].detach().clone()))
+    def record(
+        _module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
+    ) -> Tensor:
+        layer.inputs.append(to_single(layer_input(inputs, kwargs).detach().clone()))
         layer.outputs.append(output)
         return output.clone()  # later operations may work in place
 

@@ -35,6 +35,7 @@ from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.modules import own_copy
 from gdws_explorer.utils.progress import report
 from gdws_explorer.utils.rng import exclusive_rng
+from gdws_explorer.utils.tensors import layer_input
 from gdws_explorer.utils.threads import torch_threads
 
 GRID_END = 1.5  # MACs at the end of a grid of one rank, relative to the dense layer
@@ -199,7 +200,7 @@ def _inputs(model: nn.Module, images: Tensor, names: Iterable[str]) -> dict[str,
     kind = images.device.type
 
     def record(name: str, given: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        x = given[0] if given else kwargs["input"]
+        x = layer_input(given, kwargs)
         last = x.ndim == 4 and not x.is_contiguous()
         last = last and x.is_contiguous(memory_format=torch.channels_last)
         cast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None

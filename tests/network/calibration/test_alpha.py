@@ -233,3 +233,20 @@ def test_a_cache_answers_only_for_itself_and_is_rebuilt_when_damaged(model, x, t
 def test_calibrating_can_be_cancelled(model, x):
     with pytest.raises(Cancelled):
         calibrate(model, x, cancel=lambda: True)
+
+
+def test_no_layer_to_measure_and_layers_called_by_name():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(2, 4, 3)
+
+        def forward(self, x):
+            return self.conv(input=x).mean((2, 3))
+
+    net, x = Named(), torch.rand(5, 2, 9, 8)
+    assert compute_alpha(net, x, names=[]) == {}
+    assert calibrate(net, x, names=[]).layers == {}
+    torch.testing.assert_close(
+        compute_alpha(net, x)["conv"], plain_alpha(net, x)["conv"], rtol=1e-4, atol=0
+    )

@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 import torch.nn.functional as F
+from generated_stages import Draw, residual
 from torch import nn
 
 from gdws_explorer.errors import BudgetError, ModelError
@@ -12,60 +13,16 @@ from gdws_explorer.network.calibration.refit import refit
 from gdws_explorer.network.calibration.residual_sums import find_sums
 from gdws_explorer.network.network import Network
 
-KINDS = ["post", "pre", "act_branch", "double", "shared", "broadcast", "layer_scale", "plain"]
-
-
-class Block(nn.Module):
-    """A residual block of one kind; `inplace` and `turned` write the same function otherwise."""
-
-    def __init__(self, channels, draw, inplace, turned):
-        super().__init__()
-        self.kind = draw.choice(KINDS)
-        self.inplace, self.turned = inplace, turned
-        norm, self.read_twice, self.pooled = (draw.random() < p for p in (0.7, 0.5, 0.5))
-        make = nn.BatchNorm2d if norm else lambda _channels: nn.Identity()
-        self.a, self.b = (nn.Conv2d(channels, channels, 3, padding=1, bias=not norm) for _ in "ab")
-        self.c = nn.Conv2d(channels, channels, 1 if self.pooled else 3, padding="same")
-        self.norm_a, self.norm_b, self.norm_c = (make(channels) for _ in "abc")
-
-    def act(self, x):
-        return F.relu(x, inplace=self.inplace)
-
-    def add(self, x, y):
-        if self.inplace and not self.turned:
-            y += x  # as torchvision's blocks do
-            return y
-        return y + x if self.turned else x + y
-
-    def forward(self, x):
-        if self.kind == "post":
-            return self.act(self.add(x, self.norm_b(self.b(self.act(self.norm_a(self.a(x)))))))
-        if self.kind == "pre":
-            y = self.b(F.relu(self.norm_b(self.a(F.relu(self.norm_a(x))))))
-            return self.add(x, y)
-        if self.kind == "act_branch":
-            return self.add(x, self.act(self.norm_a(self.a(x))))
-        if self.kind == "double":
-            return F.relu(self.add(self.norm_a(self.a(x)), self.norm_c(self.c(x))))
-        if self.kind == "shared":  # MobileNetV2: y is added, and was read before
-            y = self.norm_a(self.a(x))
-            return F.relu(self.add(y, self.norm_b(self.b(F.relu(y) if self.read_twice else y))))
-        if self.kind == "broadcast":
-            y = self.c(x.mean((2, 3), keepdim=True) if self.pooled else x)
-            return F.relu(x + y)
-        if self.kind == "layer_scale":
-            return F.relu(self.add(x, 0.5 * self.norm_a(self.a(x))))
-        return F.relu(self.norm_a(self.a(x)))
-
 
 class Residual(nn.Module):
     def __init__(self, seed, inplace=False, turned=False):
         super().__init__()
-        draw = random.Random(seed)
+        draw = Draw(seed)
         channels = draw.choice([6, 8, 12])
         self.stem = nn.Conv2d(3, channels, 3, padding=1)
-        blocks = (Block(channels, draw, inplace, turned) for _ in range(draw.randint(1, 4)))
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = nn.Sequential(
+            *(residual(draw, channels, inplace, turned) for _ in range(draw.randint(1, 4)))
+        )
         self.head = nn.Linear(channels, 6)
 
     def forward(self, x):
