@@ -143,7 +143,7 @@ def check_plan(case, net):
     for other in (densify(built), DenseView(net).show(net, plan)):
         assert (case.scores(other, case.images) - scores).abs().max() <= limit
     check_accuracy(case, built, "layers")
-    if case.seed % 2 == 0:
+    if case.seed % 3 == 0:
         attempt(case, "export", lambda: check_export(case, built, plan, limit))
 
 
