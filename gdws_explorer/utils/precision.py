@@ -75,12 +75,18 @@ def scores_of(model: nn.Module, x: Tensor) -> Any:
 
 @contextmanager
 def gradients_needed() -> Iterator[None]:
-    """Turns torch's error about scores that do not depend on the images into a ModelError."""
+    """Turns torch's errors about gradients that it cannot compute into a ModelError."""
     try:
         yield
     except RuntimeError as error:
         if any(words in str(error) for words in UNCONNECTED):
             raise ModelError(NO_GRADIENT) from error
+        if "modified by an inplace operation" in str(error):
+            raise ModelError(
+                "the model changes numbers in place that its gradient needs, such as the output "
+                "of a ReLU or sigmoid; write that operation without inplace=True or a trailing "
+                "underscore, or use gx.Square, the attack that needs no gradient."
+            ) from error
         raise
 
 

@@ -12,6 +12,7 @@ from gdws_explorer.utils.devices import as_images, as_input, dtype_of
 from gdws_explorer.utils.precision import (
     CastingModel,
     check_finite,
+    gradients_needed,
     in_single,
     overflow_error,
     scores_of,
@@ -218,3 +219,10 @@ def test_an_output_that_is_no_tensor_is_returned_as_it_is():
     assert isinstance(CastingModel(Pair())(torch.rand(1, 1)), tuple)
     counts = CastingModel(nn.Sequential())(torch.ones(2, 2, dtype=torch.int64))
     assert counts.dtype == torch.int64
+
+
+def test_numbers_changed_in_place_that_a_gradient_needs_are_named():
+    x = torch.rand(3, requires_grad=True)
+    says = "changes numbers in place .* without inplace=True"
+    with pytest.raises(ModelError, match=says), gradients_needed():
+        x.sigmoid().mul_(2).sum().backward()
