@@ -42,6 +42,7 @@ class Case:
 
     def scores(self, model: nn.Module, images: Tensor) -> Tensor:
         """Returns the scores of a model in eval mode, whatever mode it is in."""
+        model = self.plain if model is self.model else model
         with eval_mode(model), torch.no_grad():
             return model(images.to(self.dtype).clone())
 
