@@ -5,9 +5,9 @@
 Everything that the explorer does on a move is timed: the message of the page is handled, the plan
 and its summary are computed, both figures, the caption and the desk are updated and their changes
 are serialised, as for a page (there is none: nothing is sent, and ipykernel writes no JSON, which
-takes it another 0.1 ms for 7 layers and 0.2 ms for 54). Networks of 7 layers (the bundled digits),
-of 54 with the channels of ResNet-50, and chains of 20 and 100 layers. Targets at p95: 1 ms, 2 ms
-(20 layers), 5 ms (54) and 10 ms (100).
+takes it another 0.13 ms for 7 layers and 0.23 to 0.34 ms for 54). Networks of 7 layers (the bundled
+digits), of 54 with the channels of ResNet-50, and chains of 20 and 100 layers. Targets at p95:
+1 ms, 2 ms (20 layers), 5 ms (54) and 10 ms (100).
 
 The same travel is timed ROUNDS times, and the round of the lowest p95 counts: other programs can
 only make a round slower. `processor` is the time of this thread alone, without the time that it

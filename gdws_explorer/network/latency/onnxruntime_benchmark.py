@@ -67,10 +67,15 @@ class Variant(NamedTuple):
 
 
 class TimedVariant(NamedTuple):
-    """A variant, the times of its runs, and which runs of the dense graph were in turns with it."""
+    """A variant and its times.
+
+    runs : of its nodes. whole : ms of the whole graph without the profiler. dense : which runs of
+    the dense graph were in turns with it.
+    """
 
     variant: Variant
     runs: list[list[NodeTime]]
+    whole: float
     dense: slice
 
 
@@ -157,14 +162,14 @@ class _Measurement:
             steps = {family: step or self._step(family, dense) for family in self._families}
             variants = list(self._variants(steps, points, pairs))
             ms = float(np.median(plain_ms(plain, self._images, 2 * BLOCK)[0]))
-            per_round = 3 * BLOCK * ms / 1e3 * len(variants)
+            per_round = 4 * BLOCK * ms / 1e3 * len(variants)
             self._rounds = int(np.clip(SECONDS / per_round, *ROUNDS))
             first = dense.runs
             for k, variant in enumerate(variants):
                 stop_if(cancel)
                 begin = dense.runs
-                runs = self._timed(self._made(variant, steps[variant.family]), dense)
-                found.append(TimedVariant(variant, runs, slice(begin, dense.runs)))
+                runs, whole = self._timed(self._made(variant, steps[variant.family]), dense)
+                found.append(TimedVariant(variant, runs, whole, slice(begin, dense.runs)))
                 times, share = plain_ms(plain, self._images, BLOCK)
                 network += times[1:].tolist()
                 shares.append(share)
@@ -193,13 +198,12 @@ class _Measurement:
         median : ms of the dense network without the profiler.
         """
         total, runs = _total(counted), warm_runs(counted)
-        overhead = max(0.0, median - total) / len(
-            rows[0]
-        )  # of every node, in addition to its own time
+        others = ((each.runs[0], _total(each.runs), each.whole) for each in found)
+        overhead = _overhead([(rows[0], total, median), *others])
         dense = {layer.name: layer_ms(runs, layer.name, overhead) for layer in self._layers}
         curves: dict[str, dict[str, dict[tuple[int, ...], float]]] = {name: {} for name in dense}
-        for variant, timed, beside in found:
-            drift = total / _total(rows[beside])
+        for variant, timed, _, in_turns in found:
+            drift = total / _total(rows[in_turns])
             for name, ranks in variant.ranks.items():
                 ms = layer_ms(warm_runs(timed), name, overhead) * drift
                 known = curves[name].setdefault(variant.family, {})
@@ -234,14 +238,23 @@ class _Measurement:
             made[name] = variant.form(module, step) or module
         return made
 
-    def _timed(self, modules: Mapping[str, nn.Module], dense: GraphTimer) -> list[list[NodeTime]]:
-        """Returns the times of a graph with these layers, run in turns with the dense one."""
-        with GraphTimer(self._graph.exchanged(modules), self._images, self._threads) as timer:
+    def _timed(
+        self, modules: Mapping[str, nn.Module], dense: GraphTimer
+    ) -> tuple[list[list[NodeTime]], float]:
+        """Returns the times of a graph with these layers, run in turns with the dense one.
+
+        Also the ms of the whole graph without the profiler.
+        """
+        graph = self._graph.exchanged(modules)
+        plain = session_of(graph.model, self._threads)
+        whole: list[float] = []
+        with GraphTimer(graph, self._images, self._threads) as timer:
             for _ in range(self._rounds):
-                for graph in (dense, timer):
+                for each in (dense, timer):
                     for _ in range(BLOCK):
-                        graph.run()
-            return timer.node_times()
+                        each.run()
+                whole += plain_ms(plain, self._images, BLOCK)[0][1:].tolist()
+            return timer.node_times(), middle_mean(whole)
 
     def _step(self, family: str, dense: GraphTimer) -> int:
         """Returns the least number of channels whose multiples are fast in a family."""
@@ -251,13 +264,26 @@ class _Measurement:
             rank = BASE + step
             ranks = (rank,) * len(FAMILIES[family].ranks)
             made = {n: random_layer(self._model.get_submodule(n), family, ranks) for n in names}
-            found.append(self._timed(made, dense))
+            found.append(self._timed(made, dense)[0])
         times = [
             middle_mean([sum(node.ms for node in run if node.layer in names) for run in runs])
             / (BASE + step)
             for step, runs in zip(STEPS, map(warm_runs, found), strict=True)
         ]
         return next(s for s, t in zip(STEPS, times, strict=True) if t <= TOLERANCE * min(times))
+
+
+def _overhead(graphs: Sequence[tuple[list[NodeTime], float, float]]) -> float:
+    """Returns the ms per node by which the profiler's times are too small; negative: too large.
+
+    The profiler empties caches between the nodes, which makes small nodes slower. Graphs have
+    different numbers of nodes; this is the number that fits all of them best (least squares).
+
+    graphs : the nodes, their ms in all, and the ms of the whole graph without the profiler.
+    """
+    counts = np.array([len(nodes) for nodes, _, _ in graphs], np.float64)
+    differences = np.array([whole - total for _, total, whole in graphs])
+    return float(counts @ differences / (counts @ counts))
 
 
 def _total(runs: Sequence[list[NodeTime]]) -> float:

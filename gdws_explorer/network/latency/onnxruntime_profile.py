@@ -142,7 +142,8 @@ def warm_runs(runs: Sequence[list[NodeTime]]) -> list[list[NodeTime]]:
 def layer_ms(runs: Sequence[list[NodeTime]], name: str, overhead: float = 0.0) -> float:
     """Returns the ms of a layer's nodes; overhead : of every node, in addition to its own time."""
     rows = [[node.ms for node in run if node.layer == name] for run in runs]
-    return max(1e-6, middle_mean([sum(row) for row in rows]) + overhead * len(rows[0]))
+    ms = middle_mean([sum(row) for row in rows])
+    return max(1e-6, ms / 10, ms + overhead * len(rows[0]))
 
 
 def middle_mean(values: Sequence[float]) -> float:

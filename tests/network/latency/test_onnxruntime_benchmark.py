@@ -7,6 +7,7 @@ from torch import nn
 from gdws_explorer.errors import Cancelled
 from gdws_explorer.network.latency import onnxruntime_benchmark
 from gdws_explorer.network.latency.onnxruntime_benchmark import measure_with_onnxruntime
+from gdws_explorer.network.latency.onnxruntime_profile import NodeTime
 from gdws_explorer.network.network import Network
 
 FAMILIES = ("gdws", "svd", "spatial", "tucker2")
@@ -98,3 +99,11 @@ def test_the_step_is_the_least_whose_multiples_are_fast(net, monkeypatch):
     monkeypatch.setattr(onnxruntime_benchmark, "ROUNDS", (1, 1))
     found = measured(net, families=("svd",))
     assert found.layers["2"].families["svd"].step == 8
+
+
+def test_the_profilers_own_time_per_node_is_found():
+    def graph(nodes, whole):
+        return [NodeTime(None, 1.0)] * nodes, float(nodes), whole
+
+    exact = [graph(n, n * 1.0 - 0.25 * n) for n in (3, 9, 20)]
+    assert onnxruntime_benchmark._overhead(exact) == pytest.approx(-0.25)
