@@ -103,7 +103,9 @@ def export(
         facts["restored"] = _restored(temporary, module, batches[0])
         facts["onnx"] = _NO_ONNX
         if onnx:
-            forms = _fastest(module, batches[0][:1], batch, threads) if runtime else None
+            forms = None
+            if runtime is not None:
+                forms = fastest_forms(module, batches[0][:1], batch=batch, threads=threads)
             facts["onnx"] = _onnx(module, forms, batches, temporary / file_names.ONNX)
         facts["files"] = {path.name: _file(path) for path in sorted(temporary.iterdir())}
         text = json.dumps(facts, indent=2, ensure_ascii=False)
@@ -269,11 +271,6 @@ def _check_runtime(runtime: str | None, onnx: bool) -> None:
         raise DataError(f"unknown runtime {runtime!r}; expected 'onnxruntime' or None.")
     if runtime and not onnx:
         raise DataError("runtime='onnxruntime' needs the ONNX file: leave onnx=False out.")
-
-
-def _fastest(module: nn.Module, example: Tensor, batch: int, threads: int) -> FastestForms:
-    example = example.to(next(module.parameters()).dtype)
-    return fastest_forms(module, example, batch=batch, threads=threads)
 
 
 def _onnx(

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from gdws_explorer.bundle.weights import logits, max_abs_difference
 from gdws_explorer.errors import ExplorerError
 from gdws_explorer.utils.format import first_line
-from gdws_explorer.utils.onnx_export import INPUT, OUTPUT, export, require
+from gdws_explorer.utils.onnx_export import (
+    INPUT,
+    OUTPUT,
+    PROVIDER,
+    export,
+    inference_session,
+    require,
+)
 
 # Largest difference of logits relative to the largest logit, by type: rounding stays far below, a
 # wrong operator far above. ONNX Runtime has no convolution of doubles on the CPU, and numpy no
@@ -33,7 +40,7 @@ class Parity:
     max_abs_difference: float
     largest_logit: float
     batches: tuple[int, ...]
-    runtime: str = "onnxruntime, CPUExecutionProvider"
+    runtime: str = f"onnxruntime, {PROVIDER}"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON types."""
@@ -92,15 +99,8 @@ def _check_batch(path: Path) -> None:
 
 
 def _compare(module: nn.Module, batches: Sequence[Tensor], path: Path) -> Parity:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors: its warnings go straight to the terminal
-    # Its idle threads spin by default, and the session is used for a few images only.
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = inference_session(path, torch.get_num_threads())
         found = [
             torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
             for images in batches

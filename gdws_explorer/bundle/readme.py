@@ -168,19 +168,18 @@ def _load_onnx(facts: Mapping[str, Any], folder: Path) -> str:
         + "\n```\n\n"
         + f"Its logits differ from torch's by at most {parity['max_abs_difference']:.1e} "
         f"(largest logit {parity['largest_logit']:.3g}; batches of "
-        f"{', '.join(map(str, parity['batches']))})." + _fastest_forms(onnx.get("fastest_forms"))
+        f"{', '.join(map(str, parity['batches']))})."
+        + (f"\n\n{forms_text(onnx['fastest_forms'])}" if "fastest_forms" in onnx else "")
     )
 
 
-def _fastest_forms(facts: Mapping[str, Any] | None) -> str:
-    """The measured time of the fastest forms, and what they are; empty without any."""
-    if facts is None:
-        return ""
+def forms_text(facts: Mapping[str, Any]) -> str:
+    """Returns the fastest forms of report.json in words: what they are, and the measured times."""
     forms = Counter(each["form"] for each in facts["layers"].values())
     named = ", ".join(f"{n} × {form}" for form, n in forms.items())
     low, high = facts["spread"]
     return (
-        f"\n\nThe file holds every factorised layer in the form that was fastest here ({named}); "
+        f"The file holds every factorised layer in the form that was fastest here ({named}); "
         "the outputs of the forms are equal. ONNX Runtime on the CPU, measured where it was "
         f"exported, batch {facts['batch']}, {facts['threads']} thread(s): {facts['ms']:.3g} ms "
         f"(quartiles {low:.3g} to {high:.3g}); with the layers as built {facts['as_built_ms']:.3g} "

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from gdws_explorer.cli.inputs import read_model
-from gdws_explorer.cli.output import costs_text, forms_text
+from gdws_explorer.cli.output import costs_text
 from gdws_explorer.cli.parser import add_command, add_model, add_runtime, add_weights
 
 
@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     from gdws_explorer.bundle.export_folder import export
+    from gdws_explorer.bundle.readme import forms_text
     from gdws_explorer.network.network import Network
     from gdws_explorer.network.plans.plan import Plan
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gdws_explorer.cli.inputs import read_data, read_model
 from gdws_explorer.cli.output import costs_text, latency_text, progress_bar
@@ -20,6 +20,9 @@ from gdws_explorer.cli.parser import (
     names,
 )
 from gdws_explorer.errors import DataError
+
+if TYPE_CHECKING:
+    from gdws_explorer.network.plans.cost import Summary
 
 
 def add_parser(subparsers: Any) -> None:
@@ -102,12 +105,16 @@ def run(options: argparse.Namespace) -> int:
         return 0
     print(latency_text(options.model, table))
     for plan, summary in zip(plans, summaries, strict=True):
-        assert summary.ms is not None
-        assert summary.dense_ms is not None
-        share = summary.ms / summary.dense_ms
-        print(f"\n{plan}\n{summary.ms:.4g} ms, {share:.0%} of the dense network's, predicted")
-        print(costs_text(summary))
+        print(f"\n{plan}\n{_predicted(summary)}\n{costs_text(summary)}")
     return 0
+
+
+def _predicted(summary: Summary) -> str:
+    """Returns the predicted milliseconds of a plan in words."""
+    if summary.ms is None or summary.dense_ms is None:
+        return "time not known: it changes a layer that could not be timed in this runtime"
+    share = summary.ms / summary.dense_ms
+    return f"{summary.ms:.4g} ms, {share:.0%} of the dense network's, predicted"
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -134,32 +134,12 @@ def costs_text(summary: Summary) -> str:
     return "\n".join([*lines, *without])
 
 
-def forms_text(facts: dict[str, Any]) -> str:
-    """Returns the measured times of an export in its fastest forms, and how many it has of each."""
-    from collections import Counter
-
-    forms = Counter(layer["form"] for layer in facts["layers"].values())
-    return (
-        f"{facts['ms']:.3g} ms in ONNX Runtime, as built {facts['as_built_ms']:.3g} ms, dense "
-        f"{facts['dense_ms']:.3g} ms (batch {facts['batch']}, {facts['threads']} thread(s)); "
-        "forms: " + ", ".join(f"{n} × {form}" for form, n in forms.items())
-    )
-
-
 def latency_text(model: str, table: LatencyTable) -> str:
     """Returns measured milliseconds as a table, a row for every layer.
 
     For every family it says up to which rank the layer is faster than dense.
     """
-    low, high = table.spread.low, table.spread.high
-    lines = [
-        f"{model}: {table.network:.4g} ms dense (quartiles {low:.4g} to {high:.4g}), "
-        f"{table.runtime}, batch {table.batch}, {table.threads} thread(s), "
-        f"{table.machine.get('processor', table.device)}"
-    ]
-    if table.noisy:
-        lines.append("other programs disturbed the measurement: measure again on a quiet machine")
-    lines.append(f"{'layer':<28}{'ms':>9}   faster than dense")
+    lines = [f"{model}: {table.label}", f"{'layer':<28}{'ms':>9}   faster than dense"]
     for name, layer in table.layers.items():
         ranges = [_faster(table, name, family) for family in layer.families]
         faster = ", ".join(filter(None, ranges)) or "never"

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from gdws_explorer.utils.devices import as_input
+
 # Fused kernels of recurrent layers (oneDNN, cuDNN, MIOpen, Metal), for which torch has no formula:
 # which of their arguments are the weights.
 RECURRENT = {
@@ -142,7 +144,6 @@ def _memory(tensor: Tensor) -> int:
 
 def count_macs(model: nn.Module, images: Tensor) -> int:
     """Returns the multiply-accumulates of one forward pass of images `(N, C, H, W)`."""
-    weight = next(model.parameters(), images)
     with torch.no_grad(), MacCounter() as counter:
-        model(images.to(weight))
+        model(as_input(model, images))
     return int(counter.macs)

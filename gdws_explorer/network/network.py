@@ -554,8 +554,8 @@ class Network:
             dense_params=self.params,
             dense_bytes=self.bytes,
             layers=layers,
-            ms=None if times is None else times.total(plan),
-            dense_ms=None if times is None else times.total(()),
+            ms=None if times is None else _total_ms(times, layers),
+            dense_ms=None if times is None else times.dense,
             uncounted=self.uncounted,
         )
 
@@ -652,7 +652,11 @@ class Network:
             return known[1]
         layer, spectra = self.layer(name), self.planner.spectra
         error = spectra.error(name, choice)  # first: it checks the choice
-        timed = times is not None and name in times.layers
+        ms = dense_ms = None
+        if times is not None and name in times.layers:
+            dense_ms = times.layer_ms(name, Dense())
+            if family_of(choice) in ("dense", *times.families(name)):
+                ms = times.layer_ms(name, choice)
         found = LayerSummary(
             choice,
             *cost(layer, choice),
@@ -661,8 +665,8 @@ class Network:
             layer.params,
             layer.bytes,
             spectra.energy(name),
-            times.layer_ms(name, choice) if times is not None and timed else None,
-            times.layer_ms(name, Dense()) if times is not None and timed else None,
+            ms,
+            dense_ms,
         )
         self._layer_summaries[name] = times, found
         return found
@@ -680,3 +684,14 @@ class Network:
             raise PlanError(source_mismatch(plan.calibration, self.label))
         if tuple(name for name, _ in plan) != self.names:
             raise PlanError("the plan's layers are not this network's; make it with net.plan().")
+
+
+def _total_ms(times: LatencyTable, layers: Mapping[str, LayerSummary]) -> float | None:
+    """Returns the ms of the network; None where a changed layer's time was not measured."""
+    changed = [layer for layer in layers.values() if layer.choice != Dense()]
+    saved = [
+        layer.dense_ms - layer.ms
+        for layer in changed
+        if layer.ms is not None and layer.dense_ms is not None
+    ]
+    return times.dense - sum(saved) if len(saved) == len(changed) else None

@@ -85,7 +85,7 @@ class ControlState:
     def _least(self, network: Network, by: str) -> float:
         weights = budget_weights(network, self.weighing)
         least = network.least(by, families=self.families, weights=weights, **self.held)
-        return least / _dense_ms(network) if by == "ms" else least
+        return least / dense_ms(network) if by == "ms" else least
 
     def bounded(self, network: Network, by: str, share: float) -> Plan:
         """The plan of a budget; BudgetError if it is too small.
@@ -96,7 +96,7 @@ class ControlState:
             share if by == measure else None for measure in ("macs", "params", "error", "ms")
         )
         if ms is not None:
-            ms *= _dense_ms(network)
+            ms *= dense_ms(network)
         return network.budget(
             macs=macs,
             params=params,
@@ -136,11 +136,11 @@ class ControlState:
         return moved._again(network)
 
 
-def _dense_ms(network: Network) -> float:
+def dense_ms(network: Network) -> float:
     """The milliseconds of the dense network. Raises BudgetError where no times were measured."""
     if network.latencies is None:
         raise BudgetError("no time is measured yet; press “Measure time”.")
-    return network.latencies.total(())
+    return network.latencies.dense
 
 
 def _nearest(network: Network, name: str, choice: Choice) -> Choice:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from gdws_explorer.errors import BudgetError, ExplorerError, PlanError
+from gdws_explorer.errors import ExplorerError, PlanError
 from gdws_explorer.network.network import Network
 from gdws_explorer.network.plans.choices import Dense, family_of
 from gdws_explorer.network.plans.cost import Summary
 from gdws_explorer.network.plans.families import family_name
 from gdws_explorer.network.plans.plan import Plan
-from gdws_explorer.session.control_state import BudgetSetting, ControlState
+from gdws_explorer.session.control_state import BudgetSetting, ControlState, dense_ms
 from gdws_explorer.session.events import Event
 from gdws_explorer.session.locking import locked
 from gdws_explorer.session.presets import PRESETS
@@ -347,8 +347,8 @@ class Controls:
 
     def _budget_network(self, by: str) -> Network:
         """The network that a budget of this meaning looks its errors up in."""
-        if by == "ms" and self.network.latencies is None:
-            raise BudgetError("no time is measured yet; press “Measure time”.")
+        if by == "ms":
+            dense_ms(self.network)  # raises where none is measured
         if by != "alpha":
             return self.network
         if self.plan.calibration is not None:

@@ -118,7 +118,7 @@ class Objectives:
         if name != "ms":
             return 1.0
         assert self.network.latencies is not None
-        return self.network.latencies.total(())
+        return self.network.latencies.dense
 
 
 def parse_constraint(text: str) -> tuple[str, float]:

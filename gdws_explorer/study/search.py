@@ -53,7 +53,7 @@ class Space:
         whole, slack = 1.0, 0.0
         if measure == "ms":
             assert first.latencies is not None
-            whole, slack = first.latencies.total(()), first.latencies.slack
+            whole, slack = first.latencies.dense, first.latencies.slack
         self._most = whole if most is None else min(whole, most)
         if self._most < least - slack:
             raise BudgetError(

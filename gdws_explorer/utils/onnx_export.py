@@ -19,6 +19,7 @@ from gdws_explorer.utils.format import first_line
 from gdws_explorer.utils.model_state import state_tensors
 
 INPUT, OUTPUT = "images", "logits"
+PROVIDER = "CPUExecutionProvider"
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
 # Bytes of weights in one file: a protobuf message ends at 2 GiB, and the graph needs some of that.
 SINGLE_FILE = 2**31 - 2**26
@@ -67,6 +68,24 @@ def export(module: nn.Module, images: Tensor, path: Path) -> None:
             f"torch cannot write this network as ONNX ({first_line(cause)}); export with "
             "onnx=False."
         ) from error
+
+
+def inference_session(model: bytes | Path, threads: int, profile: Path | None = None) -> Any:
+    """Returns a session of ONNX Runtime on the CPU; raises what ONNX Runtime raises.
+
+    model : serialised, or a file. profile : the beginning of the profile's path; None for none.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: its warnings go straight to the terminal
+    options.intra_op_num_threads = threads
+    # Its idle threads spin by default, which takes the processor from everything else.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
+    return onnxruntime.InferenceSession(model, options, providers=[PROVIDER])
 
 
 @contextmanager

@@ -254,7 +254,7 @@ def _time(summary: Summary) -> list[list[str]]:
 
 def _network_meanings(summary: Summary) -> list[list[str]]:
     """The meanings of the budget slider; time only where it was measured."""
-    return [each for each in NETWORK_LABELS if each[0] != "ms" or summary.ms is not None]
+    return [each for each in NETWORK_LABELS if each[0] != "ms" or summary.dense_ms is not None]
 
 
 class RowCache:

@@ -6,12 +6,11 @@ from html import escape
 
 import ipywidgets as w
 
-from gdws_explorer.network.latency.latency import LatencyTable
+from gdws_explorer.network.latency.latency import RUNTIMES, LatencyTable
 from gdws_explorer.session.session import Session
 from gdws_explorer.session.snapshot import Snapshot
 from gdws_explorer.widgets.form import button, labelled, on, row
 
-RUNTIMES = [("ONNX Runtime", "onnxruntime"), ("torch", "torch")]
 BATCHES = (1, 32)
 HINT = (
     "MACs are not time: measure how long the layers take on this machine. It takes about half a "
@@ -29,7 +28,8 @@ class TimeBar:
         self._session = session
         self._shown: LatencyTable | None = None
         self.runtime = labelled(
-            w.Dropdown, "runtime", 52, 180, options=RUNTIMES,
+            w.Dropdown, "runtime", 52, 180, value="onnxruntime",
+            options=[(label, name) for name, label in RUNTIMES.items()],
             tooltip="The program that will run the exported network",
         )  # fmt: skip
         self.batch = labelled(
@@ -48,7 +48,7 @@ class TimeBar:
         times = now.network.latencies
         if times is not self._shown:
             self._shown = times
-            self.line.value = _text(HINT if times is None else latency_text(times))
+            self.line.value = _text(HINT if times is None else f"{times.label}.")
 
     def _measure(self) -> None:
         known = self._shown
@@ -56,19 +56,6 @@ class TimeBar:
             self.runtime.value, self.batch.value
         )  # fmt: skip
         self._session.measure_latency(self.runtime.value, batch=self.batch.value, again=same)
-
-
-def latency_text(times: LatencyTable) -> str:
-    """Returns the runtime, the settings, the machine and the spread of measured times."""
-    runtime = {name: label for label, name in RUNTIMES}.get(times.runtime, times.runtime)
-    text = (
-        f"{runtime}, batch {times.batch}, {times.threads} thread(s), "
-        f"{times.machine.get('processor', times.device)}: dense {times.network:.3g} ms (quartiles "
-        f"{times.spread.low:.3g} to {times.spread.high:.3g})"
-    )
-    if times.noisy:
-        text += "; ⚠ other programs disturbed the measurement: measure again on a quiet machine"
-    return text + "."
 
 
 def _text(words: str) -> str:

@@ -40,7 +40,7 @@ def settings(monkeypatch, tmp_path):
 def test_the_table_says_where_every_family_is_faster(here, settings, capsys):
     assert cli.main(["latency", "cli_test_nets:made", "--input", "3,10,10", "--batch", "4"]) == 0
     out = capsys.readouterr().out
-    assert "8 ms dense (quartiles 5 to 12), onnxruntime, batch 4, 1 thread(s), Test" in out
+    assert "ONNX Runtime, batch 4, 1 thread(s), Test: dense 8 ms (quartiles 5 to 12)" in out
     assert "other programs disturbed the measurement" in out
     (row,) = [line for line in out.splitlines() if line.startswith("second")]
     assert "gdws below 10" in row

@@ -6,7 +6,7 @@ import pytest
 
 from gdws_explorer.network.latency.latency import LatencyTable, Spread
 from gdws_explorer.session.session import Session
-from gdws_explorer.widgets.time_bar import TimeBar, latency_text
+from gdws_explorer.widgets.time_bar import TimeBar
 
 
 @pytest.fixture
@@ -44,6 +44,6 @@ def test_the_button_measures_and_the_line_says_what(session, table, monkeypatch)
 
 
 def test_a_noisy_machine_is_said(table):
-    assert "measure again" not in latency_text(table)
+    assert "measure again" not in table.label
     noisy = dataclasses.replace(table, spread=Spread(1.0, 3.0, 9))
-    assert "other programs disturbed the measurement: measure again" in latency_text(noisy)
+    assert "other programs disturbed the measurement: measure again" in noisy.label

@@ -173,7 +173,8 @@ class MeasureTables:
         """Returns the non-dominated choices of a layer; dense : whether to add the dense layer."""
         key = (layer.name, families, dense)
         if key not in self._tables:
-            sets = [self.choices(layer, f) for f in families if f in layer.families]
+            allowed = layer.families if self._timed(layer.name) else ()
+            sets = [self.choices(layer, f) for f in families if f in allowed]
             if not sets and not dense:
                 raise PlanError(f"{layer.name} cannot be approximated by {' or '.join(families)}.")
             unchanged = [self._fixed(layer, Dense())] if dense else []
@@ -215,14 +216,21 @@ class MeasureTables:
         """Measured nanoseconds of the network that belong to none of these layers, ≥ 0."""
         if self._latencies is None:
             return 0
-        dense = sum(int(self._nanoseconds(layer.name, "dense")) for layer in self._layers)
+        timed = [layer.name for layer in self._layers if self._timed(layer.name)]
+        dense = sum(int(self._nanoseconds(name, "dense")) for name in timed)
         return max(0, int(NANO * self._latencies.network) - dense)
+
+    def _timed(self, name: str) -> bool:
+        """Whether the cost of a layer is known by this measure; for "ms" it has to be measured."""
+        return self._measure != "ms" or self._latencies is None or name in self._latencies.layers
 
     def _entry(self, layer: Layer, family: str) -> str:
         return f"{layer.name}/{family}/{self._measure}"
 
     def _fixed(self, layer: Layer, choice: Choice) -> FixedChoice:
-        if self._measure == "ms":
+        if self._measure == "ms" and choice == Dense() and not self._timed(layer.name):
+            costs = np.zeros((), np.int64)  # a part of `unexplained`
+        elif self._measure == "ms":
             costs = self._nanoseconds(layer.name, family_of(choice), *ranks_of(choice))
         else:
             costs = np.asarray(getattr(cost(layer, choice), self._measure))

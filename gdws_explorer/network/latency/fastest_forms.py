@@ -13,7 +13,7 @@ from gdws_explorer.factorize.equal_forms import FORMS
 from gdws_explorer.network.latency.onnx_graph import OnnxGraph
 from gdws_explorer.network.latency.onnxruntime_profile import (
     BLOCK,
-    GraphTimer,
+    TurnTimer,
     layer_ms,
     plain_ms,
     session_of,
@@ -23,6 +23,7 @@ from gdws_explorer.network.plans.families import FACTORISED
 from gdws_explorer.network.surgery import densify, with_layers
 from gdws_explorer.typing import Cancel, FloatArray
 from gdws_explorer.utils.cancel import stop_if
+from gdws_explorer.utils.devices import as_images
 from gdws_explorer.utils.modules import own_copy
 
 STEP = 16  # a multiple of every block of channels that ONNX Runtime has
@@ -71,25 +72,28 @@ def fastest_forms(
     Cancelled.
     """
     mine = own_copy(model).cpu().eval()
-    example = example.detach().cpu()
+    example = as_images(mine, example.detach())
     modules = {n: m for n, m in mine.named_modules() if isinstance(m, FACTORISED)}
     images = torch.cat([example] * batch).numpy()
     graph = OnnxGraph(densify(mine), example, modules)
     modules = {name: module for name, module in modules.items() if name in graph.names}
+    made = {
+        form: {name: new for name, module in modules.items() if (new := make(module, STEP))}
+        for form, make in FORMS.items()
+    }
     times: dict[str, dict[str, float]] = {name: {} for name in modules}
-    made: dict[str, dict[str, nn.Module]] = {name: {} for name in modules}
-    for form, make in FORMS.items():
-        stop_if(cancel)
-        formed = {name: make(module, STEP) for name, module in modules.items()}
-        given = {name: module for name, module in formed.items() if module is not None}
-        others = {name: module for name, module in modules.items() if name not in given}
-        if given:
-            ms = _layer_times(graph, {**others, **given}, images, threads)
-            for name, module in given.items():
-                times[name][form] = ms[name]
-                made[name][form] = module
+    with TurnTimer(graph.exchanged({}), images, threads) as timer:
+        found = []
+        for formed in made.values():
+            stop_if(cancel)
+            found.append(timer.time(graph.exchanged({**modules, **formed}), ROUNDS))
+        corrections = timer.corrections(found)
+    for (form, formed), timed, drift in zip(made.items(), found, corrections.drifts, strict=True):
+        runs = warm_runs(timed.runs)
+        for name in formed:
+            times[name][form] = layer_ms(runs, name, corrections.overhead) * drift
     chosen = {name: min(found, key=found.__getitem__) for name, found in times.items()}
-    replaced = {name: made[name][form] for name, form in chosen.items()}
+    replaced = {name: made[form][name] for name, form in chosen.items()}
     dense, built, fast, share = _interleaved(
         [graph.exchanged(each).model for each in ({}, modules, replaced)], images, threads
     )
@@ -100,16 +104,6 @@ def fastest_forms(
         float(np.median(dense)), float(np.median(built)), median, (low, high),
         batch, threads, share,
     )  # fmt: skip
-
-
-def _layer_times(
-    graph: OnnxGraph, modules: Mapping[str, nn.Module], images: FloatArray, threads: int
-) -> dict[str, float]:
-    with GraphTimer(graph.exchanged(modules), images, threads) as timer:
-        for _ in range(ROUNDS * BLOCK):
-            timer.run()
-        runs = warm_runs(timer.node_times())
-    return {name: layer_ms(runs, name) for name in modules}
 
 
 def _interleaved(

@@ -29,7 +29,7 @@ from gdws_explorer.typing import FloatArray, IntArray
 from gdws_explorer.utils import files
 
 SCHEMA = 2  # files of 1 have no runtime, which was torch
-
+RUNTIMES = {"torch": "torch", "onnxruntime": "ONNX Runtime"}  # with their names for people
 NOISE = 0.1  # relative spread, or time of other programs, from which a measurement is noisy
 Ms = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rank = Annotated[int, Field(ge=1)]
@@ -173,33 +173,32 @@ class LatencyTable:
         return tuple(self.layers[name].families) if name in self.layers else ()
 
     def layer_ms(self, name: str, choice: Choice) -> float:
-        """Returns the ms of a layer under a choice, looked up where it was computed before.
+        """Returns the ms of a layer under a choice.
 
         Raises PlanError for a layer or family that was not measured.
         """
-        family, ranks = family_of(choice), ranks_of(choice)
-        key = name, family, ranks
-        if key not in self._computed:
-            self._computed[key] = float(self.ms(name, family, *ranks))
-        return self._computed[key]
+        return float(self.ms(name, family_of(choice), *ranks_of(choice)))
 
     def slower_from(self, name: str, family: FamilyLike) -> int | None:
         """Returns the least rank at which a layer takes as long as the dense one, or longer.
 
         None for a family of two ranks, and where no rank within the measured grid does.
         """
-        family = family_name(family)
         self.ms(name, "dense")  # raises where the layer was not measured
-        curve = self.layers[name].families.get(family)
-        if curve is None or len(curve.ranks) > 1:
-            return None
-        ranks = np.arange(1, curve.ranks[0][-1] + 1)
-        slow = np.flatnonzero(curve(ranks) >= FASTER * self.layers[name].dense)
-        return int(ranks[slow[0]]) if len(slow) else None
+        return self._slower.get((name, family_name(family)))
 
     @cached_property
-    def _computed(self) -> dict[tuple[Any, ...], float]:
-        return {}
+    def _slower(self) -> dict[tuple[str, str], int]:
+        """The results of `slower_from`, by layer and family."""
+        found = {}
+        for name, layer in self.layers.items():
+            for family, curve in layer.families.items():
+                if len(curve.ranks) == 1:
+                    ranks = np.arange(1, curve.ranks[0][-1] + 1)
+                    slow = np.flatnonzero(curve(ranks) >= FASTER * layer.dense)
+                    if len(slow):
+                        found[name, family] = int(ranks[slow[0]])
+        return found
 
     def total(self, choices: Iterable[tuple[str, Choice]]) -> float:
         """Returns the ms of the whole network under (name, choice) pairs, such as a plan."""
@@ -207,7 +206,12 @@ class LatencyTable:
         saved = sum(
             self.ms(name, "dense") - self.layer_ms(name, choice) for name, choice in changed
         )
-        return float(self.rest + sum(layer.dense for layer in self.layers.values()) - saved)
+        return float(self.dense - saved)
+
+    @cached_property
+    def dense(self) -> float:
+        """The ms of the dense network: those of its layers, and the rest."""
+        return float(self.rest + sum(layer.dense for layer in self.layers.values()))
 
     @cached_property
     def rest(self) -> float:
@@ -218,6 +222,19 @@ class LatencyTable:
     def slack(self) -> float:
         """The ms by which `total` may differ from a budget's sum of layers in whole nanoseconds."""
         return 1e-6 * (len(self.layers) + 2)
+
+    @property
+    def label(self) -> str:
+        """Runtime, settings, machine and spread in one sentence; it says where they are noisy."""
+        runtime = RUNTIMES.get(self.runtime, self.runtime)
+        text = (
+            f"{runtime}, batch {self.batch}, {self.threads} thread(s), "
+            f"{self.machine.get('processor', self.device)}: dense {self.network:.3g} ms (quartiles "
+            f"{self.spread.low:.3g} to {self.spread.high:.3g})"
+        )
+        if self.noisy:
+            text += "; other programs disturbed the measurement: measure again on a quiet machine"
+        return text
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes JSON, atomically."""

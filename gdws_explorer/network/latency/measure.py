@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gdws_explorer.errors import DataError
 from gdws_explorer.network.latency.benchmark import machine_of, measure_layers
-from gdws_explorer.network.latency.latency import SCHEMA, LatencyTable
+from gdws_explorer.network.latency.latency import RUNTIMES, SCHEMA, LatencyTable
 from gdws_explorer.network.latency.onnxruntime_benchmark import measure_with_onnxruntime
 from gdws_explorer.network.plans.families import FAMILIES
 from gdws_explorer.network.plans.layer import Layer
@@ -23,7 +23,6 @@ from gdws_explorer.utils.cancel import stop_if
 from gdws_explorer.utils.checks import checked_whole
 from gdws_explorer.utils.hashing import Digest
 
-RUNTIMES = ("torch", "onnxruntime")
 FOLDER = "latencies"  # in the user's cache folder
 
 

@@ -31,12 +31,11 @@ from gdws_explorer.network.latency.latency import (
 from gdws_explorer.network.latency.onnx_graph import OnnxGraph
 from gdws_explorer.network.latency.onnxruntime_profile import (
     BLOCK,
-    GraphTimer,
-    NodeTime,
+    Corrections,
+    TimedGraph,
+    TurnTimer,
     layer_ms,
     middle_mean,
-    plain_ms,
-    session_of,
     warm_runs,
 )
 from gdws_explorer.network.plans.families import FAMILIES
@@ -64,19 +63,6 @@ class Variant(NamedTuple):
     family: str
     form: Form
     ranks: dict[str, tuple[int, ...]]
-
-
-class TimedVariant(NamedTuple):
-    """A variant and its times.
-
-    runs : of its nodes. whole : ms of the whole graph without the profiler. dense : which runs of
-    the dense graph were in turns with it.
-    """
-
-    variant: Variant
-    runs: list[list[NodeTime]]
-    whole: float
-    dense: slice
 
 
 def measure_with_onnxruntime(
@@ -140,7 +126,6 @@ class _Measurement:
         self._layers = [x for x in layers if x.families and x.name in self._graph.names]
         self._images = torch.cat([example] * batch).numpy()
         self._batch, self._threads, self._families = batch, threads, families
-        self._rounds = ROUNDS[0]
 
     def table(
         self,
@@ -152,63 +137,45 @@ class _Measurement:
         cancel: Cancel,
     ) -> LatencyTable:
         """Measures everything; the arguments are those of `measure_with_onnxruntime`."""
-        graph = self._graph.exchanged({})
-        plain = session_of(graph.model, self._threads)
-        plain_ms(plain, self._images, BLOCK)
-        network: list[float] = []
-        shares: list[float] = []
-        found: list[TimedVariant] = []
-        with GraphTimer(graph, self._images, self._threads) as dense:
-            steps = {family: step or self._step(family, dense) for family in self._families}
+        found: list[TimedGraph] = []
+        with TurnTimer(self._graph.exchanged({}), self._images, self._threads) as timer:
+            steps = {family: step or self._step(family, timer) for family in self._families}
             variants = list(self._variants(steps, points, pairs))
-            ms = float(np.median(plain_ms(plain, self._images, 2 * BLOCK)[0]))
-            per_round = 4 * BLOCK * ms / 1e3 * len(variants)
-            self._rounds = int(np.clip(SECONDS / per_round, *ROUNDS))
-            first = dense.runs
+            per_round = 4 * BLOCK * timer.dense_ms() / 1e3 * len(variants)
+            rounds = int(np.clip(SECONDS / per_round, *ROUNDS))
             for k, variant in enumerate(variants):
                 stop_if(cancel)
-                begin = dense.runs
-                runs, whole = self._timed(self._made(variant, steps[variant.family]), dense)
-                found.append(TimedVariant(variant, runs, whole, slice(begin, dense.runs)))
-                times, share = plain_ms(plain, self._images, BLOCK)
-                network += times[1:].tolist()
-                shares.append(share)
+                made = self._made(variant, steps[variant.family])
+                found.append(timer.time(self._graph.exchanged(made), rounds))
                 report(progress, (k + 1) / len(variants))
-            rows = dense.node_times()
-        low, median, high = np.quantile(network, [0.25, 0.5, 0.75]).tolist()
+            corrections = timer.corrections(found)
+        low, median, high = np.quantile(timer.plain_ms, [0.25, 0.5, 0.75]).tolist()
         machine = machine_of(torch.device("cpu"), "onnxruntime")
         return LatencyTable(
             self._batch, self._threads, "cpu", machine, fingerprint, median,
-            Spread(low, high, len(network)),
-            self._layer_times(rows, rows[first:], median, found, steps),
-            "onnxruntime", float(np.median(shares)),
+            Spread(low, high, len(timer.plain_ms)),
+            self._layer_times(variants, found, corrections, steps),
+            "onnxruntime", float(np.median(timer.shares)),
         )  # fmt: skip
 
     def _layer_times(
         self,
-        rows: list[list[NodeTime]],
-        counted: list[list[NodeTime]],
-        median: float,
-        found: Sequence[TimedVariant],
+        variants: Sequence[Variant],
+        found: Sequence[TimedGraph],
+        corrections: Corrections,
         steps: Mapping[str, int],
     ) -> dict[str, LayerTimes]:
-        """Returns the times of all layers.
-
-        rows : of all runs of the dense graph. counted : those of them in turns with the variants.
-        median : ms of the dense network without the profiler.
-        """
-        total, runs = _total(counted), warm_runs(counted)
-        others = ((each.runs[0], _total(each.runs), each.whole) for each in found)
-        overhead = _overhead([(rows[0], total, median), *others])
-        dense = {layer.name: layer_ms(runs, layer.name, overhead) for layer in self._layers}
+        """Returns the times of all layers from those of the variants."""
+        overhead = corrections.overhead
+        dense = {x.name: layer_ms(corrections.dense, x.name, overhead) for x in self._layers}
         curves: dict[str, dict[str, dict[tuple[int, ...], float]]] = {name: {} for name in dense}
-        for variant, timed, _, in_turns in found:
-            drift = total / _total(rows[in_turns])
+        for variant, timed, drift in zip(variants, found, corrections.drifts, strict=True):
+            runs = warm_runs(timed.runs)
             for name, ranks in variant.ranks.items():
-                ms = layer_ms(warm_runs(timed), name, overhead) * drift
                 known = curves[name].setdefault(variant.family, {})
                 # The dense form of the layer has equal outputs too.
-                known[ranks] = min(ms, known.get(ranks, dense[name]))
+                least = known.get(ranks, dense[name])
+                known[ranks] = min(layer_ms(runs, name, overhead) * drift, least)
         return {
             name: LayerTimes(
                 dense[name], {family: _curve(ms, steps[family]) for family, ms in each.items()}
@@ -238,25 +205,7 @@ class _Measurement:
             made[name] = variant.form(module, step) or module
         return made
 
-    def _timed(
-        self, modules: Mapping[str, nn.Module], dense: GraphTimer
-    ) -> tuple[list[list[NodeTime]], float]:
-        """Returns the times of a graph with these layers, run in turns with the dense one.
-
-        Also the ms of the whole graph without the profiler.
-        """
-        graph = self._graph.exchanged(modules)
-        plain = session_of(graph.model, self._threads)
-        whole: list[float] = []
-        with GraphTimer(graph, self._images, self._threads) as timer:
-            for _ in range(self._rounds):
-                for each in (dense, timer):
-                    for _ in range(BLOCK):
-                        each.run()
-                whole += plain_ms(plain, self._images, BLOCK)[0][1:].tolist()
-            return timer.node_times(), middle_mean(whole)
-
-    def _step(self, family: str, dense: GraphTimer) -> int:
+    def _step(self, family: str, timer: TurnTimer) -> int:
         """Returns the least number of channels whose multiples are fast in a family."""
         names = [layer.name for layer in self._layers if family in layer.families]
         found = []
@@ -264,31 +213,13 @@ class _Measurement:
             rank = BASE + step
             ranks = (rank,) * len(FAMILIES[family].ranks)
             made = {n: random_layer(self._model.get_submodule(n), family, ranks) for n in names}
-            found.append(self._timed(made, dense)[0])
+            found.append(timer.time(self._graph.exchanged(made), ROUNDS[0]).runs)
         times = [
             middle_mean([sum(node.ms for node in run if node.layer in names) for run in runs])
             / (BASE + step)
             for step, runs in zip(STEPS, map(warm_runs, found), strict=True)
         ]
         return next(s for s, t in zip(STEPS, times, strict=True) if t <= TOLERANCE * min(times))
-
-
-def _overhead(graphs: Sequence[tuple[list[NodeTime], float, float]]) -> float:
-    """Returns the ms per node by which the profiler's times are too small; negative: too large.
-
-    The profiler empties caches between the nodes, which makes small nodes slower. Graphs have
-    different numbers of nodes; this is the number that fits all of them best (least squares).
-
-    graphs : the nodes, their ms in all, and the ms of the whole graph without the profiler.
-    """
-    counts = np.array([len(nodes) for nodes, _, _ in graphs], np.float64)
-    differences = np.array([whole - total for _, total, whole in graphs])
-    return float(counts @ differences / (counts @ counts))
-
-
-def _total(runs: Sequence[list[NodeTime]]) -> float:
-    """Returns the ms of all nodes."""
-    return middle_mean([sum(node.ms for node in run) for run in warm_runs(runs)])
 
 
 def _multiples(grid: Grid) -> Grid:

@@ -15,10 +15,9 @@ from gdws_explorer.errors import ModelError
 from gdws_explorer.network.latency.onnx_graph import ExchangedGraph
 from gdws_explorer.typing import FloatArray
 from gdws_explorer.utils.format import first_line
-from gdws_explorer.utils.onnx_export import INPUT
+from gdws_explorer.utils.onnx_export import INPUT, inference_session
 
 BLOCKED = "_nchwc"  # ends the name of a node in ONNX Runtime's own layout
-PROVIDER = "CPUExecutionProvider"
 BLOCK = 4  # runs in a row; the first one, whose cache is cold, does not count
 
 
@@ -30,20 +29,9 @@ class NodeTime(NamedTuple):
 
 
 def session_of(model: bytes, threads: int, profile: Path | None = None) -> Any:
-    """Returns an InferenceSession of a serialised model; profile : begin of the profile's path."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors: its warnings go straight to the terminal
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # Its idle threads spin by default, which takes the processor from everything else.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if profile is not None:
-        options.enable_profiling = True
-        options.profile_file_prefix = str(profile)
+    """Returns a session of a serialised model, as `inference_session`. Raises ModelError."""
     try:
-        return onnxruntime.InferenceSession(model, options, providers=[PROVIDER])
+        return inference_session(model, threads, profile)
     except Exception as error:
         raise ModelError(
             f'ONNX Runtime refuses the network ({first_line(error)}); measure with runtime="torch".'
@@ -151,3 +139,98 @@ def middle_mean(values: Sequence[float]) -> float:
     ordered = np.sort(np.asarray(values))
     quarter = len(ordered) // 4
     return float(ordered[quarter : len(ordered) - quarter].mean())
+
+
+class TimedGraph(NamedTuple):
+    """The times of one graph.
+
+    runs : of its nodes. whole : ms of the whole graph without the profiler. turns : which runs of
+    the dense graph were in turns with it.
+    """
+
+    runs: list[list[NodeTime]]
+    whole: float
+    turns: slice
+
+
+class TurnTimer:
+    """Times graphs in turns with a dense one, so that drift of the machine can be taken out.
+
+    dense : the graph without factorised layers. images, threads : as in GraphTimer. A context
+    manager; `corrections` ends it.
+    """
+
+    def __init__(self, dense: ExchangedGraph, images: FloatArray, threads: int) -> None:
+        self._images, self._threads = images, threads
+        self._dense = GraphTimer(dense, images, threads)
+        self._plain = session_of(dense.model, threads)
+        self.plain_ms: list[float] = []  # of the dense graph, without the profiler
+        self.shares: list[float] = []  # of the processor in these runs
+
+    def __enter__(self) -> TurnTimer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._dense.__exit__()
+
+    def dense_ms(self) -> float:
+        """Runs the dense graph without the profiler; returns the median of one block."""
+        times, share = plain_ms(self._plain, self._images, BLOCK)
+        self.plain_ms += times[1:].tolist()
+        self.shares.append(share)
+        return float(np.median(times[1:]))
+
+    def time(self, graph: ExchangedGraph, rounds: int) -> TimedGraph:
+        """Returns the times of a graph: blocks of the dense graph, of this one, and of it plain."""
+        first, whole = self._dense.runs, []
+        plain = session_of(graph.model, self._threads)
+        with GraphTimer(graph, self._images, self._threads) as timer:
+            for _ in range(rounds):
+                for each in (self._dense, timer):
+                    for _ in range(BLOCK):
+                        each.run()
+                whole += plain_ms(plain, self._images, BLOCK)[0][1:].tolist()
+            runs = timer.node_times()
+        self.dense_ms()
+        return TimedGraph(runs, middle_mean(whole), slice(first, self._dense.runs))
+
+    def corrections(self, timed: Sequence[TimedGraph]) -> Corrections:
+        """Returns what corrects the times of these graphs."""
+        rows = self._dense.node_times()
+        counted = rows[timed[0].turns.start :]
+        total = total_ms(counted)
+        graphs = [(len(each.runs[0]), total_ms(each.runs), each.whole) for each in timed]
+        median = float(np.median(self.plain_ms))
+        overhead = node_overhead([(len(rows[0]), total, median), *graphs])
+        drifts = [total / total_ms(rows[each.turns]) for each in timed]
+        return Corrections(warm_runs(counted), overhead, drifts)
+
+
+class Corrections(NamedTuple):
+    """Corrections of the profiled times of graphs that were timed in turns with a dense one.
+
+    dense : the warm runs of the dense graph. overhead : the ms per node by which the profiler's
+    times are too small; negative: too large. drifts : a factor for every graph.
+    """
+
+    dense: list[list[NodeTime]]
+    overhead: float
+    drifts: list[float]
+
+
+def node_overhead(graphs: Sequence[tuple[int, float, float]]) -> float:
+    """Returns the ms per node by which the profiler's times are too small; negative: too large.
+
+    The profiler empties caches between the nodes, which makes small nodes slower. Graphs have
+    different numbers of nodes; this is the number that fits all of them best (least squares).
+
+    graphs : the number of nodes, their ms in all, and the ms of the graph without the profiler.
+    """
+    counts = np.array([nodes for nodes, _, _ in graphs], np.float64)
+    differences = np.array([whole - total for _, total, whole in graphs])
+    return float(counts @ differences / (counts @ counts))
+
+
+def total_ms(runs: Sequence[list[NodeTime]]) -> float:
+    """Returns the ms of all nodes of a graph."""
+    return middle_mean([sum(node.ms for node in run) for run in warm_runs(runs)])

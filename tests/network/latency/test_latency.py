@@ -17,7 +17,7 @@ from gdws_explorer.errors import BudgetError, Cancelled, DataError, ModelError, 
 from gdws_explorer.network.latency import benchmark
 from gdws_explorer.network.latency.latency import LatencyCurve, LatencyTable, LayerTimes, Spread
 from gdws_explorer.network.network import Network
-from gdws_explorer.network.plans.choices import GDWS, SVD, Dense, Tucker2
+from gdws_explorer.network.plans.choices import GDWS, SVD, Dense, SpatialSVD, Tucker2
 from gdws_explorer.network.plans.families import FAMILIES
 
 
@@ -303,6 +303,19 @@ def test_a_summary_has_the_milliseconds_of_the_plan_and_its_layers(net):
     slow = net.summary(net.plan({"once": GDWS(8)})).layers
     assert slow["once"].slower
     assert not slow["first"].slower  # dense is not slower than dense
+
+
+def test_a_layer_without_a_time_stays_dense_in_a_budget_by_time(net):
+    net.use_latencies(linear_times(net))  # of two layers only
+    plan = net.budget(ms=5.0, families=["gdws", "tucker2"])
+    changed = {name for name, choice in plan if choice != Dense()}
+    assert changed <= {"first", "once"}
+    assert net.summary(plan).ms <= 5.0 + 1e-6
+    for name, choice in {"strided": SVD(2), "once": SpatialSVD(2)}.items():
+        unknown = net.summary(net.plan({name: choice}))
+        assert unknown.ms is None  # nothing is said where a changed layer was not timed so
+        assert unknown.layers[name].ms is None
+        assert unknown.dense_ms == 6.0
 
 
 def test_no_budget_makes_a_layer_slower_unless_it_may(net):

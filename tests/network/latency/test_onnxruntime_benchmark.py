@@ -5,9 +5,8 @@ import torch
 from torch import nn
 
 from gdws_explorer.errors import Cancelled
-from gdws_explorer.network.latency import onnxruntime_benchmark
+from gdws_explorer.network.latency import onnxruntime_benchmark, onnxruntime_profile
 from gdws_explorer.network.latency.onnxruntime_benchmark import measure_with_onnxruntime
-from gdws_explorer.network.latency.onnxruntime_profile import NodeTime
 from gdws_explorer.network.network import Network
 
 FAMILIES = ("gdws", "svd", "spatial", "tucker2")
@@ -76,7 +75,7 @@ def test_cancelled_and_progress(net):
 def test_the_step_is_the_least_whose_multiples_are_fast(net, monkeypatch):
     """A clock for which a product takes as long as the next multiple of 8 channels."""
 
-    class Timer(onnxruntime_benchmark.GraphTimer):
+    class Timer(onnxruntime_profile.GraphTimer):
         def node_times(self):
             runs = super().node_times()
             return [[node._replace(ms=self.ms(node.layer)) for node in run] for run in runs]
@@ -95,15 +94,7 @@ def test_the_step_is_the_least_whose_multiples_are_fast(net, monkeypatch):
             ]
             super().__init__(graph, images, threads)
 
-    monkeypatch.setattr(onnxruntime_benchmark, "GraphTimer", Timer)
+    monkeypatch.setattr(onnxruntime_profile, "GraphTimer", Timer)
     monkeypatch.setattr(onnxruntime_benchmark, "ROUNDS", (1, 1))
     found = measured(net, families=("svd",))
     assert found.layers["2"].families["svd"].step == 8
-
-
-def test_the_profilers_own_time_per_node_is_found():
-    def graph(nodes, whole):
-        return [NodeTime(None, 1.0)] * nodes, float(nodes), whole
-
-    exact = [graph(n, n * 1.0 - 0.25 * n) for n in (3, 9, 20)]
-    assert onnxruntime_benchmark._overhead(exact) == pytest.approx(-0.25)

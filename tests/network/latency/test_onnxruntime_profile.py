@@ -12,8 +12,10 @@ from gdws_explorer.network.latency.onnx_graph import OnnxGraph
 from gdws_explorer.network.latency.onnxruntime_profile import (
     GraphTimer,
     NodeTime,
+    TurnTimer,
     layer_ms,
     middle_mean,
+    node_overhead,
     plain_ms,
     session_of,
     warm_runs,
@@ -96,3 +98,22 @@ def test_plain_runs_and_the_processors_share(graph):
 def test_a_model_that_the_runtime_refuses():
     with pytest.raises(ModelError, match="ONNX Runtime refuses the network"):
         session_of(b"nothing", 1)
+
+
+def test_the_profilers_own_time_per_node_is_found():
+    exact = [(n, float(n), 0.75 * n) for n in (3, 9, 20)]
+    assert node_overhead(exact) == pytest.approx(-0.25)
+
+
+def test_graphs_are_timed_in_turns_with_the_dense_one(graph):
+    gdws = GDWSConv2d.from_conv(nn.Conv2d(16, 16, 3, padding=1), 32)
+    images = torch.rand(1, 3, 8, 8).numpy()
+    with TurnTimer(graph.exchanged({}), images, 1) as timer:
+        found = [timer.time(graph.exchanged(each), 2) for each in ({}, {"one": gdws})]
+        corrections = timer.corrections(found)
+    assert [each.turns for each in found] == [slice(0, 8), slice(8, 16)]
+    assert [len(each.runs) for each in found] == [8, 8]
+    assert len(corrections.dense) == 12  # the first of every block does not count
+    assert len(corrections.drifts) == 2
+    assert len(timer.plain_ms) == 6
+    assert min(each.whole for each in found) > 0
